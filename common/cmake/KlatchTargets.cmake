@@ -1,0 +1,50 @@
+# How Klatch declares its targets: one line per library, with warnings as errors everywhere but in
+# generated code.
+include_guard(GLOBAL)
+
+add_library(klatch_options INTERFACE)
+target_compile_options(klatch_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                       -Werror -fno-omit-frame-pointer)
+target_include_directories(klatch_options INTERFACE ${CMAKE_SOURCE_DIR})
+
+if(KLATCH_SANITIZER)
+  add_compile_options(-fsanitize=${KLATCH_SANITIZER} -g)
+  add_link_options(-fsanitize=${KLATCH_SANITIZER})
+  if(KLATCH_SANITIZER MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()
+
+# klatch_library(name SOURCES a.cc … DEPS target …). Without SOURCES: header-only.
+function(klatch_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE klatch_options PUBLIC ${ARG_DEPS})
+    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${name} INTERFACE ${ARG_DEPS})
+  endif()
+endfunction()
+
+# klatch_executable(name SOURCES a.cc … DEPS target …)
+function(klatch_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE klatch_options ${ARG_DEPS})
+endfunction()
+
+# klatch_test(name SOURCES a.cc … DEPS target … [LABELS l …] [TIMEOUT seconds])
+# One GoogleTest program, one ctest entry. Names end in _test, _redis_test or _stress_test.
+function(klatch_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  find_package(GTest REQUIRED)
+  klatch_executable(${name} SOURCES ${ARG_SOURCES} DEPS ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
