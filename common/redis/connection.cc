@@ -1,0 +1,228 @@
+#include "common/redis/connection.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <string>
+
+#include "common/redis/channel.h"
+
+namespace klatch::redis {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// Commands are turned into bytes only while less than this waits to be sent.
+constexpr size_t kUnsentBytesMax = 1 << 20;
+
+struct ErrorCode {
+  std::string_view prefix;
+  absl::StatusCode code;
+};
+
+constexpr ErrorCode kErrorCodes[] = {
+    {"READONLY", absl::StatusCode::kUnavailable},
+    {"LOADING", absl::StatusCode::kUnavailable},
+    {"MASTERDOWN", absl::StatusCode::kUnavailable},
+    {"CLUSTERDOWN", absl::StatusCode::kUnavailable},
+    {"TRYAGAIN", absl::StatusCode::kUnavailable},
+    {"BUSY", absl::StatusCode::kUnavailable},
+    {"MISCONF", absl::StatusCode::kUnavailable},
+    {"NOREPLICAS", absl::StatusCode::kUnavailable},
+    {"OOM", absl::StatusCode::kResourceExhausted},
+    {"NOAUTH", absl::StatusCode::kPermissionDenied},
+    {"WRONGPASS", absl::StatusCode::kPermissionDenied},
+    {"NOPERM", absl::StatusCode::kPermissionDenied},
+    {"DENIED", absl::StatusCode::kPermissionDenied},
+    {"WRONGTYPE", absl::StatusCode::kFailedPrecondition},
+};
+
+// Waits for `events` on `fd`; 0 when `deadline` has passed.
+int PollUntil(int fd, short events, SteadyTime deadline) {
+  while (true) {
+    auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd descriptor{fd, events, 0};
+    const int timeout_ms = static_cast<int>(std::max<int64_t>(left.count(), 0));
+    const int n = poll(&descriptor, 1, timeout_ms);
+    if (n > 0) {
+      return descriptor.revents;
+    }
+    if (n == 0 && timeout_ms == 0) {
+      return 0;
+    }
+    if (n < 0 && errno != EINTR) {
+      return POLLERR;
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status ToStatus(ReplyView reply) {
+  if (!reply.is_error()) {
+    return absl::OkStatus();
+  }
+  const std::string_view text = reply.text();
+  const std::string_view word = text.substr(0, text.find(' '));
+  absl::StatusCode code = absl::StatusCode::kInternal;
+  for (const ErrorCode& entry : kErrorCodes) {
+    if (word == entry.prefix) {
+      code = entry.code;
+    }
+  }
+  if (text.starts_with("ERR max number of clients reached")) {
+    code = absl::StatusCode::kUnavailable;
+  }
+  return base::Error(code, fmt::format("Redis: {}", text));
+}
+
+// What CallAll keeps about its commands while they are under way.
+struct Connection::Batch {
+  std::span<const Command> commands;
+  std::vector<Reply> replies;
+  // Commands [0, appended) have been turned into bytes.
+  size_t appended = 0;
+  size_t answered = 0;
+  // The index of the command that each reply to come belongs to, in order of sending.
+  std::deque<size_t> expected;
+  // A command that answered NOSCRIPT to EVAL must not be sent a third time.
+  std::vector<bool> sent_again;
+};
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Address& address,
+                                                                const Options& options) {
+  std::unique_ptr<Connection> connection(new Connection(address, options));
+  KLATCH_RETURN_IF_ERROR(connection->Reconnect());
+  return connection;
+}
+
+Connection::Connection(Address address, Options options)
+    : address_(std::move(address)), options_(options) {}
+
+Connection::~Connection() = default;
+
+bool Connection::connected() const { return channel_ != nullptr; }
+
+absl::Status Connection::Reconnect() {
+  channel_.reset();
+  auto channel = Channel::Connect(address_, options_.connect_timeout);
+  if (!channel.ok()) {
+    return base::WithReason(base::Annotate(channel.status(), address_.ToString()), kReasonNotSent);
+  }
+  channel_ = *std::move(channel);
+  return Authenticate();
+}
+
+absl::Status Connection::Authenticate() {
+  if (address_.password.empty()) {
+    return absl::OkStatus();
+  }
+  Command auth{"AUTH"};
+  if (!address_.user.empty()) {
+    auth.args.push_back(address_.user);
+  }
+  auth.args.push_back(address_.password);
+  absl::StatusOr<Reply> reply = Call(auth);
+  if (reply.ok()) {
+    return absl::OkStatus();
+  }
+  channel_.reset();
+  absl::Status status = reply.status();
+  if (base::ReasonOf(status) == kReasonProtocolError) {
+    return base::Error(absl::StatusCode::kFailedPrecondition,
+                       fmt::format("{}: not a Redis (wrong port?)", address_.ToString()));
+  }
+  if (absl::IsUnavailable(status)) {
+    return status;
+  }
+  return base::Error(absl::StatusCode::kPermissionDenied,
+                     fmt::format("{}: Redis refuses user or password: {}", address_.ToString(),
+                                 base::MessageOf(status)));
+}
+
+absl::StatusOr<Reply> Connection::Call(const Command& command) {
+  KLATCH_ASSIGN_OR_RETURN(auto replies, CallAll(std::span<const Command>(&command, 1)));
+  KLATCH_RETURN_IF_ERROR(ToStatus(replies[0].view()));
+  return std::move(replies[0]);
+}
+
+absl::StatusOr<std::vector<Reply>> Connection::CallAll(std::span<const Command> commands) {
+  if (channel_ == nullptr) {
+    return base::WithReason(base::Error(absl::StatusCode::kUnavailable,
+                                        fmt::format("{}: not connected", address_.ToString())),
+                            kReasonNotSent);
+  }
+  Batch batch;
+  batch.commands = commands;
+  batch.replies.resize(commands.size());
+  batch.sent_again.resize(commands.size());
+  absl::Status status = Exchange(batch);
+  if (!status.ok()) {
+    return Fail(status);
+  }
+  return std::move(batch.replies);
+}
+
+// Sends and receives in turns until every command is answered or nothing arrives for call_timeout.
+absl::Status Connection::Exchange(Batch& batch) {
+  SteadyTime deadline = std::chrono::steady_clock::now() + options_.call_timeout;
+  while (batch.answered < batch.commands.size()) {
+    while (batch.appended < batch.commands.size() && channel_->unsent_bytes() < kUnsentBytesMax) {
+      channel_->Append(batch.commands[batch.appended]);
+      batch.expected.push_back(batch.appended++);
+    }
+    KLATCH_RETURN_IF_ERROR(channel_->Write());
+    const short events = static_cast<short>(POLLIN | (channel_->unsent_bytes() > 0 ? POLLOUT : 0));
+    const int ready = PollUntil(channel_->fd(), events, deadline);
+    if (ready == 0) {
+      return base::Error(absl::StatusCode::kUnavailable,
+                         fmt::format("no answer within {} ms", options_.call_timeout.count()));
+    }
+    if ((ready & ~POLLOUT) != 0) {
+      const size_t answered_before = batch.answered;
+      KLATCH_RETURN_IF_ERROR(channel_->Read());
+      KLATCH_RETURN_IF_ERROR(TakeReplies(batch));
+      if (batch.answered > answered_before) {
+        deadline = std::chrono::steady_clock::now() + options_.call_timeout;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Connection::TakeReplies(Batch& batch) {
+  while (true) {
+    KLATCH_ASSIGN_OR_RETURN(std::optional<Reply> reply, channel_->Next());
+    if (!reply) {
+      return absl::OkStatus();
+    }
+    if (batch.expected.empty()) {
+      return base::WithReason(base::Error(absl::StatusCode::kUnavailable,
+                                          "the peer sent a reply that nobody asked for"),
+                              kReasonProtocolError);
+    }
+    const size_t index = batch.expected.front();
+    batch.expected.pop_front();
+    const Command& command = batch.commands[index];
+    if (command.script != nullptr && !batch.sent_again[index] && IsNoScript(reply->view())) {
+      batch.sent_again[index] = true;
+      channel_->AppendEval(command);
+      batch.expected.push_back(index);
+      continue;
+    }
+    batch.replies[index] = *std::move(reply);
+    ++batch.answered;
+  }
+}
+
+absl::Status Connection::Fail(const absl::Status& status) {
+  channel_.reset();
+  absl::Status annotated = base::Annotate(status, address_.ToString());
+  return base::ReasonOf(status) ? annotated : base::WithReason(annotated, kReasonOutcomeUnknown);
+}
+
+}  // namespace klatch::redis
