@@ -1,0 +1,52 @@
+#pragma once
+// The one place where names of Redis keys are made (DESIGN: Redis).
+//
+// Every key begins with a hash tag of our own, `{<namespace>:g<shard>}` or
+// `{<namespace>:t<partition>}`, so whatever an id from outside contains, the tag stays the first
+// braces and the key stays in its slot. Within a key, `%` and `:` of an id are written %25 and %3A,
+// so that two different lists of ids never make one key.
+
+#include <string>
+#include <string_view>
+
+#include "services/model/ids.h"
+#include "services/model/layout.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+class Keys {
+ public:
+  explicit Keys(const Layout& layout) : layout_(layout) {}
+
+  // In the group's slot.
+  std::string Log(ShardIndex shard) const;
+  std::string Groups(ShardIndex shard) const;
+  std::string Group(const GroupId& group) const;
+  std::string Members(const GroupId& group) const;
+  std::string Feed(const GroupId& group) const;
+  std::string Update(UpdateId id) const;
+  // What scripts put before an update's 16 hexadecimal digits.
+  std::string UpdatePrefix(ShardIndex shard) const;
+  std::string Once(const PersonId& actor, const GroupId& target, std::string_view request_id) const;
+
+  // In the person's slot.
+  std::string Timeline(const PersonId& person) const;
+  std::string Posts(const PersonId& person) const;
+  std::string PersonGroups(const PersonId& person) const;
+  std::string Persons(PartitionIndex partition) const;
+  std::string Holes(PartitionIndex partition) const;
+  std::string Checkpoint(PartitionIndex partition) const;
+  std::string Lease(PartitionIndex partition) const;
+
+  // The namespace's own facts: counts, format version, cursor key.
+  std::string Namespace() const;
+
+ private:
+  std::string ShardTag(ShardIndex shard) const;
+  std::string PartitionTag(PartitionIndex partition) const;
+
+  Layout layout_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,45 @@
+#pragma once
+// Every fixed bound of the service in one place, with its unit. What an operator may change is an
+// option (klatchd/options.cc) whose default stands here.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace klatch::limits {
+
+// Requests.
+constexpr size_t kRequestIdBytesMax = 256;
+constexpr size_t kTextBytesMax = 10'000;
+constexpr size_t kAttachmentsMax = 16;
+constexpr size_t kUriBytesMax = 2'048;
+constexpr size_t kMediaTypeBytesMax = 127;
+constexpr size_t kAltTextBytesMax = 1'000;
+constexpr size_t kPlaceLabelBytesMax = 200;
+constexpr size_t kDisplayNameBytesMax = 200;
+constexpr size_t kDescriptionBytesMax = 2'000;
+constexpr size_t kBatchUpdatesMax = 100;
+constexpr size_t kMembersPerCallMax = 10'000;
+constexpr size_t kMembersPerScript = 200;
+constexpr size_t kTokensMax = 64;
+constexpr size_t kMessageBytesMax = 1 << 20;
+
+// Pages.
+constexpr int kPageSizeDefault = 20;
+constexpr int kPageSizeMax = 200;
+constexpr int kMembersPageDefault = 100;
+constexpr int kMembersPageMax = 1'000;
+constexpr size_t kExaminedMax = 1'000;
+constexpr size_t kPageTokenBytesMax = 512;
+
+// Timelines.
+constexpr uint32_t kTimelineCap = 800;
+constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
+
+// Waits.
+constexpr std::chrono::milliseconds kCallDeadlineDefault{10'000};
+constexpr std::chrono::milliseconds kLeaseDuration{3'000};
+constexpr std::chrono::hours kOnceRetention{24};
+constexpr std::chrono::hours kBodyRetention{24 * 90};
+
+}  // namespace klatch::limits
