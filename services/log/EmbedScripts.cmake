@@ -1,0 +1,25 @@
+# cmake -D NAMES=a;b -D FOLDER=scripts -D OUTPUT=scripts.cc -P EmbedScripts.cmake
+# Writes the definitions of services/log/scripts.h: for each name a function that returns its script.
+file(READ ${FOLDER}/append.lua prelude)
+set(code "// Generated from services/log/scripts by EmbedScripts.cmake.\n#include \"services/log/scripts.h\"\n\n")
+string(APPEND code "namespace klatch::scripts {\n")
+foreach(name ${NAMES})
+  file(READ ${FOLDER}/${name}.lua body)
+  string(REGEX REPLACE "_" ";" words ${name})
+  set(function "")
+  foreach(word ${words})
+    string(SUBSTRING ${word} 0 1 first)
+    string(SUBSTRING ${word} 1 -1 rest)
+    string(TOUPPER ${first} first)
+    string(APPEND function "${first}${rest}")
+  endforeach()
+  set(source "${prelude}\n${body}")
+  if(name STREQUAL "open_namespace")
+    set(source "${body}")  # appends nothing
+  endif()
+  string(APPEND code "\nconst redis::Script& ${function}() {\n"
+         "  static const redis::Script script(\"${name}\", R\"lua(${source})lua\");\n"
+         "  return script;\n}\n")
+endforeach()
+string(APPEND code "\n}  // namespace klatch::scripts\n")
+file(WRITE ${OUTPUT} "${code}")

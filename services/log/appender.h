@@ -1,0 +1,163 @@
+#pragma once
+// The way into the log: what happened is what an Appender appended. Each call is one script in the
+// group's slot that validates everything before its first write, so a call either happens whole or
+// not at all (DESIGN: "The append is the commit point").
+//
+// Thread safety: every method from any thread. Tasks continue on the log's connection thread; do
+// heavy work elsewhere. Errors, besides those named at each method: UNAVAILABLE with reason
+// OUTCOME_UNKNOWN when the call may or may not have happened (repeat it with the same request id);
+// UNAVAILABLE with reason NOT_SENT, RESOURCE_EXHAUSTED (queue full, Redis out of memory): it did
+// not happen. FAILED_PRECONDITION: a key of Redis holds something else than Klatch put there;
+// nothing was written.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "services/model/body.h"
+#include "services/model/ids.h"
+#include "services/model/membership.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+struct PublishCommand {
+  PersonId actor;
+  GroupId group;
+  std::string request_id;
+  std::string payload_digest;  // 16 bytes; equal digests mean the same request
+  std::string body;            // EncodeBody; audience may be kGroupDefault
+};
+
+struct Appended {
+  Position position;
+  bool replayed = false;  // an earlier call with this request id had done it
+  // Of a publish: the audience that the stored body has. kGroupDefault if replayed: it isn't known
+  // then.
+  AudienceRule audience = AudienceRule::kGroupDefault;
+};
+
+struct EditCommand {
+  PersonId actor;
+  UpdateId update;
+  uint32_t expected_revision = 0;
+  std::string body;  // EncodeBody with revision expected_revision + 1 and a resolved audience
+};
+
+struct DeleteCommand {
+  PersonId actor;
+  UpdateId update;
+  GroupId group;    // as the body says
+  PersonId author;  // as the body says
+};
+
+struct GroupFields {
+  GroupId id;
+  std::string display_name;
+  std::string description;
+  History history = History::kNone;
+  AudienceRule default_audience = AudienceRule::kMembersAtPosting;
+};
+
+struct CreateGroupCommand {
+  PersonId actor;
+  GroupFields group;
+  std::string request_id;
+  std::string payload_digest;
+};
+
+// Only fields whose flag is set change.
+struct UpdateGroupCommand {
+  PersonId actor;
+  GroupFields group;
+  bool set_display_name = false;
+  bool set_description = false;
+  bool set_history = false;
+  bool set_default_audience = false;
+};
+
+struct PersonRole {
+  PersonId person;
+  Role role = Role::kMember;
+};
+
+// At most limits::kMembersPerScript persons.
+struct AddMembersCommand {
+  PersonId actor;
+  GroupId group;
+  std::string request_id;  // of this chunk
+  std::string payload_digest;
+  std::vector<PersonRole> members;
+};
+
+struct RemoveMembersCommand {
+  PersonId actor;
+  GroupId group;
+  std::string request_id;
+  std::string payload_digest;
+  std::vector<PersonId> persons;
+};
+
+struct MembersAppended {
+  // Where the change stands; of an earlier call if `replayed`. If nobody changed: the log's last
+  // position, so that waiting for it covers whatever made the change before, and `changed` is 0.
+  Position position;
+  uint32_t changed = 0;
+  uint32_t unchanged = 0;
+  bool replayed = false;
+};
+
+class Appender {
+ public:
+  virtual ~Appender() = default;
+
+  // Publishes each on its own; results in the order of `commands`, all of which must be in groups
+  // of one shard, at most limits::kBatchUpdatesMax. Per command: NOT_FOUND (field "update.groups")
+  // no such group; PERMISSION_DENIED (field "actor") no member, or a reader; ALREADY_EXISTS (field
+  // "request_id") used with another payload.
+  virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
+      std::vector<PublishCommand> commands) = 0;
+
+  // NOT_FOUND ("update_id"); PERMISSION_DENIED ("actor") not the author; ABORTED another edit came
+  // first. If the stored body is `body` already, yields the log's last position and `replayed`.
+  virtual base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) = 0;
+
+  // PERMISSION_DENIED ("actor") neither the author nor a moderator or owner. Deleting what is gone
+  // already yields the log's last position and `replayed`.
+  virtual base::Task<absl::StatusOr<Appended>> Delete(DeleteCommand command) = 0;
+
+  // ALREADY_EXISTS ("group.id", or "request_id" when used with another payload). Ids of deleted
+  // groups count as taken.
+  virtual base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) = 0;
+  // NOT_FOUND ("group.id"); PERMISSION_DENIED ("actor") no owner. Without a flag: the log's last
+  // position and `replayed`.
+  virtual base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) = 0;
+  // The same, with field "group". Deleting what is deleted already yields the position of its
+  // deletion and `replayed`, for whoever asks.
+  virtual base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) = 0;
+
+  // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below moderator, or a role above the actor's
+  // own asked for ("members"); ALREADY_EXISTS ("request_id").
+  virtual base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) = 0;
+  // The same; everyone may remove exactly oneself. PERMISSION_DENIED ("persons") someone's role is
+  // not below the actor's (owners may remove owners); FAILED_PRECONDITION ("persons") no owner
+  // would be left.
+  virtual base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(
+      RemoveMembersCommand command) = 0;
+  // NOT_FOUND ("group", "member.person" if no member); PERMISSION_DENIED ("actor") no owner;
+  // FAILED_PRECONDITION ("member.role") no owner would be left. A role that the person has already
+  // yields the log's last position and `replayed`.
+  virtual base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId actor, GroupId group,
+                                                            PersonRole member) = 0;
+
+  // Appends a tick, so that the shard's time moves on.
+  virtual base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) = 0;
+
+  // How long the oldest unanswered append has waited; what admission looks at.
+  virtual std::chrono::nanoseconds OldestAge() const = 0;
+};
+
+}  // namespace klatch

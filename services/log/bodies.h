@@ -1,0 +1,39 @@
+#pragma once
+// Feeds of groups and bodies of updates, read from Redis for pages and rebuilds.
+//
+// Thread safety: any thread; tasks continue on the pipeline's thread.
+// Lifetime: `pipeline` and this outlive every task.
+// Errors: those of the pipeline and of Redis; DATA_LOSS for a feed of odd length.
+
+#include <memory>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "common/redis/pipeline.h"
+#include "services/model/body.h"
+#include "services/model/keys.h"
+#include "services/model/layout.h"
+
+namespace klatch {
+
+class Bodies {
+ public:
+  Bodies(redis::Pipeline& pipeline, const Layout& layout);
+
+  // The ids of the group's newest updates, at most limits::kStoredSlotsMax, in no order; deleted
+  // and expired ones among them. Empty if there is no such group.
+  base::Task<absl::StatusOr<std::vector<UpdateId>>> ReadFeed(GroupId group);
+
+  // One per id, in the order of the ids; null if it is gone, or is nothing that can be decoded. One
+  // command per shard: ask for a page, not for a timeline.
+  base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> ReadBodies(
+      std::vector<UpdateId> ids);
+
+ private:
+  redis::Pipeline& pipeline_;
+  const Layout layout_;
+  const Keys keys_;
+};
+
+}  // namespace klatch

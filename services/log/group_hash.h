@@ -1,0 +1,30 @@
+#pragma once
+// The fields of the hash `group:<group>`. Names are one letter, because every publish reads and
+// writes some of them. Written by the scripts only; the hash of a deleted group stays, so that its
+// id is never given out again.
+//
+//   field  value
+//   s      state: "1" active, "2" deleted
+//   n, d   display name, description
+//   h      history: "1" none, "2" all (klatch.v1.History)
+//   a      default audience: "1" members at posting, "2" members now (klatch.v1.Audience)
+//   m, o   how many members, how many of them owners; decimal
+//   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
+//   c, x   positions of its creation and deletion; 8 bytes, little-endian
+
+namespace klatch::group_hash {
+
+constexpr char kState[] = "s";
+constexpr char kDisplayName[] = "n";
+constexpr char kDescription[] = "d";
+constexpr char kHistory[] = "h";
+constexpr char kAudience[] = "a";
+constexpr char kMemberCount[] = "m";
+constexpr char kOwnerCount[] = "o";
+constexpr char kFeedCount[] = "f";
+constexpr char kCreated[] = "c";
+constexpr char kDeleted[] = "x";
+
+constexpr char kActive[] = "1";
+
+}  // namespace klatch::group_hash

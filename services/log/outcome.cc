@@ -1,0 +1,105 @@
+#include "services/log/outcome.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+
+#include "common/base/bytes.h"
+#include "common/redis/connection.h"
+
+namespace klatch {
+namespace {
+
+using absl::StatusCode;
+
+struct Refusal {
+  std::string_view answer;
+  StatusCode code;
+  std::string_view field;  // empty: the request's name for the group; "?": for the persons
+  std::string_view description;
+};
+
+constexpr std::string_view kGroupField = "";
+constexpr std::string_view kPersonsField = "?";
+
+constexpr std::array kRefusals = {
+    Refusal{"NO_GROUP", StatusCode::kNotFound, kGroupField, "does not exist"},
+    Refusal{"GROUP_EXISTS", StatusCode::kAlreadyExists, kGroupField, "is taken"},
+    Refusal{"NOT_MEMBER", StatusCode::kPermissionDenied, "actor", "is not a member of the group"},
+    Refusal{"ROLE_TOO_LOW", StatusCode::kPermissionDenied, "actor",
+            "does not have a role that allows this"},
+    Refusal{"ROLE_ABOVE", StatusCode::kPermissionDenied, kPersonsField,
+            "would get a role above the actor's own"},
+    Refusal{"ROLE_NOT_BELOW", StatusCode::kPermissionDenied, kPersonsField,
+            "contains someone whose role is not below the actor's"},
+    Refusal{"LAST_OWNER", StatusCode::kFailedPrecondition, kPersonsField,
+            "would leave the group without an owner"},
+    Refusal{"NO_MEMBER", StatusCode::kNotFound, "member.person", "is not a member of the group"},
+    Refusal{"KEY_REUSED", StatusCode::kAlreadyExists, "request_id",
+            "was used with another payload"},
+    Refusal{"NO_UPDATE", StatusCode::kNotFound, "update_id", "does not exist"},
+    Refusal{"NOT_AUTHOR", StatusCode::kPermissionDenied, "actor", "is not the author"},
+};
+
+// What Redis, or a script's check of what is stored, objected to.
+absl::Status RedisRefusal(std::string_view message, std::string_view key) {
+  constexpr std::string_view kCorrupt = "CORRUPT ";
+  if (message.starts_with(kCorrupt)) {
+    return base::Error(StatusCode::kFailedPrecondition,
+                       fmt::format("key {} {}", key, message.substr(kCorrupt.size())));
+  }
+  redisReply error{};
+  error.type = REDIS_REPLY_ERROR;
+  std::string text(message);
+  error.str = text.data();
+  error.len = text.size();
+  absl::Status status = redis::ToStatus(redis::ReplyView(&error));
+  return base::Annotate(status, fmt::format("key {}", key));
+}
+
+absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) {
+  const std::string_view answer = reply[0].text();
+  if (answer == "REDIS") {
+    return RedisRefusal(reply[1].text(), reply[2].text());
+  }
+  if (answer == "REVISION") {
+    return base::Error(StatusCode::kAborted, "another edit of the update came first");
+  }
+  for (const Refusal& refusal : kRefusals) {
+    if (refusal.answer == answer) {
+      std::string_view field = refusal.field == kGroupField     ? fields.group
+                               : refusal.field == kPersonsField ? fields.persons
+                                                                : refusal.field;
+      return base::FieldError(refusal.code, field, refusal.description);
+    }
+  }
+  return base::Error(StatusCode::kInternal, "a script gave an answer of unknown shape");
+}
+
+}  // namespace
+
+absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields) {
+  if (reply.is_error()) {
+    return redis::ToStatus(reply);
+  }
+  if (reply[0].text() != "OK" || reply[1].text().size() != 8 || !reply[2].is_integer()) {
+    return RefusalStatus(reply, fields);
+  }
+  Outcome outcome;
+  outcome.position = Position(base::LoadLittleEndian<uint64_t>(reply[1].text(), 0));
+  outcome.replayed = reply[2].integer() != 0;
+  if (reply[3].is_integer()) {
+    const int64_t audience = reply[3].integer();
+    if (audience < 0 || audience > static_cast<int64_t>(AudienceRule::kMembersNow)) {
+      return base::Error(StatusCode::kInternal, "a script answered an unknown audience");
+    }
+    outcome.audience = static_cast<AudienceRule>(audience);
+  } else if (const std::string_view counts = reply[3].text(); counts.size() == 8) {
+    outcome.changed = base::LoadLittleEndian<uint32_t>(counts, 0);
+    outcome.unchanged = base::LoadLittleEndian<uint32_t>(counts, 4);
+  }
+  return outcome;
+}
+
+}  // namespace klatch

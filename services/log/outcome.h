@@ -1,0 +1,34 @@
+#pragma once
+// What a script of the log answered, read once: an outcome, or the status of a refusal.
+//
+// Thread safety: any thread.
+
+#include <cstdint>
+#include <string_view>
+
+#include "common/base/status.h"
+#include "common/redis/reply.h"
+#include "services/model/body.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+struct Outcome {
+  Position position;
+  bool replayed = false;
+  AudienceRule audience = AudienceRule::kGroupDefault;  // of a publish
+  uint32_t changed = 0;                                 // of members
+  uint32_t unchanged = 0;
+};
+
+// How the request calls what a refusal is about.
+struct RequestFields {
+  std::string_view group = "group";
+  std::string_view persons = "persons";
+};
+
+// Reads {'OK', position, replayed, …}, {'<REFUSAL>', …} or {'REDIS', message, key}.
+// INTERNAL if it is none of them.
+absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields);
+
+}  // namespace klatch

@@ -1,0 +1,210 @@
+#include "services/log/redis_appender.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "services/log/group_hash.h"
+#include "services/log/records.h"
+#include "services/log/scripts.h"
+
+namespace klatch {
+namespace {
+
+std::string Number(uint64_t value) { return std::to_string(value); }
+
+std::string What(std::string_view what, ShardIndex shard) {
+  return fmt::format("{} on shard {}", what, shard.value());
+}
+
+// The outcome of each command of a chunk, from the chunk's one reply.
+void ReadChunk(redis::ReplyView reply, size_t count, std::string_view what,
+               std::vector<absl::StatusOr<Appended>>& results) {
+  const RequestFields fields{.group = "update.groups"};
+  for (size_t i = 0; i < count; ++i) {
+    // An error is the whole script's; nothing of the chunk happened then.
+    absl::StatusOr<Outcome> outcome = ReadOutcome(reply.is_error() ? reply : reply[i], fields);
+    if (outcome.ok()) {
+      results.push_back(Appended{outcome->position, outcome->replayed, outcome->audience});
+    } else {
+      results.push_back(base::Annotate(outcome.status(), what));
+    }
+  }
+}
+
+// A task that has failed already.
+base::Task<absl::StatusOr<Appended>> Refused(absl::Status status) { co_return status; }
+
+}  // namespace
+
+RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
+                             const Options& options)
+    : pipeline_(pipeline),
+      layout_(layout),
+      keys_(layout),
+      body_retention_ms_(std::to_string(options.body_retention.count())),
+      once_retention_ms_(std::to_string(options.once_retention.count())) {}
+
+redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& commands,
+                                           size_t first, size_t& end) const {
+  const ShardIndex shard = layout_.ShardOf(commands[first].group);
+  std::vector<std::string> keys = {keys_.Log(shard)};
+  std::vector<std::string> arguments = {Number(shard.value()), body_retention_ms_,
+                                        once_retention_ms_, keys_.UpdatePrefix(shard)};
+  size_t bytes = 0;
+  for (end = first; end < commands.size() && end - first < kPublishesPerScript; ++end) {
+    const PublishCommand& command = commands[end];
+    bytes += command.body.size();
+    if (end > first && bytes > kPublishBytesPerScript) {
+      break;
+    }
+    keys.push_back(keys_.Once(command.actor, command.group, command.request_id));
+    keys.push_back(keys_.Group(command.group));
+    keys.push_back(keys_.Members(command.group));
+    keys.push_back(keys_.Feed(command.group));
+    arguments.push_back(command.actor.value());
+    arguments.push_back(command.payload_digest);
+    arguments.push_back(command.body);
+    arguments.push_back(records::Published(command.group, command.actor));
+  }
+  return redis::Command::Eval(scripts::Publish(), std::move(keys), std::move(arguments));
+}
+
+base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
+    std::vector<PublishCommand> commands) {
+  std::vector<absl::StatusOr<Appended>> results;
+  if (commands.empty()) {
+    co_return results;
+  }
+  results.reserve(commands.size());
+  const std::string what = What("publish", layout_.ShardOf(commands[0].group));
+  std::vector<redis::Command> chunks;
+  std::vector<size_t> sizes;
+  for (size_t first = 0, end = 0; first < commands.size(); first = end) {
+    chunks.push_back(PublishChunk(commands, first, end));
+    sizes.push_back(end - first);
+  }
+  redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(chunks));
+  redis::Pipeline::Replies replies = co_await call;
+  if (!replies.ok()) {
+    const absl::Status status = base::Annotate(replies.status(), what);
+    results.assign(commands.size(), status);
+    co_return results;
+  }
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const redis::ReplyView reply = i < replies->size() ? (*replies)[i].view() : redis::ReplyView();
+    ReadChunk(reply, sizes[i], what, results);
+  }
+  co_return results;
+}
+
+base::Task<absl::StatusOr<Outcome>> RedisAppender::Run(redis::Command command, std::string what,
+                                                       ShardIndex shard, RequestFields fields) {
+  redis::Pipeline::CallAwaiter call = pipeline_.Call(std::move(command));
+  absl::StatusOr<redis::Reply> reply = co_await call;
+  absl::StatusOr<Outcome> outcome =
+      reply.ok() ? ReadOutcome(reply->view(), fields) : absl::StatusOr<Outcome>(reply.status());
+  if (!outcome.ok()) {
+    const std::string context = What(what, shard);
+    co_return base::Annotate(outcome.status(), context);
+  }
+  co_return outcome;
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::Append(redis::Command command, std::string what,
+                                                           ShardIndex shard, RequestFields fields) {
+  base::Task<absl::StatusOr<Outcome>> run = Run(std::move(command), std::move(what), shard, fields);
+  absl::StatusOr<Outcome> outcome = co_await std::move(run);
+  if (!outcome.ok()) {
+    co_return outcome.status();
+  }
+  co_return Appended{outcome->position, outcome->replayed, outcome->audience};
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
+  const ShardIndex shard = command.update.shard();
+  std::optional<Body> body = Body::Decode(command.body);
+  if (!body) {
+    return Refused(base::Error(absl::StatusCode::kInternal, "the new body can't be decoded"));
+  }
+  std::string record = records::Edited(body->header().group, command.actor, command.update);
+  return Append(
+      redis::Command::Eval(scripts::Edit(), {keys_.Log(shard), keys_.Update(command.update)},
+                           {Number(shard.value()), command.actor.value(),
+                            Number(command.expected_revision), command.body, std::move(record)}),
+      "edit", shard, {});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::Delete(DeleteCommand command) {
+  const ShardIndex shard = command.update.shard();
+  std::string record =
+      records::Deleted(command.group, command.actor, command.update, command.author);
+  return Append(redis::Command::Eval(
+                    scripts::Delete(),
+                    {keys_.Log(shard), keys_.Update(command.update), keys_.Members(command.group)},
+                    {Number(shard.value()), command.actor.value(), command.author.value(),
+                     command.group.value(), std::move(record)}),
+                "delete", shard, {});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupCommand command) {
+  const GroupFields& group = command.group;
+  const ShardIndex shard = layout_.ShardOf(group.id);
+  std::string record = records::GroupCreated(group.id, command.actor);
+  return Append(redis::Command::Eval(
+                    scripts::CreateGroup(),
+                    {keys_.Log(shard), keys_.Once(command.actor, group.id, command.request_id),
+                     keys_.Group(group.id), keys_.Members(group.id), keys_.Feed(group.id),
+                     keys_.Groups(shard)},
+                    {Number(shard.value()), once_retention_ms_, command.payload_digest,
+                     command.actor.value(), group.id.value(), std::move(record), group.display_name,
+                     group.description, Number(static_cast<uint8_t>(group.history)),
+                     Number(static_cast<uint8_t>(group.default_audience))}),
+                "create group", shard, {.group = "group.id"});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
+  const GroupFields& group = command.group;
+  const ShardIndex shard = layout_.ShardOf(group.id);
+  std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(),
+                                        records::GroupUpdated(group.id, command.actor)};
+  auto set = [&arguments](const char* field, std::string value) {
+    arguments.push_back(field);
+    arguments.push_back(std::move(value));
+  };
+  if (command.set_display_name) {
+    set(group_hash::kDisplayName, group.display_name);
+  }
+  if (command.set_description) {
+    set(group_hash::kDescription, group.description);
+  }
+  if (command.set_history) {
+    set(group_hash::kHistory, Number(static_cast<uint8_t>(group.history)));
+  }
+  if (command.set_default_audience) {
+    set(group_hash::kAudience, Number(static_cast<uint8_t>(group.default_audience)));
+  }
+  return Append(
+      redis::Command::Eval(scripts::UpdateGroup(),
+                           {keys_.Log(shard), keys_.Group(group.id), keys_.Members(group.id)},
+                           std::move(arguments)),
+      "update group", shard, {.group = "group.id"});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteGroup(PersonId actor, GroupId group) {
+  const ShardIndex shard = layout_.ShardOf(group);
+  return Append(redis::Command::Eval(scripts::DeleteGroup(),
+                                     {keys_.Log(shard), keys_.Group(group), keys_.Members(group),
+                                      keys_.Feed(group), keys_.Groups(shard)},
+                                     {Number(shard.value()), actor.value(), group.value(),
+                                      records::GroupDeleted(group, actor)}),
+                "delete group", shard, {});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::Tick(ShardIndex shard) {
+  return Append(redis::Command::Eval(scripts::Tick(), {keys_.Log(shard)},
+                                     {Number(shard.value()), records::Tick()}),
+                "tick", shard, {});
+}
+
+}  // namespace klatch

@@ -1,0 +1,69 @@
+#pragma once
+// The Appender whose log is Redis: each call is one of services/log/scripts, sent over a pipeline
+// that many callers share.
+//
+// Thread safety: as Appender.
+// Lifetime: `pipeline` and the appender outlive every task.
+// Bounds: the pipeline's; at most limits::kMembersPerScript persons and kPublishesPerScript updates
+// in one script, so that none takes a millisecond.
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "common/redis/pipeline.h"
+#include "services/log/appender.h"
+#include "services/log/outcome.h"
+#include "services/model/keys.h"
+#include "services/model/layout.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+
+class RedisAppender final : public Appender {
+ public:
+  struct Options {
+    std::chrono::milliseconds body_retention = limits::kBodyRetention;
+    std::chrono::milliseconds once_retention = limits::kOnceRetention;
+  };
+  static constexpr size_t kPublishesPerScript = 16;
+  static constexpr size_t kPublishBytesPerScript = 128 << 10;
+
+  RedisAppender(redis::Pipeline& pipeline, const Layout& layout, const Options& options);
+
+  base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
+      std::vector<PublishCommand> commands) override;
+  base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) override;
+  base::Task<absl::StatusOr<Appended>> Delete(DeleteCommand command) override;
+  base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) override;
+  base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) override;
+  base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) override;
+  base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) override;
+  base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(RemoveMembersCommand command) override;
+  base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId actor, GroupId group,
+                                                    PersonRole member) override;
+  base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
+  std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
+
+ private:
+  // One script call for the first updates of commands[first, …) that fit; `end` becomes the first
+  // that does not.
+  redis::Command PublishChunk(const std::vector<PublishCommand>& commands, size_t first,
+                              size_t& end) const;
+  // Sends one script and reads its outcome; errors name `what` and the shard.
+  base::Task<absl::StatusOr<Outcome>> Run(redis::Command command, std::string what,
+                                          ShardIndex shard, RequestFields fields);
+  base::Task<absl::StatusOr<Appended>> Append(redis::Command command, std::string what,
+                                              ShardIndex shard, RequestFields fields);
+  base::Task<absl::StatusOr<MembersAppended>> ChangeMembers(redis::Command command,
+                                                            std::string what, ShardIndex shard,
+                                                            RequestFields fields);
+
+  redis::Pipeline& pipeline_;
+  const Layout layout_;
+  const Keys keys_;
+  const std::string body_retention_ms_;
+  const std::string once_retention_ms_;
+};
+
+}  // namespace klatch

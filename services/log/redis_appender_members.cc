@@ -1,0 +1,82 @@
+// The part of RedisAppender that changes who is a member.
+#include "services/log/records.h"
+#include "services/log/redis_appender.h"
+#include "services/log/scripts.h"
+
+namespace klatch {
+
+base::Task<absl::StatusOr<MembersAppended>> RedisAppender::ChangeMembers(redis::Command command,
+                                                                         std::string what,
+                                                                         ShardIndex shard,
+                                                                         RequestFields fields) {
+  base::Task<absl::StatusOr<Outcome>> run = Run(std::move(command), std::move(what), shard, fields);
+  absl::StatusOr<Outcome> outcome = co_await std::move(run);
+  if (!outcome.ok()) {
+    co_return outcome.status();
+  }
+  co_return MembersAppended{outcome->position, outcome->changed, outcome->unchanged,
+                            outcome->replayed};
+}
+
+base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembersCommand command) {
+  const ShardIndex shard = layout_.ShardOf(command.group);
+  std::string roles;
+  std::vector<std::string> arguments = {std::to_string(shard.value()), once_retention_ms_,
+                                        command.payload_digest, command.actor.value(),
+                                        records::WithoutEvent(command.group, command.actor)};
+  for (const PersonRole& member : command.members) {
+    roles.push_back(static_cast<char>(member.role));
+  }
+  arguments.push_back(std::move(roles));
+  for (const PersonRole& member : command.members) {
+    arguments.push_back(member.person.value());
+  }
+  for (const PersonRole& member : command.members) {
+    arguments.push_back(records::JoinedPiece(member));
+  }
+  return ChangeMembers(
+      redis::Command::Eval(
+          scripts::AddMembers(),
+          {keys_.Log(shard), keys_.Once(command.actor, command.group, command.request_id),
+           keys_.Group(command.group), keys_.Members(command.group)},
+          std::move(arguments)),
+      "add members", shard, {.persons = "members"});
+}
+
+base::Task<absl::StatusOr<MembersAppended>> RedisAppender::RemoveMembers(
+    RemoveMembersCommand command) {
+  const ShardIndex shard = layout_.ShardOf(command.group);
+  std::vector<std::string> arguments = {std::to_string(shard.value()),
+                                        once_retention_ms_,
+                                        command.payload_digest,
+                                        command.actor.value(),
+                                        records::WithoutEvent(command.group, command.actor),
+                                        std::to_string(command.persons.size())};
+  for (const PersonId& person : command.persons) {
+    arguments.push_back(person.value());
+  }
+  for (const PersonId& person : command.persons) {
+    arguments.push_back(records::LeftPiece(person));
+  }
+  return ChangeMembers(
+      redis::Command::Eval(
+          scripts::RemoveMembers(),
+          {keys_.Log(shard), keys_.Once(command.actor, command.group, command.request_id),
+           keys_.Group(command.group), keys_.Members(command.group)},
+          std::move(arguments)),
+      "remove members", shard, {});
+}
+
+base::Task<absl::StatusOr<Appended>> RedisAppender::UpdateMember(PersonId actor, GroupId group,
+                                                                 PersonRole member) {
+  const ShardIndex shard = layout_.ShardOf(group);
+  return Append(
+      redis::Command::Eval(scripts::UpdateMember(),
+                           {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
+                           {std::to_string(shard.value()), actor.value(), member.person.value(),
+                            std::to_string(static_cast<uint8_t>(member.role)),
+                            records::RoleChanged(group, actor, member)}),
+      "update member", shard, {.persons = "member.role"});
+}
+
+}  // namespace klatch

@@ -1,0 +1,156 @@
+#include "services/log/redis_log_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace klatch {
+namespace {
+
+using absl::StatusCode;
+
+// A blocked XREAD must answer before the connection gives it up.
+constexpr std::chrono::milliseconds kWaitMargin{500};
+
+absl::Status DataLoss(std::string_view stream, std::string_view id, std::string_view what) {
+  return base::Error(StatusCode::kDataLoss, fmt::format("log entry {} of {} {}", id, stream, what));
+}
+
+absl::StatusOr<LogEntry> DecodeEntry(redis::ReplyView reply, ShardIndex shard,
+                                     std::string_view stream) {
+  const std::string_view id = reply[0].text();
+  std::optional<Position> position = Position::FromStreamId(id, shard);
+  if (!position) {
+    return DataLoss(stream, id, "is at no position");
+  }
+  LogEntry entry;
+  entry.position = *position;
+  const redis::ReplyView fields = reply[1];
+  if (fields.size() != 2 || fields[0].text() != "r") {
+    return DataLoss(stream, id, "holds something else than a record");
+  }
+  const std::string_view bytes = fields[1].text();
+  if (!entry.record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return DataLoss(stream, id, "can't be decoded");
+  }
+  if (entry.record.event_case() == klatch::v1::LogRecord::EVENT_NOT_SET) {
+    return DataLoss(stream, id, "holds an event that this version does not know");
+  }
+  return entry;
+}
+
+}  // namespace
+
+RedisLogReader::RedisLogReader(redis::Address address, const redis::Connection::Options& options,
+                               const Layout& layout)
+    : address_(std::move(address)),
+      options_(options),
+      shard_count_(layout.shard_count),
+      busy_streams_(layout.shard_count) {
+  const Keys keys(layout);
+  for (uint32_t shard = 0; shard < shard_count_; ++shard) {
+    streams_.push_back(keys.Log(ShardIndex(shard)));
+  }
+}
+
+absl::Status RedisLogReader::EnsureConnected() {
+  if (connection_ == nullptr) {
+    KLATCH_ASSIGN_OR_RETURN(connection_, redis::Connection::Connect(address_, options_));
+    return absl::OkStatus();
+  }
+  return connection_->connected() ? absl::OkStatus() : connection_->Reconnect();
+}
+
+redis::Command RedisLogReader::ReadCommand(std::span<const Position> after, size_t count,
+                                           std::chrono::milliseconds wait) const {
+  std::vector<std::string> args = {"XREAD", "COUNT", std::to_string(count)};
+  const std::chrono::milliseconds wait_max =
+      std::max(options_.call_timeout - kWaitMargin, options_.call_timeout / 2);
+  wait = std::min(wait, wait_max);
+  if (wait.count() > 0) {  // BLOCK 0 would wait for ever
+    args.push_back("BLOCK");
+    args.push_back(std::to_string(wait.count()));
+  }
+  args.push_back("STREAMS");
+  args.insert(args.end(), streams_.begin(), streams_.end());
+  for (const Position& position : after) {
+    args.push_back(position.ToStreamId());
+  }
+  return redis::Command(std::move(args));
+}
+
+absl::Status RedisLogReader::TakeStream(redis::ReplyView stream, size_t size_max,
+                                        std::vector<LogEntry>& entries) const {
+  const std::string_view name = stream[0].text();
+  auto found = std::find(streams_.begin(), streams_.end(), name);
+  if (found == streams_.end()) {
+    return base::Error(StatusCode::kInternal, "XREAD answered a stream that was not asked for");
+  }
+  const ShardIndex shard(static_cast<uint32_t>(found - streams_.begin()));
+  const redis::ReplyView records = stream[1];
+  for (size_t i = 0; i < records.size() && entries.size() < size_max; ++i) {
+    KLATCH_ASSIGN_OR_RETURN(LogEntry entry, DecodeEntry(records[i], shard, name));
+    entries.push_back(std::move(entry));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RedisLogReader::Read(std::span<const Position> after, size_t entries_max,
+                                  std::chrono::milliseconds wait, std::vector<LogEntry>& entries) {
+  if (entries_max == 0) {
+    return absl::OkStatus();
+  }
+  KLATCH_RETURN_IF_ERROR(base::Annotate(EnsureConnected(), "read the log"));
+  const size_t count = std::max<size_t>(1, entries_max / busy_streams_);
+  const redis::Command command = ReadCommand(after, count, wait);
+  absl::StatusOr<redis::Reply> reply = connection_->Call(command);
+  if (!reply.ok()) {
+    return base::Annotate(reply.status(), "read the log");
+  }
+  const redis::ReplyView streams = reply->view();
+  if (streams.is_nil()) {
+    return absl::OkStatus();
+  }
+  busy_streams_ = std::max<size_t>(1, streams.size());
+  const size_t before = entries.size();
+  for (size_t i = 0; i < streams.size(); ++i) {
+    // Streams beyond the bound are asked again: `after` moves only by what was returned, and next
+    // time each of so many busy streams gets its part.
+    absl::Status taken = TakeStream(streams[i], before + entries_max, entries);
+    if (!taken.ok()) {
+      entries.resize(before);
+      return taken;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Position>> RedisLogReader::LastPositions() {
+  KLATCH_RETURN_IF_ERROR(base::Annotate(EnsureConnected(), "read the log's end"));
+  std::vector<redis::Command> commands;
+  for (const std::string& stream : streams_) {
+    commands.push_back({"XREVRANGE", stream, "+", "-", "COUNT", "1"});
+  }
+  absl::StatusOr<std::vector<redis::Reply>> replies = connection_->CallAll(commands);
+  if (!replies.ok()) {
+    return base::Annotate(replies.status(), "read the log's end");
+  }
+  std::vector<Position> positions(shard_count_);
+  for (uint32_t shard = 0; shard < shard_count_; ++shard) {
+    const redis::ReplyView reply = (*replies)[shard].view();
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply), streams_[shard]));
+    if (reply.size() == 0) {
+      continue;
+    }
+    const std::string_view id = reply[0][0].text();
+    std::optional<Position> position = Position::FromStreamId(id, ShardIndex(shard));
+    if (!position) {
+      return DataLoss(streams_[shard], id, "is at no position");
+    }
+    positions[shard] = *position;
+  }
+  return positions;
+}
+
+}  // namespace klatch

@@ -1,0 +1,70 @@
+-- Adds persons to a group; who is a member already stays as they are.
+--
+-- KEYS: log, once, group, members
+-- ARGV: shard, once retention ms, digest, actor, record up to its event, the persons' roles (a byte each),
+--       then the persons, then for each the encoded MembersChanged.joined
+-- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
+-- ROLE_ABOVE, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
+
+local ROLE_MODERATOR, ROLE_OWNER = 3, 4
+local TAG_MEMBERS_CHANGED = 58
+local HISTORY_OPEN = '\32\1' -- MembersChanged.history_open = true
+local once, group, members = KEYS[2], KEYS[3], KEYS[4]
+local once_retention_ms, digest, actor, record, roles = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local persons = #roles
+
+return guarded(function()
+  read_log()
+  local earlier = used(once, digest)
+  if earlier then
+    return earlier
+  end
+  local facts = at('HMGET', group, 's', 'h', 'm', 'o')
+  if facts[1] ~= '1' then
+    return {'NO_GROUP'}
+  end
+  local actor_role = role_of(at('HGET', members, actor), members)
+  if actor_role == 0 then
+    return {'NOT_MEMBER'}
+  elseif actor_role < ROLE_MODERATOR then
+    return {'ROLE_TOO_LOW'}
+  end
+  local stays = at('HMGET', members, unpack(ARGV, 7, 6 + persons))
+  local joining, pieces, owners, seen = {}, {}, 0, {}
+  for i = 1, persons do
+    local person, role = ARGV[6 + i], string.byte(roles, i)
+    if role > actor_role then
+      return {'ROLE_ABOVE'}
+    end
+    if not stays[i] and not seen[person] then
+      seen[person] = true
+      joining[#joining + 1] = i
+      pieces[#pieces + 1] = ARGV[6 + persons + i]
+      if role == ROLE_OWNER then
+        owners = owners + 1
+      end
+    end
+  end
+  local member_count = count_of(facts[3], group) + #joining
+  local owner_count = count_of(facts[4], group) + owners
+
+  local position = last_position()
+  if #joining > 0 then
+    local history_open = facts[2] == '2'
+    if history_open then
+      pieces[#pieces + 1] = HISTORY_OPEN
+    end
+    position = append(record .. delimited(TAG_MEMBERS_CHANGED, table.concat(pieces)))
+    local stay = position .. (history_open and string.rep('\0', 8) or position)
+    local values = {}
+    for _, i in ipairs(joining) do
+      values[#values + 1] = ARGV[6 + i]
+      values[#values + 1] = string.sub(roles, i, i) .. stay
+    end
+    at('HSET', members, unpack(values))
+    at('HSET', group, 'm', member_count, 'o', owner_count)
+  end
+  local counts = struct.pack('<I4I4', #joining, persons - #joining)
+  at('SET', once, position .. digest .. counts, 'PX', once_retention_ms)
+  return {'OK', position, 0, counts}
+end)

@@ -1,0 +1,172 @@
+-- Put before every script that appends: the clock, positions, the log's end, errors.
+--
+-- Every script keeps to one order: read and check everything, append, write the rest. XADD is the first
+-- write, so whatever Redis refuses (out of memory, read-only) is refused before anything has changed;
+-- every key that is written later was read before, so its type is known to be right.
+--
+-- A script answers {'OK', position, replayed, …}, or {'<REFUSAL>', …}, or {'REDIS', message, key}.
+-- Numbers of Lua are doubles: milliseconds and sequence of a position stay apart.
+
+local log = KEYS[1]
+local shard = tonumber(ARGV[1])
+
+local EPOCH_SECONDS = 1704067200 -- 2024-01-01
+local SEQUENCE_MAX = 4095
+local MS_MAX = 2199023255551 -- 41 bits
+
+local touched = log
+-- redis.call that remembers the key, so that an error can name it.
+local function at(command, key, ...)
+  touched = key
+  return redis.call(command, key, ...)
+end
+
+local function corrupt(key, what)
+  touched = key
+  error({err = 'CORRUPT ' .. what})
+end
+
+-- Runs `action`; what Redis refuses becomes an answer.
+local function guarded(action, ...)
+  local ok, result = pcall(action, ...)
+  if ok then
+    return result
+  end
+  if type(result) == 'table' then
+    result = result.err
+  end
+  return {'REDIS', tostring(result), touched}
+end
+
+-- The 8 little-endian bytes of a position.
+local function packed(ms, sequence)
+  return struct.pack('<I4I4', (ms % 1024) * 4194304 + shard * 4096 + sequence, math.floor(ms / 1024))
+end
+
+-- Its 16 hexadecimal digits.
+local function hex(ms, sequence)
+  return string.format('%08x%08x', math.floor(ms / 1024),
+                       (ms % 1024) * 4194304 + shard * 4096 + sequence)
+end
+
+local now_ms, last_ms, last_sequence
+
+local function read_clock()
+  local time = redis.call('TIME')
+  now_ms = (time[1] - EPOCH_SECONDS) * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Finds the log's end and the time.
+local function read_log()
+  local newest = at('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local ms, sequence = 0, 0
+  if newest then
+    local ms_text, sequence_text = string.match(newest[1], '^(%d+)-(%d+)$')
+    ms, sequence = tonumber(ms_text), tonumber(sequence_text)
+    if ms >= MS_MAX or sequence > SEQUENCE_MAX then
+      corrupt(log, 'its newest entry is no position')
+    end
+  end
+  last_ms, last_sequence = ms, sequence
+  read_clock()
+end
+
+-- The log's last position; zero if the log is empty.
+local function last_position()
+  if last_ms == 0 then
+    return string.rep('\0', 8)
+  end
+  return packed(last_ms, last_sequence)
+end
+
+-- Appends `record` behind the last position, at the present time if that is later. Returns the position.
+-- Needs read_log.
+local function append(record)
+  local ms, sequence = now_ms, 0
+  if ms <= last_ms then
+    ms, sequence = last_ms, last_sequence + 1
+    if sequence > SEQUENCE_MAX then
+      ms, sequence = ms + 1, 0
+    end
+  end
+  at('XADD', log, string.format('%d-%d', ms, sequence), 'r', record)
+  last_ms, last_sequence = ms, sequence
+  return packed(ms, sequence)
+end
+
+-- As `append`, but without read_log: Redis numbers the entry within the present millisecond, which is
+-- right unless the clock is behind the log or the millisecond is full.
+local function append_unread(record)
+  if last_ms then
+    return append(record)
+  end
+  read_clock()
+  touched = log
+  local id = redis.pcall('XADD', log, string.format('%d-*', now_ms), 'r', record)
+  if type(id) == 'string' then
+    local sequence = tonumber(string.sub(id, string.find(id, '-', 1, true) + 1))
+    if sequence <= SEQUENCE_MAX then
+      last_ms, last_sequence = now_ms, sequence
+      return packed(now_ms, sequence)
+    end
+    redis.call('XDEL', log, id) -- no position; nobody has seen it
+  elseif not string.find(id.err, 'equal or smaller', 1, true) then
+    error(id)
+  end
+  read_log()
+  return append(record)
+end
+
+-- Redis checks its memory at a script's first write only, and only if that write may take memory. For a
+-- removal, which must get through when memory is short, a write that changes nothing (the log has no
+-- expiry) goes first.
+local function allow_without_memory()
+  at('PERSIST', log)
+end
+
+-- What an idempotency key holds: position, digest, and whatever the script put behind them. Nothing if it
+-- is unused.
+local function used(once, digest)
+  local stored = at('GET', once)
+  if not stored then
+    return nil
+  end
+  if #stored < 24 then
+    corrupt(once, 'holds no outcome')
+  end
+  if string.sub(stored, 9, 24) ~= digest then
+    return {'KEY_REUSED'}
+  end
+  return {'OK', string.sub(stored, 1, 8), 1, string.sub(stored, 25)}
+end
+
+-- The role in a packed stay (services/model/membership.h); 0 if there is none.
+local function role_of(stay, members)
+  if not stay then
+    return 0
+  end
+  local role = string.byte(stay, 1)
+  if #stay ~= 17 or role < 1 or role > 4 then
+    corrupt(members, 'holds no stay')
+  end
+  return role
+end
+
+-- A count in a group's hash.
+local function count_of(text, group)
+  local count = tonumber(text or '0')
+  if not count then
+    corrupt(group, 'holds no count')
+  end
+  return count
+end
+
+-- Length-delimited protobuf field; `tag` is the tag's one byte.
+local function delimited(tag, bytes)
+  local length, prefix = #bytes, string.char(tag)
+  while length >= 128 do
+    prefix = prefix .. string.char(length % 128 + 128)
+    length = math.floor(length / 128)
+  end
+  return prefix .. string.char(length) .. bytes
+end
