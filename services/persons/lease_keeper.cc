@@ -1,0 +1,207 @@
+#include "services/persons/lease_keeper.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include "common/base/hash.h"
+#include "common/obs/log.h"
+
+namespace klatch {
+namespace {
+
+// Each returns {1, owner} if the caller holds the lease afterwards, {0, owner} if somebody else
+// does.
+const redis::Script& TakeScript() {
+  static const redis::Script script("lease_take", R"lua(
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'until')
+local owner = held[1]
+if owner and owner ~= ARGV[1] and tonumber(held[3]) > now then
+  return {0, owner}
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', (tonumber(held[2]) or 0) + 1,
+           'nonce', ARGV[2], 'until', now + ARGV[3])
+return {1, ARGV[1]}
+)lua");
+  return script;
+}
+
+const redis::Script& RenewScript() {
+  static const redis::Script script("lease_renew", R"lua(
+if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
+  return {0, redis.call('HGET', KEYS[1], 'owner') or ''}
+end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'until', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
+return {1, ''}
+)lua");
+  return script;
+}
+
+constexpr std::chrono::milliseconds kTakePause{100};
+constexpr size_t kNonceBytes = 16;
+
+}  // namespace
+
+LeaseKeeper::LeaseKeeper(const Layout& layout, std::string node_id,
+                         std::chrono::milliseconds duration, const base::Clock& clock)
+    : layout_(layout),
+      keys_(layout),
+      node_id_(std::move(node_id)),
+      duration_(duration),
+      clock_(clock),
+      partitions_(layout.partition_count) {
+  for (Partition& partition : partitions_) {
+    partition.nonce = base::RandomBytes(kNonceBytes);
+  }
+}
+
+LeaseKeeper::~LeaseKeeper() { Stop(); }
+
+int64_t LeaseKeeper::HeldUntil(base::MonotonicTime sent) const {
+  // A tenth of the duration is left for clocks that run at different speeds.
+  const auto until = sent.time_since_epoch() + duration_ - duration_ / 10;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(until).count();
+}
+
+absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime deadline) {
+  std::vector<PartitionIndex> missing;
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    missing.emplace_back(i);
+  }
+  while (true) {
+    std::string holder;
+    KLATCH_RETURN_IF_ERROR(TakeOnce(redis, missing, holder));
+    if (missing.empty()) {
+      return absl::OkStatus();
+    }
+    if (clock_.Monotonic() >= deadline) {
+      return base::Error(
+          absl::StatusCode::kUnavailable,
+          fmt::format("{} of {} partitions are held by node {}; stop it, or give this node "
+                      "another namespace",
+                      missing.size(), layout_.partition_count, holder));
+    }
+    std::unique_lock lock(mutex_);
+    if (wake_.wait_for(lock, kTakePause, [this] { return stopping_; })) {
+      return base::Error(absl::StatusCode::kCancelled, "stopping");
+    }
+  }
+}
+
+absl::Status LeaseKeeper::TakeOnce(redis::Connection& redis, std::vector<PartitionIndex>& missing,
+                                   std::string& holder) {
+  std::vector<redis::Command> commands;
+  for (const PartitionIndex partition : missing) {
+    commands.push_back(
+        redis::Command::Eval(TakeScript(), {keys_.Lease(partition)},
+                             {node_id_, NonceOf(partition), std::to_string(duration_.count())}));
+  }
+  const int64_t until = HeldUntil(clock_.Monotonic());
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
+  std::vector<PartitionIndex> still_missing;
+  for (size_t i = 0; i < missing.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), "take lease"));
+    if (replies[i][0].integer() == 1) {
+      partitions_[missing[i].value()].held_until_ns.store(until, std::memory_order_relaxed);
+    } else {
+      holder = std::string(replies[i][1].text());
+      still_missing.push_back(missing[i]);
+    }
+  }
+  missing = std::move(still_missing);
+  return absl::OkStatus();
+}
+
+void LeaseKeeper::Start(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard) {
+  redis_ = std::move(redis);
+  guard_ = &guard;
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "leases");
+    Run();
+  });
+}
+
+void LeaseKeeper::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void LeaseKeeper::Run() {
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, duration_ / 3, [this] { return stopping_; })) {
+    lock.unlock();
+    absl::Status status;
+    if (!redis_->connected()) {
+      status = redis_->Reconnect();
+      status.Update(status.ok() ? guard_->Check(*redis_) : status);
+    }
+    if (status.ok()) {
+      status = Renew(*redis_);
+    }
+    if (!status.ok()) {
+      obs::Log(obs::Level::kError, "leases", "can't renew leases",
+               {{"error", base::MessageOf(status)}});
+    }
+    lock.lock();
+  }
+}
+
+absl::Status LeaseKeeper::Renew(redis::Connection& redis) {
+  std::vector<redis::Command> commands;
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    const PartitionIndex partition(i);
+    commands.push_back(
+        redis::Command::Eval(RenewScript(), {keys_.Lease(partition)},
+                             {NonceOf(partition), std::to_string(duration_.count())}));
+  }
+  const int64_t until = HeldUntil(clock_.Monotonic());
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), "renew lease"));
+    if (replies[i][0].integer() == 1) {
+      partitions_[i].held_until_ns.store(until, std::memory_order_relaxed);
+    } else {
+      NoteLost(PartitionIndex(i));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LeaseKeeper::Release(redis::Connection& redis) {
+  std::vector<redis::Command> commands;
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    partitions_[i].held_until_ns.store(0, std::memory_order_relaxed);
+    commands.push_back(redis::Command::Eval(RenewScript(), {keys_.Lease(PartitionIndex(i))},
+                                            {partitions_[i].nonce, "0"}));
+  }
+  return redis.CallAll(commands).status();
+}
+
+bool LeaseKeeper::Holds(PartitionIndex partition, base::MonotonicTime now) const {
+  const int64_t now_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
+  return now_ns < partitions_[partition.value()].held_until_ns.load(std::memory_order_relaxed);
+}
+
+void LeaseKeeper::NoteLost(PartitionIndex partition) {
+  partitions_[partition.value()].held_until_ns.store(0, std::memory_order_relaxed);
+  lost_.store(partition.value(), std::memory_order_relaxed);
+}
+
+std::optional<PartitionIndex> LeaseKeeper::lost() const {
+  const int64_t lost = lost_.load(std::memory_order_relaxed);
+  if (lost < 0) {
+    return std::nullopt;
+  }
+  return PartitionIndex(static_cast<uint32_t>(lost));
+}
+
+}  // namespace klatch

@@ -1,0 +1,75 @@
+#pragma once
+// What a node that owns a person holds of them in memory: the recent part of their timelines, and
+// their memberships.
+//
+// Thread safety: one worker writes (the one that owns the person's partition); any thread reads,
+// without a lock. A Person is never moved or freed while the node runs. A MembershipList is
+// immutable; a reader holds an epoch guard for as long as it looks at one.
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/lockfree/timeline_ring.h"
+#include "services/model/ids.h"
+#include "services/model/membership.h"
+
+namespace klatch {
+
+// A person's stay in one group as the owner has applied it.
+struct Membership {
+  GroupIndex group;
+  Stay stay;
+  Position position;  // of the last change; older records about it are ignored
+};
+
+// The memberships of one person, ordered by group index. Entries whose role is kNone are tombstones
+// of who left.
+class MembershipList {
+ public:
+  explicit MembershipList(std::vector<Membership> items) : items_(std::move(items)) {}
+
+  std::span<const Membership> items() const { return items_; }
+  // Null if the person was never seen in the group. May be a tombstone.
+  const Membership* Find(GroupIndex group) const;
+
+ private:
+  std::vector<Membership> items_;
+};
+
+struct Person {
+  Person() = default;
+  // Nobody reads any more.
+  ~Person() { delete memberships.load(std::memory_order_relaxed); }
+  Person(const Person&) = delete;
+  Person& operator=(const Person&) = delete;
+
+  PersonId id;
+  PartitionIndex partition;
+  uint32_t index = 0;  // within its worker
+
+  // Written by the worker; read with the ring's own protocol.
+  lockfree::TimelineRing* home = nullptr;
+  lockfree::TimelineRing* posts = nullptr;
+
+  // Written by the worker with release, which publishes the list's items to readers that load with
+  // acquire. The old list is retired to the epochs.
+  std::atomic<const MembershipList*> memberships{nullptr};
+
+  // The oldest id that was dropped and not yet rebuilt, or 0. Written by the worker; read by pages
+  // for what they say, so relaxed suffices.
+  std::atomic<uint64_t> hole_since{0};
+  // How often something was dropped. Written by the worker; the flusher only compares, so relaxed
+  // suffices.
+  std::atomic<uint64_t> hole_generation{0};
+  // The epoch whose batch names this person's hole, and where. The worker's own.
+  uint32_t hole_epoch = 0;
+  uint32_t hole_place = 0;
+
+  std::string_view key() const { return id.value(); }
+};
+
+}  // namespace klatch
