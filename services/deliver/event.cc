@@ -1,0 +1,84 @@
+#include "services/deliver/event.h"
+
+#include <fmt/format.h>
+
+namespace klatch {
+namespace {
+
+using klatch::v1::LogRecord;
+
+void AddChange(Event& event, const Layout& layout, const std::string& person,
+               MemberChange::Kind kind, Role role) {
+  if (event.change_count == event.changes.size()) {
+    event.changes.emplace_back();
+  }
+  MemberChange& change = event.changes[event.change_count++];
+  change.person = person;
+  change.partition = layout.PartitionOf(PersonId(person));
+  change.kind = kind;
+  change.role = role;
+}
+
+void DecodeMembersChanged(const klatch::v1::MembersChanged& members, const Layout& layout,
+                          Event& event) {
+  event.kind = Event::Kind::kMembersChanged;
+  event.history_open = members.history_open();
+  for (const auto& joined : members.joined()) {
+    AddChange(event, layout, joined.person(), MemberChange::Kind::kJoined,
+              static_cast<Role>(joined.role()));
+  }
+  for (const auto& changed : members.role_changed()) {
+    AddChange(event, layout, changed.person(), MemberChange::Kind::kRoleChanged,
+              static_cast<Role>(changed.role()));
+  }
+  for (const std::string& left : members.left()) {
+    AddChange(event, layout, left, MemberChange::Kind::kLeft, Role::kNone);
+  }
+}
+
+}  // namespace
+
+absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirectory& groups,
+                         Event& event) {
+  const LogRecord& record = entry.record;
+  event.position = entry.position;
+  event.kind = Event::Kind::kTimePassed;
+  event.history_open = false;
+  event.change_count = 0;
+  if (record.event_case() == LogRecord::EVENT_NOT_SET) {
+    return base::Error(absl::StatusCode::kDataLoss,
+                       fmt::format("record {} of shard {} has no known event",
+                                   entry.position.ToStreamId(), entry.position.shard().value()));
+  }
+  if (record.event_case() == LogRecord::kTick) {
+    return absl::OkStatus();
+  }
+  const auto group = groups.FindOrAdd(GroupId(record.group()));
+  if (!group) {
+    return base::Error(absl::StatusCode::kResourceExhausted,
+                       "more groups than --groups-max; raise it and restart");
+  }
+  event.group = *group;
+  switch (record.event_case()) {
+    case LogRecord::kPublished:
+      event.kind = Event::Kind::kPublished;
+      event.author = record.actor();
+      event.author_partition = layout.PartitionOf(PersonId(record.actor()));
+      break;
+    case LogRecord::kMembersChanged:
+      DecodeMembersChanged(record.members_changed(), layout, event);
+      break;
+    case LogRecord::kGroupCreated:
+      event.kind = Event::Kind::kMembersChanged;
+      AddChange(event, layout, record.actor(), MemberChange::Kind::kJoined, Role::kOwner);
+      break;
+    case LogRecord::kGroupDeleted:
+      event.kind = Event::Kind::kGroupDeleted;
+      break;
+    default:
+      break;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace klatch

@@ -1,0 +1,58 @@
+#pragma once
+// A record of the log as workers need it: decoded once by the tailer, groups turned into indexes,
+// shared by all workers over the broadcast ring. Slots of the ring are reused, so events keep their
+// memory.
+//
+// Thread safety: written by the tailer before it is published; read-only for workers.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "services/log/log_reader.h"
+#include "services/model/ids.h"
+#include "services/model/membership.h"
+#include "services/model/position.h"
+#include "services/persons/group_directory.h"
+
+namespace klatch {
+
+struct MemberChange {
+  enum class Kind : uint8_t { kJoined, kRoleChanged, kLeft };
+
+  std::string person;
+  PartitionIndex partition;
+  Kind kind = Kind::kJoined;
+  Role role = Role::kNone;  // kNone for kLeft
+};
+
+struct Event {
+  enum class Kind : uint8_t {
+    kPublished,
+    kMembersChanged,  // also the first member of a new group
+    kGroupDeleted,
+    kNothing,     // not even time: the record could not be decoded
+    kTimePassed,  // a tick, and everything that only moves the position: edits, deletes, policy
+  };
+
+  Position position;
+  Kind kind = Kind::kTimePassed;
+  GroupIndex group;
+  bool history_open = false;  // kMembersChanged: who joined sees the whole past
+
+  // kPublished.
+  std::string author;
+  PartitionIndex author_partition;
+
+  // kMembersChanged: the first change_count are of this event; the rest is kept memory.
+  std::vector<MemberChange> changes;
+  size_t change_count = 0;
+};
+
+// Fills `event` from `entry`; adds the group to `groups` at first sight. RESOURCE_EXHAUSTED if the
+// directory is full, DATA_LOSS if the record says nothing that this version knows.
+absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirectory& groups,
+                         Event& event);
+
+}  // namespace klatch

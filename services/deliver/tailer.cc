@@ -1,0 +1,121 @@
+#include "services/deliver/tailer.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "common/obs/log.h"
+
+namespace klatch {
+namespace {
+
+constexpr size_t kBatchRecords = 2048;
+constexpr std::chrono::milliseconds kReadWait{100};
+constexpr std::chrono::milliseconds kRetryPause{50};
+constexpr std::chrono::milliseconds kFullWait{10};
+
+// A body that changed or went must not be served from memory once the record is applied anywhere:
+// drop it before any worker sees the record.
+void DropBody(const LogEntry& entry, BodyStore& bodies) {
+  if (entry.record.has_edited()) {
+    bodies.Drop(UpdateId(entry.record.edited().update_id()));
+  } else if (entry.record.has_deleted()) {
+    bodies.Drop(UpdateId(entry.record.deleted().update_id()));
+  }
+}
+
+}  // namespace
+
+Tailer::Tailer(Dependencies dependencies, std::vector<Position> after)
+    : d_(dependencies), after_(std::move(after)) {}
+
+Tailer::~Tailer() { Stop(); }
+
+void Tailer::Start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "tailer");
+    Run();
+  });
+}
+
+void Tailer::Stop() {
+  stopping_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+absl::Status Tailer::failure() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+void Tailer::Run() {
+  while (!stopping_.load(std::memory_order_relaxed) && failure().ok()) {
+    DoWork();
+  }
+}
+
+size_t Tailer::DoWork() {
+  entries_.clear();
+  absl::Status status = d_.log.Read(after_, kBatchRecords, kReadWait, entries_);
+  if (status.code() == absl::StatusCode::kDataLoss) {
+    std::lock_guard lock(mutex_);
+    failure_ = status;
+  }
+  if (!status.ok()) {
+    if (const auto suppressed = error_lines_.Admit(d_.clock.Monotonic())) {
+      obs::Log(obs::Level::kError, "tailer", "can't read the log; trying again",
+               {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
+    }
+    std::this_thread::sleep_for(kRetryPause);
+    return 0;
+  }
+  d_.progress.NoteHeard(d_.clock.Monotonic());
+  absl::Status handed;
+  for (const LogEntry& entry : entries_) {
+    handed = HandOver(entry);
+    if (!handed.ok()) {
+      break;
+    }
+  }
+  d_.ring.Publish();
+  if (!handed.ok() && handed.code() != absl::StatusCode::kCancelled) {
+    obs::Log(obs::Level::kError, "tailer", "stopped at a record that it can't hand over",
+             {{"error", base::MessageOf(handed)}});
+    std::lock_guard lock(mutex_);
+    failure_ = handed;
+    return 0;
+  }
+  records_.fetch_add(entries_.size(), std::memory_order_relaxed);
+  return entries_.size();
+}
+
+absl::Status Tailer::HandOver(const LogEntry& entry) {
+  DropBody(entry, d_.bodies);
+  Event* slot = ClaimSlot();
+  if (slot == nullptr) {
+    return base::Error(absl::StatusCode::kCancelled, "stopping");
+  }
+  absl::Status decoded = DecodeEvent(entry, d_.layout, d_.groups, *slot);
+  if (!decoded.ok()) {
+    // The slot is claimed and will be published; it must not say anything.
+    slot->kind = Event::Kind::kNothing;
+    return decoded;
+  }
+  after_[entry.position.shard().value()] = entry.position;
+  return absl::OkStatus();
+}
+
+Event* Tailer::ClaimSlot() {
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (Event* slot = d_.ring.TryClaim()) {
+      return slot;
+    }
+    d_.ring.Publish();
+    d_.ring.WaitForRoom(kFullWait);
+  }
+  return nullptr;
+}
+
+}  // namespace klatch

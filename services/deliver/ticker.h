@@ -1,0 +1,51 @@
+#pragma once
+// Keeps the time of idle shards moving while somebody reads their groups: a shard that has had no
+// record for a second gets a tick, so that pages can say that they are complete up to now.
+//
+// Thread safety: Start and Stop by the owner.
+// Bound: at most one tick per shard and second.
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "services/deliver/progress.h"
+#include "services/log/appender.h"
+
+namespace klatch {
+
+class Ticker {
+ public:
+  Ticker(uint32_t shard_count, Appender& appender, const Progress& progress,
+         const base::Clock& clock);
+  ~Ticker();
+
+  void Start();
+  void Stop();
+
+ private:
+  void Run();
+  // Ticks every shard that is idle and being read; how many.
+  size_t DoWork();
+  base::Task<void> Tick(ShardIndex shard);
+
+  struct ShardState {
+    Position position;
+    base::MonotonicTime changed;
+  };
+
+  Appender& appender_;
+  const Progress& progress_;
+  const base::Clock& clock_;
+  // The ticker's own.
+  std::vector<ShardState> shards_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace klatch

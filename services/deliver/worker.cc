@@ -1,0 +1,314 @@
+#include "services/deliver/worker.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace klatch {
+namespace {
+
+constexpr size_t kEventsPerStep = 256;
+constexpr std::chrono::milliseconds kIdleWait{5};
+// Entries of one timeline that wait to be flushed: from here on the flusher does not wait for its
+// interval (half of what a ring of the usual largest class holds), and from there on posts are held
+// back (half of what a ring may grow to while nothing of it is flushed).
+constexpr size_t kUrgentEntries = 128;
+constexpr size_t kTightEntries = 512;
+// How many members ahead of the append a ring, and then its slot, are fetched (bench/micro: 330 ns
+// without, 114 ns with, per append over a million rings).
+constexpr size_t kPrefetchRings = 16;
+constexpr size_t kPrefetchSlots = 8;
+
+}  // namespace
+
+Worker::Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies,
+               PersonStore& persons)
+    : index_(index), worker_count_(worker_count), d_(dependencies), persons_(persons) {}
+
+Worker::~Worker() { Stop(); }
+
+absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>& memberships,
+                             UpdateId floor, uint64_t hole_since) {
+  Person* person = persons_.FindOrAdd(id);
+  if (person == nullptr) {
+    return base::Error(absl::StatusCode::kResourceExhausted,
+                       "more persons than --persons-max; raise it and restart");
+  }
+  if (person->memberships.load(std::memory_order_relaxed) != nullptr) {
+    return absl::OkStatus();  // A scan may name a person twice.
+  }
+  person->home->RaiseFloor(floor.value());
+  person->posts->RaiseFloor(floor.value());
+  for (const Membership& membership : memberships) {
+    if (membership.stay.role != Role::kNone) {
+      roster_.Add(membership.group, person->index);
+    } else {
+      // A tombstone that a former node did not come to remove: the first batch does.
+      dirty_.views.push_back(
+          {person->index, membership.group, membership.stay, membership.position});
+      memberships_changed_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  std::vector<Membership> sorted = memberships;
+  std::ranges::sort(sorted, {}, &Membership::group);
+  // Released so that readers on other threads see the list's items; nobody reads before Start, but
+  // the rule is one.
+  person->memberships.store(new MembershipList(std::move(sorted)), std::memory_order_release);
+  if (hole_since != 0) {
+    person->hole_since.store(hole_since, std::memory_order_relaxed);
+    dirty_.holes.push_back({person->index, hole_since, 0});
+  }
+  return absl::OkStatus();
+}
+
+void Worker::Start(std::vector<Position> applied) {
+  applied_ = std::move(applied);
+  for (uint32_t shard = 0; shard < applied_.size(); ++shard) {
+    d_.progress.Advance(index_, ShardIndex(shard), applied_[shard]);
+  }
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), fmt::format("worker-{}", index_).c_str());
+    Run();
+  });
+}
+
+void Worker::Stop() {
+  stopping_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Worker::Run() {
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (DoWork() == 0) {
+      d_.ring.WaitForItems(index_, kIdleWait);
+    }
+  }
+}
+
+size_t Worker::DoWork() {
+  if (failed_.load(std::memory_order_relaxed)) {
+    return 0;
+  }
+  if (asked_.load(std::memory_order_acquire)) {
+    AnswerFlusher();
+  }
+  const size_t applied = d_.ring.Poll(
+      index_, [this](const Event& event) { Apply(event); }, kEventsPerStep);
+  if (applied > 0) {
+    delivered_.store(delivered_local_, std::memory_order_relaxed);
+    d_.progress.Notify();
+  }
+  return applied;
+}
+
+void Worker::Apply(const Event& event) {
+  switch (event.kind) {
+    case Event::Kind::kPublished:
+      Deliver(event);
+      break;
+    case Event::Kind::kMembersChanged:
+      for (size_t i = 0; i < event.change_count; ++i) {
+        if (Owns(event.changes[i].partition)) {
+          ChangeMember(event, event.changes[i]);
+        }
+      }
+      break;
+    case Event::Kind::kGroupDeleted:
+      DeleteGroup(event);
+      break;
+    case Event::Kind::kNothing:
+      return;
+    case Event::Kind::kTimePassed:
+      break;
+  }
+  if (failed_.load(std::memory_order_relaxed)) {
+    return;
+  }
+  applied_[event.position.shard().value()] = event.position;
+  d_.progress.Advance(index_, event.position.shard(), event.position);
+}
+
+void Worker::Deliver(const Event& event) {
+  const lockfree::TimelineEntry entry{event.position.value(), event.group.value(), 0};
+  const std::span<const uint32_t> members = roster_.Of(event.group);
+  for (size_t i = 0; i < members.size(); ++i) {
+    // Two misses per member, the ring and its slot; fetching them ahead hides both.
+    if (i + kPrefetchRings < members.size()) {
+      __builtin_prefetch(&persons_.Home(members[i + kPrefetchRings]), 1);
+    }
+    if (i + kPrefetchSlots < members.size()) {
+      persons_.Home(members[i + kPrefetchSlots]).PrefetchNextSlot(persons_.arena());
+    }
+    AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
+  }
+  delivered_local_ += members.size();
+  if (Owns(event.author_partition)) {
+    // The author was a member when this was appended, so the person is known unless it left since
+    // and the node restarted between; the profile keeps the update in any case.
+    if (Person* author = FindOrAddPerson(event.author)) {
+      AppendTo(TimelineRef(author->index, TimelineRef::Kind::kPosts), *author->posts, entry);
+      ++delivered_local_;
+    }
+  }
+}
+
+void Worker::AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
+                      const lockfree::TimelineEntry& entry) {
+  if (ring.Append(persons_.arena(), entry) == lockfree::AppendResult::kDropped) {
+    tight_.store(true, std::memory_order_relaxed);
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+    --delivered_local_;
+    if (timeline.kind() == TimelineRef::Kind::kHome) {
+      MarkHole(timeline.person(), entry.id);
+      return;
+    }
+    // Nothing but the log knows what somebody posted: the flusher writes it, and until then the
+    // floor sends readers to the stored ring. At most one a post.
+    dirty_.spilled.push_back({timeline, entry.id});
+  }
+  if (ring.dirty_epoch() != epoch_) {
+    ring.set_dirty_epoch(epoch_);
+    dirty_.timelines.push_back(timeline);
+  } else if (const size_t unflushed = ring.Unflushed(); unflushed >= kUrgentEntries) {
+    urgent_.store(true, std::memory_order_relaxed);
+    if (unflushed >= kTightEntries) {
+      tight_.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Worker::MarkHole(uint32_t index, uint64_t id) {
+  Person& person = persons_.At(index);
+  const uint64_t since = person.hole_since.load(std::memory_order_relaxed);
+  person.hole_since.store(since == 0 ? id : std::min(since, id), std::memory_order_relaxed);
+  const uint64_t generation = person.hole_generation.load(std::memory_order_relaxed) + 1;
+  person.hole_generation.store(generation, std::memory_order_relaxed);
+  const HoleMark mark{index, person.hole_since.load(std::memory_order_relaxed), generation};
+  if (person.hole_epoch == epoch_) {
+    dirty_.holes[person.hole_place] = mark;
+    return;
+  }
+  person.hole_epoch = epoch_;
+  person.hole_place = static_cast<uint32_t>(dirty_.holes.size());
+  dirty_.holes.push_back(mark);
+}
+
+Person* Worker::FindOrAddPerson(std::string_view id) {
+  const uint32_t before = persons_.size();
+  Person* person = persons_.FindOrAdd(id);
+  if (person == nullptr) {
+    // What can't be kept must not be passed over either: the node stops here, and replays from its
+    // checkpoint when it is started with more room.
+    failed_.store(true, std::memory_order_relaxed);
+    return nullptr;
+  }
+  if (persons_.size() != before) {
+    dirty_.new_persons.push_back(person->index);
+  }
+  return person;
+}
+
+void Worker::ChangeMember(const Event& event, const MemberChange& change) {
+  Person* person = FindOrAddPerson(change.person);
+  if (person == nullptr) {
+    return;
+  }
+  const MembershipList* list = person->memberships.load(std::memory_order_relaxed);
+  const Membership* before = list == nullptr ? nullptr : list->Find(event.group);
+  if (before != nullptr && before->position >= event.position) {
+    return;  // A replay of what the stored view holds already.
+  }
+  const bool was_member = before != nullptr && before->stay.role != Role::kNone;
+  Membership after{event.group, {}, event.position};
+  after.stay.role = change.role;
+  if (change.kind == MemberChange::Kind::kJoined) {
+    after.stay.joined = event.position;
+    after.stay.visible_from = event.history_open ? Position() : event.position;
+  } else if (change.kind == MemberChange::Kind::kRoleChanged && was_member) {
+    after.stay.joined = before->stay.joined;
+    after.stay.visible_from = before->stay.visible_from;
+  } else {
+    after.stay.role = Role::kNone;
+  }
+  const bool is_member = after.stay.role != Role::kNone;
+  if (is_member && !was_member) {
+    roster_.Add(event.group, person->index);
+  } else if (!is_member && was_member) {
+    roster_.Remove(event.group, person->index);
+  }
+  SetMembership(*person, after);
+}
+
+void Worker::DeleteGroup(const Event& event) {
+  const std::span<const uint32_t> members = roster_.Of(event.group);
+  for (const uint32_t member : members) {
+    SetMembership(persons_.At(member), Membership{event.group, {}, event.position});
+  }
+  roster_.Clear(event.group);
+}
+
+void Worker::SetMembership(Person& person, const Membership& membership) {
+  const MembershipList* before = person.memberships.load(std::memory_order_relaxed);
+  std::vector<Membership> items;
+  if (before != nullptr) {
+    items.reserve(before->items().size() + 1);
+    items.assign(before->items().begin(), before->items().end());
+  }
+  auto place = std::ranges::lower_bound(items, membership.group, {}, &Membership::group);
+  if (place != items.end() && place->group == membership.group) {
+    *place = membership;
+  } else {
+    items.insert(place, membership);
+  }
+  // Publishes the new list's items to readers, who load with acquire under an epoch guard; the old
+  // list stays until none of them can hold it.
+  person.memberships.store(new MembershipList(std::move(items)), std::memory_order_release);
+  if (before != nullptr) {
+    d_.epochs.Retire(before);
+  }
+  dirty_.views.push_back({person.index, membership.group, membership.stay, membership.position});
+  memberships_changed_.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::optional<FlushBatch> Worker::TakeBatch(std::vector<RebuiltHole> rebuilt,
+                                            std::chrono::milliseconds wait) {
+  std::unique_lock lock(mutex_);
+  rebuilt_.insert(rebuilt_.end(), rebuilt.begin(), rebuilt.end());
+  // Released so that the worker, which acquires it, finds rebuilt_; the mutex orders the rest.
+  asked_.store(true, std::memory_order_release);
+  if (!answered_.wait_for(lock, wait, [this] { return answer_.has_value(); })) {
+    return std::nullopt;
+  }
+  return std::exchange(answer_, std::nullopt);
+}
+
+void Worker::AnswerFlusher() {
+  std::lock_guard lock(mutex_);
+  asked_.store(false, std::memory_order_relaxed);
+  if (answer_.has_value()) {
+    return;  // The flusher has given up waiting once and will find this answer.
+  }
+  for (const RebuiltHole& rebuilt : rebuilt_) {
+    ClearRebuilt(rebuilt);
+  }
+  rebuilt_.clear();
+  dirty_.applied = applied_;
+  answer_ = std::exchange(dirty_, FlushBatch{});
+  ++epoch_;
+  answered_.notify_one();
+}
+
+void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
+  Person& person = persons_.At(rebuilt.person);
+  if (person.hole_generation.load(std::memory_order_relaxed) == rebuilt.generation) {
+    person.hole_since.store(0, std::memory_order_relaxed);
+    dirty_.mended.push_back(rebuilt.person);
+  }
+}
+
+}  // namespace klatch

@@ -1,0 +1,127 @@
+#pragma once
+// A worker: one thread that owns a slice of the persons. It takes every record off the broadcast
+// ring, expands the record's group to its own persons and appends to their timelines in memory.
+// Nothing on this path locks, allocates (once rings have grown) or waits for Redis.
+//
+//   broadcast ring ──▶ worker ──▶ home and profile rings, memberships   (readers, lock-free)
+//                        └──────▶ FlushBatch: what is dirty             (its flusher)
+//
+// Thread safety: Restore before Start; DoWork by the worker's thread; TakeBatch by its flusher;
+// gauges from any thread. When memory is short: an entry that can be kept neither in memory nor
+// flushed yet is dropped, the person marked with a hole that the flusher rebuilds from the feeds.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "common/lockfree/broadcast_ring.h"
+#include "common/lockfree/epoch.h"
+#include "services/deliver/event.h"
+#include "services/deliver/flush_batch.h"
+#include "services/deliver/progress.h"
+#include "services/persons/person_store.h"
+#include "services/persons/roster.h"
+
+namespace klatch {
+
+class Worker {
+ public:
+  struct Dependencies {
+    const Layout& layout;
+    lockfree::BroadcastRing<Event>& ring;
+    Progress& progress;
+    lockfree::EpochReclaimer& epochs;
+  };
+
+  Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies, PersonStore& persons);
+  ~Worker();
+
+  // Before Start: what Redis holds about a person. Copies of updates up to `floor` are only in
+  // Redis.
+  absl::Status Restore(std::string_view person, const std::vector<Membership>& memberships,
+                       UpdateId floor, uint64_t hole_since);
+
+  // Applies what stands in the log behind `applied`, one position per shard.
+  void Start(std::vector<Position> applied);
+  void Stop();
+
+  // By the flusher: everything that became dirty since the last batch, and how far the worker had
+  // applied the log when it was taken. Tells the worker which holes were rebuilt. Waits for the
+  // worker, at most `wait`; nothing if it did not answer in time.
+  std::optional<FlushBatch> TakeBatch(std::vector<RebuiltHole> rebuilt,
+                                      std::chrono::milliseconds wait);
+
+  uint32_t index() const { return index_; }
+  PersonStore& persons() { return persons_; }
+  bool Owns(PartitionIndex partition) const { return partition.value() % worker_count_ == index_; }
+
+  // Gauges and counters; they publish nothing.
+  uint64_t delivered() const { return delivered_.load(std::memory_order_relaxed); }
+  uint64_t memberships_changed() const {
+    return memberships_changed_.load(std::memory_order_relaxed);
+  }
+  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  // There are more persons than it can hold: it has stopped before the record that named one more.
+  bool failed() const { return failed_.load(std::memory_order_relaxed); }
+  // Some timeline has come close to what it can hold unflushed; flush now, hold posts back.
+  bool tight() const { return tight_.load(std::memory_order_relaxed); }
+  // Some timeline waits for the flusher more than for its interval.
+  bool urgent() const { return urgent_.load(std::memory_order_relaxed); }
+  void ClearPressure() {
+    urgent_.store(false, std::memory_order_relaxed);
+    tight_.store(false, std::memory_order_relaxed);
+  }
+
+ private:
+  void Run();
+  // One bounded step; how many events it applied.
+  size_t DoWork();
+  void Apply(const Event& event);
+  void Deliver(const Event& event);
+  void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
+                const lockfree::TimelineEntry& entry);
+  void MarkHole(uint32_t person, uint64_t id);
+  void ChangeMember(const Event& event, const MemberChange& change);
+  void DeleteGroup(const Event& event);
+  void SetMembership(Person& person, const Membership& membership);
+  Person* FindOrAddPerson(std::string_view id);
+  void AnswerFlusher();
+  void ClearRebuilt(const RebuiltHole& rebuilt);
+
+  const uint32_t index_;
+  const uint32_t worker_count_;
+  Dependencies d_;
+  PersonStore& persons_;
+
+  // The worker's own.
+  Roster roster_;
+  std::vector<Position> applied_;  // by shard
+  FlushBatch dirty_;               // what the next batch will be
+  uint32_t epoch_ = 1;             // of dirty_; a ring whose mark is this epoch is in it already
+  uint64_t delivered_local_ = 0;
+
+  // Counters and flags read by others; relaxed, they publish nothing.
+  std::atomic<uint64_t> delivered_{0};
+  std::atomic<uint64_t> memberships_changed_{0};
+  std::atomic<uint64_t> dropped_{0};
+  std::atomic<bool> urgent_{false};
+  std::atomic<bool> tight_{false};
+  std::atomic<bool> failed_{false};
+  std::atomic<bool> stopping_{false};
+
+  // The hand-over to the flusher. `asked_` is looked at between batches; everything else is guarded
+  // by mutex_.
+  std::atomic<bool> asked_{false};
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::vector<RebuiltHole> rebuilt_;
+  std::optional<FlushBatch> answer_;
+
+  std::thread thread_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,95 @@
+#include "services/deliver/progress.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+namespace klatch {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kPatience{20};
+
+class ProgressTest : public testing::Test {
+ protected:
+  ~ProgressTest() override {
+    progress_.Stop();
+    executor_.Stop();
+  }
+
+  std::future<absl::Status> Wait(std::vector<Token> tokens, milliseconds for_at_most) {
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    base::Spawn(Await(std::move(tokens), clock_.Monotonic() + for_at_most, promise));
+    return promise->get_future();
+  }
+  base::Task<void> Await(std::vector<Token> tokens, base::MonotonicTime deadline,
+                         std::shared_ptr<std::promise<absl::Status>> promise) {
+    auto waiting = progress_.WaitApplied(std::move(tokens), deadline);
+    promise->set_value(co_await std::move(waiting));
+  }
+
+  const base::SystemClock clock_;
+  base::Executor executor_{1, "test"};
+  Progress progress_{4, 2, executor_, clock_};
+};
+
+TEST_F(ProgressTest, WaitEndsWhenTheSlowestWorkerIsThere) {
+  const Position position(10, ShardIndex(1), 0);
+  auto waiting = Wait({{ShardIndex(1), position}}, kPatience);
+  progress_.Advance(0, ShardIndex(1), position);
+  progress_.Notify();
+  EXPECT_EQ(waiting.wait_for(milliseconds(20)), std::future_status::timeout);
+  progress_.Advance(1, ShardIndex(1), position);
+  progress_.Notify();
+  ASSERT_EQ(waiting.wait_for(kPatience), std::future_status::ready);
+  EXPECT_TRUE(waiting.get().ok());
+}
+
+TEST_F(ProgressTest, WaitEndsAtItsDeadlineThoughNoWorkerNotifies) {
+  // Let the thread fall asleep over an empty list first: a wait that ends shows that it has run
+  // once.
+  auto first = Wait({{ShardIndex(0), Position(1, ShardIndex(0), 0)}}, milliseconds(1));
+  ASSERT_EQ(first.wait_for(kPatience), std::future_status::ready);
+  std::this_thread::sleep_for(milliseconds(20));
+  auto waiting = Wait({{ShardIndex(0), Position(1, ShardIndex(0), 0)}}, milliseconds(10));
+  ASSERT_EQ(waiting.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(waiting.get().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ProgressTest, UnknownShardNamesTheToken) {
+  auto waiting = Wait({{ShardIndex(0), Position()}, {ShardIndex(4), Position()}}, milliseconds(10));
+  ASSERT_EQ(waiting.wait_for(kPatience), std::future_status::ready);
+  const absl::Status status = waiting.get();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(base::FieldViolationOf(status)->field, "tokens[1].shard");
+}
+
+TEST_F(ProgressTest, StopEndsWaits) {
+  auto waiting = Wait({{ShardIndex(0), Position(1, ShardIndex(0), 0)}}, kPatience);
+  progress_.Stop();
+  ASSERT_EQ(waiting.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(waiting.get().code(), absl::StatusCode::kUnavailable);
+}
+
+// Advances race with waits that begin: none may sleep through its wake-up.
+TEST_F(ProgressTest, NoWakeUpIsLostBetweenAdvanceAndWait) {
+  constexpr uint64_t kRounds = 2'000;
+  std::thread worker([this] {
+    for (uint64_t ms = 1; ms <= kRounds; ++ms) {
+      const Position position(ms, ShardIndex(0), 0);
+      progress_.Advance(0, ShardIndex(0), position);
+      progress_.Advance(1, ShardIndex(0), position);
+      progress_.Notify();
+    }
+  });
+  for (uint64_t ms = 1; ms <= kRounds; ms += 17) {
+    auto waiting = Wait({{ShardIndex(0), Position(ms, ShardIndex(0), 0)}}, kPatience);
+    ASSERT_EQ(waiting.wait_for(kPatience), std::future_status::ready);
+    ASSERT_TRUE(waiting.get().ok());
+  }
+  worker.join();
+}
+
+}  // namespace
+}  // namespace klatch

@@ -1,0 +1,222 @@
+#include "services/deliver/worker.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "services/persons/person_store.h"
+
+namespace klatch {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kPatience{20};
+
+// A worker that owns everything, fed by hand.
+class WorkerTest : public testing::Test {
+ protected:
+  void StartWorker(size_t ring_bytes = 64 << 20) {
+    persons_ = std::make_unique<PersonStore>(layout_, 1'000, ring_bytes);
+    worker_ = std::make_unique<Worker>(
+        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_}, *persons_);
+    worker_->Start(std::vector<Position>(layout_.shard_count));
+  }
+
+  ~WorkerTest() override {
+    if (worker_) {
+      worker_->Stop();
+    }
+    progress_.Stop();
+    executor_.Stop();
+  }
+
+  Event* Claim() {
+    Event* slot = ring_.TryClaim();
+    while (slot == nullptr) {
+      ring_.Publish();
+      ring_.WaitForRoom(milliseconds(10));
+      slot = ring_.TryClaim();
+    }
+    slot->position = Position(++ms_, ShardIndex(0), 0);
+    slot->change_count = 0;
+    slot->history_open = false;
+    slot->group = GroupIndex(0);
+    return slot;
+  }
+
+  Position Change(const std::string& person, MemberChange::Kind kind, Role role,
+                  bool history_open = false) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kMembersChanged;
+    slot->history_open = history_open;
+    slot->changes.resize(1);
+    slot->change_count = 1;
+    slot->changes[0] = {person, layout_.PartitionOf(PersonId(person)), kind, role};
+    ring_.Publish();
+    return slot->position;
+  }
+  Position Join(const std::string& person) {
+    return Change(person, MemberChange::Kind::kJoined, Role::kMember);
+  }
+  Position Leave(const std::string& person) {
+    return Change(person, MemberChange::Kind::kLeft, Role::kNone);
+  }
+
+  Position Publish(const std::string& author) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kPublished;
+    slot->author = author;
+    slot->author_partition = layout_.PartitionOf(PersonId(author));
+    ring_.Publish();
+    return slot->position;
+  }
+
+  void AwaitApplied(Position position) {
+    const auto deadline = clock_.Monotonic() + kPatience;
+    while (progress_.Applied(ShardIndex(0)) < position) {
+      ASSERT_LT(clock_.Monotonic(), deadline);
+      std::this_thread::yield();
+    }
+  }
+
+  std::set<uint64_t> HomeOf(const std::string& person) {
+    std::vector<lockfree::TimelineEntry> entries;
+    uint64_t floor = 0;
+    EXPECT_TRUE(
+        persons_->Find(person)->home->CopyNewest(persons_->arena(), entries, 10'000, &floor));
+    std::set<uint64_t> ids;
+    for (const auto& entry : entries) {
+      ids.insert(entry.id);
+    }
+    return ids;
+  }
+
+  const Layout layout_;
+  const base::SystemClock clock_;
+  base::Executor executor_{1, "test"};
+  lockfree::EpochReclaimer epochs_;
+  lockfree::BroadcastRing<Event> ring_{64, 1};
+  Progress progress_{layout_.shard_count, 1, executor_, clock_};
+  std::unique_ptr<PersonStore> persons_;
+  std::unique_ptr<Worker> worker_;
+  uint64_t ms_ = 1;
+};
+
+TEST_F(WorkerTest, DeliversToWhoIsAMemberAtThatPositionOnly) {
+  StartWorker();
+  Join("ann");
+  Join("bob");
+  const Position first = Publish("ann");
+  Leave("bob");
+  const Position second = Publish("ann");
+  Join("cat");
+  const Position third = Publish("cat");
+  AwaitApplied(third);
+  EXPECT_EQ(HomeOf("ann"), (std::set<uint64_t>{first.value(), second.value(), third.value()}));
+  EXPECT_EQ(HomeOf("bob"), (std::set<uint64_t>{first.value()}));
+  EXPECT_EQ(HomeOf("cat"), (std::set<uint64_t>{third.value()}));
+}
+
+TEST_F(WorkerTest, IgnoresChangesThatTheRestoredViewHoldsAlready) {
+  persons_ = std::make_unique<PersonStore>(layout_, 1'000, 64 << 20);
+  worker_ = std::make_unique<Worker>(0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_},
+                                     *persons_);
+  // Ann left at 100; the log from 50 on still says that she joined.
+  const Membership left{GroupIndex(0), Stay{}, Position(100, ShardIndex(0), 0)};
+  ASSERT_TRUE(worker_->Restore("ann", {left}, UpdateId(), 0).ok());
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  ms_ = 50;
+  Join("ann");
+  const Position published = Publish("bob");
+  AwaitApplied(published);
+  EXPECT_TRUE(HomeOf("ann").empty());
+}
+
+TEST_F(WorkerTest, RoleChangeKeepsTheStay) {
+  StartWorker();
+  const Position joined = Join("ann");
+  AwaitApplied(Change("ann", MemberChange::Kind::kRoleChanged, Role::kModerator));
+  const lockfree::EpochReclaimer::Guard guard(epochs_);
+  const Membership* membership =
+      persons_->Find("ann")->memberships.load(std::memory_order_acquire)->Find(GroupIndex(0));
+  ASSERT_NE(membership, nullptr);
+  EXPECT_EQ(membership->stay, (Stay{Role::kModerator, joined, joined}));
+}
+
+TEST_F(WorkerTest, OpenHistoryMakesThePastVisible) {
+  StartWorker();
+  const Position joined =
+      Change("ann", MemberChange::Kind::kJoined, Role::kReader, /*history_open=*/true);
+  AwaitApplied(joined);
+  const lockfree::EpochReclaimer::Guard guard(epochs_);
+  const Membership* membership =
+      persons_->Find("ann")->memberships.load(std::memory_order_acquire)->Find(GroupIndex(0));
+  ASSERT_NE(membership, nullptr);
+  EXPECT_EQ(membership->stay, (Stay{Role::kReader, joined, Position()}));
+}
+
+TEST_F(WorkerTest, BatchNamesEachDirtyTimelineOnceAndHowFarTheLogIsApplied) {
+  StartWorker();
+  Join("ann");
+  Publish("bob");
+  const Position last = Publish("bob");
+  AwaitApplied(last);
+  const auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->applied[0], last);
+  EXPECT_EQ(batch->timelines.size(), 2u) << "ann's home, bob's posts";
+  EXPECT_EQ(batch->views.size(), 1u);
+  EXPECT_EQ(batch->new_persons.size(), 2u);
+  const auto next = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(next.has_value());
+  EXPECT_TRUE(next->timelines.empty());
+}
+
+TEST_F(WorkerTest, MarksAHoleWhenNothingIsFlushedAndForgetsItWhenRebuilt) {
+  StartWorker();
+  Join("ann");
+  Position last;
+  for (int i = 0; i < 1'100; ++i) {
+    last = Publish("bob");
+  }
+  AwaitApplied(last);
+  const Person* ann = persons_->Find("ann");
+  EXPECT_GT(worker_->dropped(), 0u);
+  EXPECT_TRUE(worker_->tight());
+  const uint64_t since = ann->hole_since.load(std::memory_order_relaxed);
+  EXPECT_GT(since, 0u);
+  auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  ASSERT_FALSE(batch->holes.empty());
+  uint64_t generation = 0;
+  for (const HoleMark& hole : batch->holes) {
+    if (hole.person == ann->index) {
+      EXPECT_GE(hole.since, since);
+      generation = hole.generation;
+    }
+  }
+  // A rebuild that began before the last loss mends nothing.
+  batch = worker_->TakeBatch({{ann->index, generation - 1}}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_TRUE(batch->mended.empty());
+  batch = worker_->TakeBatch({{ann->index, generation}}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->mended, std::vector<uint32_t>{ann->index});
+  EXPECT_EQ(ann->hole_since.load(std::memory_order_relaxed), 0u);
+}
+
+TEST_F(WorkerTest, DeletedGroupHasNoMembersAndGetsNoDeliveries) {
+  StartWorker();
+  Join("ann");
+  Event* slot = Claim();
+  slot->kind = Event::Kind::kGroupDeleted;
+  ring_.Publish();
+  const Position published = Publish("ann");
+  AwaitApplied(published);
+  EXPECT_TRUE(HomeOf("ann").empty());
+}
+
+}  // namespace
+}  // namespace klatch
