@@ -1,0 +1,149 @@
+#pragma once
+// A flusher: one thread per worker that writes behind it. It takes a batch of what the worker made
+// dirty, writes it to Redis many entries at a time, and then moves the checkpoint of the worker's
+// partitions to the positions of the batch.
+//
+//   TakeBatch ─▶ persons, holes, views ─▶ timelines, deepest first ─▶ checkpoint ─▶ tombstones,
+//   rebuilds
+//
+// The order is what makes a restart lose nothing: the checkpoint moves only when everything before
+// it has an OK reply, and a batch that failed is written again, whole; every write can be repeated.
+//
+// Thread safety: Start, Stop, Drain by the owner; gauges from any thread.
+// Bound: a batch is what one interval made dirty; timelines are written kTimelinesPerStep at a
+// time. It does not promise order between persons, nor that Redis sees an entry in less than the
+// flush interval.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/obs/log.h"
+#include "common/redis/connection.h"
+#include "common/redis/run_guard.h"
+#include "services/deliver/worker.h"
+#include "services/materialize/flush_plan.h"
+#include "services/materialize/flush_scripts.h"
+#include "services/persons/group_directory.h"
+#include "services/persons/lease_keeper.h"
+
+namespace klatch {
+
+class Flusher {
+ public:
+  struct Dependencies {
+    const Layout& layout;
+    Worker& worker;
+    const GroupDirectory& groups;
+    LeaseKeeper& leases;
+    redis::RunGuard& guard;
+    lockfree::EpochReclaimer& epochs;
+    const base::Clock& clock;
+  };
+
+  Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> redis,
+          std::chrono::milliseconds interval);
+  ~Flusher();
+
+  void Start();
+  // Ends the thread at the next step; what is not written stays for the replay.
+  void Stop();
+  // Writes everything that is dirty now and moves the checkpoint; false if `deadline` came first.
+  // The worker must still be running.
+  bool Drain(base::MonotonicTime deadline);
+
+  // Gauges; they publish nothing.
+  uint64_t flushed() const { return flushed_.load(std::memory_order_relaxed); }
+  uint64_t memberships_flushed() const {
+    return memberships_flushed_.load(std::memory_order_relaxed);
+  }
+  uint64_t commands_failed() const { return failures_.load(std::memory_order_relaxed); }
+  uint64_t rebuilt() const { return rebuilds_.load(std::memory_order_relaxed); }
+  // Everything that the worker had applied by then is written.
+  base::MonotonicTime written_until() const;
+
+ private:
+  struct Pending {
+    TimelineRef timeline;
+    uint64_t head;
+    size_t entries;
+    StoredRing after;
+  };
+
+  void Run();
+  // One round: takes a batch if the last one is done, writes it. False if something failed.
+  bool DoWork();
+  absl::Status EnsureConnected();
+  absl::Status WriteBatch(const FlushBatch& batch);
+  absl::Status WriteFacts(const FlushBatch& batch);
+  absl::Status WriteViews(std::vector<ViewChange> views);
+  absl::Status WriteTimelines(std::vector<TimelineRef> timelines);
+  absl::Status WriteStep(std::span<const TimelineRef> timelines);
+  // Reads into loaded_ what Redis holds of those timelines of a step that this flusher has not
+  // written yet.
+  absl::Status LoadUnknown(std::span<const TimelineRef> timelines);
+  void PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending);
+  void AddWrites(PartitionIndex partition, const std::string& key, std::vector<RingWrite> writes);
+  absl::Status WriteCheckpoint(const std::vector<Position>& applied);
+  absl::Status RemoveTombstones(const FlushBatch& batch);
+  void NoteHole(const HoleMark& hole);
+  void AddSpilled(TimelineRef timeline);
+  void RebuildSome();
+  absl::Status Rebuild(const HoleMark& hole);
+  absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
+  absl::Status RunScripts();
+
+  StoredRing& StoredOf(TimelineRef timeline);
+  lockfree::TimelineRing& RingOf(TimelineRef timeline);
+  std::string KeyOf(TimelineRef timeline) const;
+  const Person& PersonAt(uint32_t index) const { return d_.worker.persons().At(index); }
+  void WaitForWork();
+
+  Dependencies d_;
+  const Keys keys_;
+  const std::chrono::milliseconds interval_;
+
+  // The flusher's own.
+  std::unique_ptr<redis::Connection> redis_;
+  FlushScripts scripts_;
+  std::vector<StoredRing> stored_;   // by TimelineRef::value
+  std::optional<FlushBatch> batch_;  // taken, not yet written whole
+  base::MonotonicTime batch_taken_;
+  std::vector<Position> checkpoint_;
+  base::MonotonicTime checkpoint_written_;
+  std::vector<Position> written_positions_;  // of the last batch that is written whole
+  obs::LogLimiter error_lines_{2};
+  std::deque<HoleMark> holes_;              // to rebuild, one per person
+  std::vector<RebuiltHole> rebuilt_holes_;  // to tell the worker
+  std::vector<lockfree::TimelineEntry> entries_;
+  std::vector<uint64_t> ids_;
+  std::unordered_map<uint32_t, std::vector<uint64_t>>
+      loaded_;  // by TimelineRef::value; empty between steps
+
+  std::atomic<uint64_t> flushed_{0};
+  std::atomic<uint64_t> memberships_flushed_{0};
+  std::atomic<uint64_t> failures_{0};
+  std::atomic<uint64_t> rebuilds_{0};
+  std::atomic<int64_t> written_until_ns_{0};
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_.
+  bool stopping_ = false;
+  uint64_t drain_asked_ = 0;
+  uint64_t drain_done_ = 0;
+  std::condition_variable drained_;
+
+  std::thread thread_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,136 @@
+#include "services/materialize/loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "common/base/bytes.h"
+
+namespace klatch {
+namespace {
+
+constexpr const char* kPersonsPerScan = "1000";
+
+absl::Status Unreadable(const std::string& key, std::string_view what) {
+  return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {}: {}", key, what));
+}
+
+}  // namespace
+
+Loader::Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& groups,
+               Restore restore)
+    : layout_(layout),
+      keys_(layout),
+      redis_(redis),
+      groups_(groups),
+      restore_(std::move(restore)) {}
+
+absl::StatusOr<LoadSummary> Loader::LoadAll() {
+  summary_ = {};
+  summary_.replay_after.assign(layout_.shard_count, Position(UINT64_MAX));
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    KLATCH_ASSIGN_OR_RETURN(const PartitionFacts facts, LoadFacts(PartitionIndex(i)));
+    KLATCH_RETURN_IF_ERROR(LoadPersons(PartitionIndex(i), facts));
+  }
+  return summary_;
+}
+
+absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partition) {
+  const std::vector<redis::Command> commands = {redis::Command{"GET", keys_.Checkpoint(partition)},
+                                                redis::Command{"HGETALL", keys_.Holes(partition)}};
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_.CallAll(commands));
+  for (size_t i = 0; i < replies.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), commands[i].args[1]));
+  }
+  PartitionFacts facts;
+  const std::string_view packed = replies[0].text();
+  if (!packed.empty() && packed.size() != layout_.shard_count * sizeof(uint64_t)) {
+    return Unreadable(keys_.Checkpoint(partition), "is not one position per shard");
+  }
+  for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+    const Position position(
+        packed.empty() ? 0 : base::LoadLittleEndian<uint64_t>(packed, shard * sizeof(uint64_t)));
+    summary_.replay_after[shard] = std::min(summary_.replay_after[shard], position);
+    facts.floor = std::max(facts.floor, position);
+  }
+  for (size_t i = 0; i + 1 < replies[1].size(); i += 2) {
+    const std::string_view text = replies[1][i + 1].text();
+    uint64_t since = 0;
+    std::from_chars(text.data(), text.data() + text.size(), since);
+    // Something is missing, whatever the number says.
+    facts.holes.emplace_back(replies[1][i].text(), std::max<uint64_t>(since, 1));
+  }
+  std::ranges::sort(facts.holes);
+  return facts;
+}
+
+absl::Status Loader::LoadPersons(PartitionIndex partition, const PartitionFacts& facts) {
+  std::string cursor = "0";
+  do {
+    const redis::Command scan{"SSCAN", keys_.Persons(partition), cursor, "COUNT", kPersonsPerScan};
+    auto page = redis_.Call(scan);
+    if (!page.ok()) {
+      return base::Annotate(page.status(), keys_.Persons(partition));
+    }
+    cursor = std::string((*page)[0].text());
+    const redis::ReplyView items = (*page)[1];
+    std::vector<std::string> persons;
+    persons.reserve(items.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      persons.emplace_back(items[i].text());
+    }
+    KLATCH_RETURN_IF_ERROR(LoadMemberships(partition, facts, persons));
+  } while (cursor != "0" && !cursor.empty());
+  return absl::OkStatus();
+}
+
+absl::Status Loader::LoadMemberships(PartitionIndex partition, const PartitionFacts& facts,
+                                     std::span<const std::string> persons) {
+  std::vector<redis::Command> commands;
+  commands.reserve(persons.size());
+  for (const std::string& person : persons) {
+    commands.push_back(redis::Command{"HGETALL", keys_.PersonGroups(PersonId(person))});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_.CallAll(commands));
+  for (size_t i = 0; i < persons.size(); ++i) {
+    KLATCH_ASSIGN_OR_RETURN(std::vector<Membership> memberships,
+                            DecodeView(commands[i].args[1], replies[i]));
+    summary_.persons += 1;
+    summary_.memberships += memberships.size();
+    uint64_t hole_since = 0;
+    auto hole = std::ranges::lower_bound(facts.holes, persons[i], {},
+                                         &std::pair<std::string, uint64_t>::first);
+    if (hole != facts.holes.end() && hole->first == persons[i]) {
+      hole_since = hole->second;
+    }
+    KLATCH_RETURN_IF_ERROR(
+        restore_({persons[i], partition, std::move(memberships), facts.floor, hole_since}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Membership>> Loader::DecodeView(const std::string& key,
+                                                           const redis::Reply& reply) {
+  KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply.view()), key));
+  std::vector<Membership> memberships;
+  memberships.reserve(reply.size() / 2);
+  for (size_t i = 0; i + 1 < reply.size(); i += 2) {
+    const std::string_view value = reply[i + 1].text();
+    const auto stay = DecodeStay(value);
+    if (!stay || value.size() != kViewBytes) {
+      return Unreadable(key, "holds a membership that this version can't read");
+    }
+    const auto group = groups_.FindOrAdd(GroupId(reply[i].text()));
+    if (!group) {
+      return base::Error(absl::StatusCode::kResourceExhausted,
+                         "more groups than --groups-max; raise it and start again");
+    }
+    memberships.push_back(
+        {*group, *stay, Position(base::LoadLittleEndian<uint64_t>(value, kStayBytes))});
+  }
+  return memberships;
+}
+
+}  // namespace klatch

@@ -1,0 +1,66 @@
+#pragma once
+// What a node reads before it serves: of each partition the checkpoint, the holes, the persons and
+// their memberships. Afterwards the workers replay the log from the lowest checkpoint.
+//
+// Thread safety: one thread, before workers and tailer start.
+// Errors: UNAVAILABLE when Redis can't be reached; DATA_LOSS naming the key whose value can't be
+// read.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/redis/connection.h"
+#include "services/model/keys.h"
+#include "services/persons/group_directory.h"
+#include "services/persons/person.h"
+
+namespace klatch {
+
+struct RestoredPerson {
+  std::string_view id;
+  PartitionIndex partition;
+  std::vector<Membership> memberships;  // unsorted, tombstones included
+  UpdateId floor;                       // copies up to here are in Redis only
+  uint64_t hole_since = 0;
+};
+
+struct LoadSummary {
+  std::vector<Position> replay_after;  // by shard: the lowest checkpoint
+  uint64_t persons = 0;
+  uint64_t memberships = 0;
+};
+
+class Loader {
+ public:
+  using Restore = std::function<absl::Status(const RestoredPerson&)>;
+
+  Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& groups, Restore restore);
+
+  absl::StatusOr<LoadSummary> LoadAll();
+
+ private:
+  struct PartitionFacts {
+    UpdateId floor;
+    std::vector<std::pair<std::string, uint64_t>> holes;  // sorted by person
+  };
+
+  absl::StatusOr<PartitionFacts> LoadFacts(PartitionIndex partition);
+  absl::Status LoadPersons(PartitionIndex partition, const PartitionFacts& facts);
+  absl::Status LoadMemberships(PartitionIndex partition, const PartitionFacts& facts,
+                               std::span<const std::string> persons);
+  absl::StatusOr<std::vector<Membership>> DecodeView(const std::string& key,
+                                                     const redis::Reply& reply);
+
+  const Layout layout_;
+  const Keys keys_;
+  redis::Connection& redis_;
+  GroupDirectory& groups_;
+  Restore restore_;
+  LoadSummary summary_;
+};
+
+}  // namespace klatch

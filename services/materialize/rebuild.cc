@@ -1,0 +1,103 @@
+// Rebuilding home timelines from the feeds of their groups, after copies were dropped or a stored
+// timeline was found to hold something else. A part of the flusher, because only the flusher writes
+// stored rings.
+
+#include <algorithm>
+#include <utility>
+
+#include "services/materialize/flusher.h"
+#include "services/materialize/stored_ring.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+namespace {
+
+// Between two batches; a rebuild costs a read of every feed of the person.
+constexpr size_t kRebuildsPerRound = 32;
+
+struct Source {
+  GroupIndex group;
+  Position joined;
+};
+
+}  // namespace
+
+void Flusher::RebuildSome() {
+  const size_t count = std::min(kRebuildsPerRound, holes_.size());
+  for (size_t i = 0; i < count; ++i) {
+    const HoleMark hole = holes_.front();
+    holes_.pop_front();
+    absl::Status status = Rebuild(hole);
+    if (status.ok()) {
+      continue;
+    }
+    // To the back: one person whose feeds can't be read must not keep the others waiting.
+    holes_.push_back(hole);
+    if (const auto suppressed = error_lines_.Admit(d_.clock.Monotonic())) {
+      obs::Log(obs::Level::kError, "flusher", "can't rebuild a timeline; trying again",
+               {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
+    }
+    if (!redis_->connected()) {
+      return;
+    }
+  }
+}
+
+absl::Status Flusher::Rebuild(const HoleMark& hole) {
+  const TimelineRef timeline(hole.person, TimelineRef::Kind::kHome);
+  KLATCH_ASSIGN_OR_RETURN(std::vector<uint64_t> ids, CollectDue(hole.person));
+  RingPlan plan = PlanRewrite(std::move(ids));
+  AddWrites(PersonAt(hole.person).partition, KeyOf(timeline), std::move(plan.writes));
+  // The next flush reads the ring and merges: what waits in memory may be in the feeds, too.
+  StoredOf(timeline).known = false;
+  KLATCH_RETURN_IF_ERROR(RunScripts());
+  rebuilt_holes_.push_back({hole.person, hole.generation});
+  rebuilds_.fetch_add(1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+// What is due to the person by the feeds, and what the stored ring holds anyway. Everything that
+// was dropped before this read is in the feeds: the append that put it into the log also put it
+// there.
+absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
+  std::vector<Source> sources;
+  {
+    const lockfree::EpochReclaimer::Guard guard(d_.epochs);
+    // Acquire: the partner of the worker's release, which publishes the items.
+    const MembershipList* list = PersonAt(person).memberships.load(std::memory_order_acquire);
+    if (list != nullptr) {
+      for (const Membership& membership : list->items()) {
+        if (membership.stay.role != Role::kNone) {
+          sources.push_back({membership.group, membership.stay.joined});
+        }
+      }
+    }
+  }
+  std::vector<redis::Command> commands;
+  commands.push_back(redis::Command{"GET", keys_.Timeline(PersonAt(person).id)});
+  for (const Source& source : sources) {
+    commands.push_back(redis::Command{"GET", keys_.Feed(d_.groups.At(source.group).id)});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_->CallAll(commands));
+  std::vector<uint64_t> ids;
+  // A stored timeline that is no string is about to be replaced; a feed that is none is an error.
+  if (!replies[0].is_error()) {
+    ids = UnpackIds(replies[0].text());
+  }
+  for (size_t i = 0; i < sources.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(
+        base::Annotate(redis::ToStatus(replies[i + 1].view()), commands[i + 1].args[1]));
+    for (const uint64_t id : UnpackIds(replies[i + 1].text())) {
+      const UpdateId update(id);
+      // Behind what is applied a leave may stand that the memberships above don't know of; those
+      // ids come by delivery.
+      if (update >= sources[i].joined && update <= written_positions_[update.shard().value()]) {
+        ids.push_back(id);
+      }
+    }
+    KeepNewest(ids, limits::kTimelineCap);
+  }
+  return ids;
+}
+
+}  // namespace klatch

@@ -1,0 +1,38 @@
+#pragma once
+// A timeline as Redis keeps it: a string of fixed slots of 8 bytes, each an update id
+// (little-endian) or 0 for empty. Order in it means nothing; readers sort. It grows in steps,
+// because growing by each batch would make Redis allocate twice what is needed (7,216 bytes in
+// steps), and from the last step on wraps around at a cursor that only the flusher knows.
+//
+//   slots:  [id][id][id][ 0][ 0]…     40, 110, 220, 440 or 880 slots
+//                       ^ cursor
+//
+// Source of the sizes: the cap of 800 and a tenth more, so that ids that arrive a little out of
+// order do not push a newer one out.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace klatch {
+
+constexpr size_t kSlotBytes = 8;
+
+// The smallest step that holds `ids` ids; the last step if none does.
+uint32_t StoredSlotsFor(size_t ids);
+
+std::string PackIds(std::span<const uint64_t> ids);
+
+// The ids in a stored ring, unsorted, empty slots left out; a remainder of less than a slot is
+// ignored.
+std::vector<uint64_t> UnpackIds(std::string_view stored);
+
+// Sorts newest first, drops duplicates, keeps at most `cap`.
+void KeepNewest(std::vector<uint64_t>& ids, size_t cap);
+
+// A whole ring that holds `ids` (at most as many as its slots) in its first slots.
+std::string PackRing(std::span<const uint64_t> ids, uint32_t slots);
+
+}  // namespace klatch
