@@ -1,0 +1,51 @@
+#include "services/accept/admission.h"
+
+#include <algorithm>
+
+namespace klatch {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRetryAfterMin{10};
+constexpr milliseconds kRetryAfterMax{200};
+constexpr milliseconds kRetryAfterTight{50};
+
+absl::Status Behind(std::string_view message, milliseconds retry_after) {
+  absl::Status status =
+      base::RetryLater(absl::StatusCode::kResourceExhausted, message, retry_after);
+  return base::WithReason(std::move(status), "OVERLOADED");
+}
+
+// As long as we are late: what is over the bound has to be worked off first.
+milliseconds RetryAfter(milliseconds age, milliseconds bound) {
+  return std::clamp(age - bound, kRetryAfterMin, kRetryAfterMax);
+}
+
+}  // namespace
+
+absl::Status Admission::AdmitGroup() const {
+  if (pressure_.GroupsFull()) {
+    return base::FieldError(absl::StatusCode::kResourceExhausted, "group.id",
+                            "can't be taken: this service holds as many groups as it may");
+  }
+  return Admit();
+}
+
+absl::Status Admission::Admit() const {
+  const auto append_age = std::chrono::duration_cast<milliseconds>(appender_.OldestAge());
+  if (append_age > bounds_.append_age_max) {
+    return Behind("the log is behind", RetryAfter(append_age, bounds_.append_age_max));
+  }
+  const milliseconds unflushed_age = pressure_.OldestUnflushedAge();
+  if (unflushed_age > bounds_.unflushed_age_max) {
+    return Behind("timelines are written too slowly",
+                  RetryAfter(unflushed_age, bounds_.unflushed_age_max));
+  }
+  if (pressure_.TimelinesTight()) {
+    return Behind("memory for timelines is short", kRetryAfterTight);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace klatch

@@ -1,0 +1,52 @@
+#pragma once
+// Whether more work may come in now: posts slow down before timelines get holes (DESIGN: accept).
+//
+// Looks at how long the oldest append has waited for Redis, at the age of the oldest entry that is
+// not flushed yet, and at whether memory for timelines is short. Removals, edits and deletions are
+// never refused here: a leak is worse than a late delivery.
+//
+// Thread safety: any thread; gauges are read racily, which is fine for a valve.
+
+#include <chrono>
+
+#include "common/base/status.h"
+#include "services/log/appender.h"
+
+namespace klatch {
+
+// How far delivery and materialize are behind; they implement it.
+class Pressure {
+ public:
+  virtual ~Pressure() = default;
+  // Of the entries that Redis doesn't have yet, the age of the oldest; 0 if there are none.
+  virtual std::chrono::milliseconds OldestUnflushedAge() const = 0;
+  // Whether little is left of the memory for timelines or of the budget for dirty entries.
+  virtual bool TimelinesTight() const = 0;
+  // Whether this node can hardly take another group.
+  virtual bool GroupsFull() const { return false; }
+};
+
+class Admission {
+ public:
+  struct Bounds {
+    std::chrono::milliseconds append_age_max{250};
+    std::chrono::milliseconds unflushed_age_max{3'000};
+  };
+
+  Admission(const Appender& appender, const Pressure& pressure, Bounds bounds)
+      : appender_(appender), pressure_(pressure), bounds_(bounds) {}
+
+  // RESOURCE_EXHAUSTED with the time after which a retry may pass: longer, the further we are
+  // behind.
+  absl::Status Admit() const;
+  // The same for a new group. RESOURCE_EXHAUSTED ("group.id") without a time: an operator must
+  // raise --groups-max.
+  absl::Status AdmitGroup() const;
+
+ private:
+  const Appender& appender_;
+  const Pressure& pressure_;
+  const Bounds bounds_;
+};
+
+}  // namespace klatch

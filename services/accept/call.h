@@ -1,0 +1,98 @@
+#pragma once
+// How a unary call of gRPC's callback API becomes a coroutine: parse, check the deadline, run,
+// answer.
+//
+// Every method is a raw one (bytes in, bytes out). Requests are parsed here, because gRPC answers a
+// request that doesn't parse with INTERNAL, while we owe the caller the field that is not UTF-8;
+// and pages are assembled from stored bytes without a message of their own.
+//
+//   grpc::ServerUnaryReactor* GetGroup(grpc::CallbackServerContext* context,
+//                                      const grpc::ByteBuffer* in,
+//                                      grpc::ByteBuffer* out) override {
+//     return calls_.Run(context, in, out, &groups_, &GroupCalls::GetGroup);
+//   }
+//
+// Threads: a call starts on gRPC's thread and continues wherever its waits end.
+// Lifetime: context, request and response stay until the reactor is finished, which happens once,
+// at the coroutine's end, whether the client is still there or not: a cancelled call runs on to its
+// end, bounded by its deadline.
+
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "google/protobuf/message.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "services/accept/call_gate.h"
+
+namespace klatch {
+
+// The caller's deadline or limits::kCallDeadlineDefault from now, whichever is sooner.
+base::MonotonicTime DeadlineFrom(base::WallTime callers_deadline, const base::Clock& clock);
+base::MonotonicTime DeadlineOf(const grpc::CallbackServerContext& context,
+                               const base::Clock& clock);
+
+// INVALID_ARGUMENT; with the field where a string is not UTF-8.
+absl::Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& request);
+
+absl::Status SerializeResponse(const google::protobuf::Message& response, grpc::ByteBuffer& bytes);
+// A response that is bytes already.
+absl::Status SerializeResponse(grpc::ByteBuffer response, grpc::ByteBuffer& bytes);
+
+// Finishes the context's reactor with what `call` yields. `pass` is given back after that.
+grpc::ServerUnaryReactor* RunCall(grpc::CallbackServerContext* context, CallGate::Pass pass,
+                                  base::Task<absl::Status> call);
+
+// Runs methods of the form Task<StatusOr<Response>> Method(Request, MonotonicTime deadline), where
+// Response is a message or a grpc::ByteBuffer.
+class Calls {
+ public:
+  Calls(const base::Clock& clock, CallGate& gate) : clock_(clock), gate_(gate) {}
+
+  template <typename Target, typename Base, typename Request, typename Response>
+  grpc::ServerUnaryReactor* Run(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* in, grpc::ByteBuffer* out,
+      Target* target,
+      base::Task<absl::StatusOr<Response>> (Base::*method)(Request, base::MonotonicTime)) {
+    CallGate::Pass pass = gate_.Enter();
+    if (!pass.granted()) {
+      return Refuse(context, pass.refusal());
+    }
+    const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
+    return RunCall(context, std::move(pass),
+                   Answer<Base, Request, Response>(in, out, target, method, deadline));
+  }
+
+ private:
+  template <typename Base, typename Request, typename Response>
+  base::Task<absl::Status> Answer(
+      const grpc::ByteBuffer* in, grpc::ByteBuffer* out, Base* target,
+      base::Task<absl::StatusOr<Response>> (Base::*method)(Request, base::MonotonicTime),
+      base::MonotonicTime deadline) {
+    if (clock_.Monotonic() >= deadline) {
+      co_return base::Error(absl::StatusCode::kDeadlineExceeded,
+                            "the deadline was over on arrival");
+    }
+    Request request;
+    absl::Status parsed = ParseRequest(*in, request);
+    if (!parsed.ok()) {
+      co_return parsed;
+    }
+    base::Task<absl::StatusOr<Response>> task = (target->*method)(std::move(request), deadline);
+    absl::StatusOr<Response> response = co_await std::move(task);
+    if (!response.ok()) {
+      co_return response.status();
+    }
+    co_return SerializeResponse(*std::move(response), *out);
+  }
+
+  static grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context,
+                                          CallGate::Pass::Refusal refusal);
+
+  const base::Clock& clock_;
+  CallGate& gate_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,93 @@
+#pragma once
+// Posting, editing and deleting updates, without gRPC: checks the request, admits it, has the log
+// append it, and waits where the caller was promised that it is in force.
+//
+//   auto response = co_await writes.Publish(request, deadline);
+//
+// Thread safety: every method from any thread. Nothing blocks; a task continues on the executor
+// after its first wait. Lifetime: what Dependencies names outlives this object, and this object
+// outlives its tasks. Bounds: services/model/limits.h; an edit is tried kEditAttemptsMax times
+// against others' edits. Errors: as feed_service.proto says. UNAVAILABLE with reason
+// OUTCOME_UNKNOWN comes from the log as it is; with reason NOT_YET_IN_FORCE the change is
+// committed.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/executor.h"
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "klatch/v1/feed_service.pb.h"
+#include "services/accept/admission.h"
+#include "services/accept/barrier.h"
+#include "services/accept/edit_mask.h"
+#include "services/accept/stored_facts.h"
+#include "services/accept/update_reader.h"
+#include "services/log/appender.h"
+#include "services/log/body_store.h"
+#include "services/model/layout.h"
+
+namespace klatch {
+
+class FeedWrites {
+ public:
+  static constexpr int kEditAttemptsMax = 4;
+
+  struct Dependencies {
+    Layout layout;
+    Appender& appender;
+    BodyStore& bodies;
+    UpdateReader& visible;
+    StoredFacts& stored;
+    Barrier& barrier;
+    const Admission& admission;
+    base::Executor& executor;
+  };
+
+  explicit FeedWrites(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
+
+  base::Task<absl::StatusOr<v1::PublishUpdateResponse>> Publish(v1::PublishUpdateRequest request,
+                                                                base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> BatchPublish(
+      v1::BatchPublishUpdatesRequest request, base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::EditUpdateResponse>> Edit(v1::EditUpdateRequest request,
+                                                          base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> Delete(v1::DeleteUpdateRequest request,
+                                                              base::MonotonicTime deadline);
+
+ private:
+  using SharedBody = std::shared_ptr<const Body>;
+  struct Edited {
+    Position position;
+    SharedBody body;
+  };
+
+  absl::Status CheckPublish(const v1::PublishUpdateRequest& request) const;
+  base::Task<absl::StatusOr<PublishCommand>> Prepare(v1::PublishUpdateRequest request,
+                                                     base::MonotonicTime deadline);
+  base::Task<absl::Status> CheckReference(PersonId actor, uint64_t id, std::string field,
+                                          base::MonotonicTime deadline);
+
+  // Appends `commands`, all of one shard, and keeps the bodies of what was accepted. Continues on
+  // the executor.
+  base::Task<std::vector<absl::StatusOr<Appended>>> Append(std::vector<PublishCommand> commands);
+  // Appends those at `which` and writes their outcomes to the same places of `results`.
+  base::Task<void> AppendShard(std::vector<absl::StatusOr<PublishCommand>>& commands,
+                               std::vector<size_t> which,
+                               std::vector<absl::StatusOr<Appended>>& results);
+  void Keep(std::string stored, const Appended& appended, uint64_t generation);
+
+  base::Task<absl::StatusOr<Edited>> EditOnce(const v1::EditUpdateRequest& request,
+                                              const EditMask& mask, base::MonotonicTime deadline);
+  base::Task<absl::Status> CheckMayEdit(PersonId actor, UpdateId update, SharedBody body,
+                                        base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<Position>> AppendDelete(PersonId actor, UpdateId update,
+                                                    base::MonotonicTime deadline);
+  base::Task<absl::Status> WaitForAbsence(UpdateId update, base::MonotonicTime deadline);
+
+  const Dependencies dependencies_;
+};
+
+}  // namespace klatch

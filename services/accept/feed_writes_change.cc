@@ -1,0 +1,204 @@
+#include <utility>
+
+#include "services/accept/feed_writes.h"
+#include "services/accept/update_message.h"
+#include "services/accept/validate.h"
+
+namespace klatch {
+namespace {
+
+absl::Status NoSuchUpdate() {
+  return base::FieldError(absl::StatusCode::kNotFound, "update_id",
+                          "is no update that the actor can see");
+}
+
+absl::Status NotAllowed(std::string_view description) {
+  return base::FieldError(absl::StatusCode::kPermissionDenied, "actor", description);
+}
+
+void AddToken(Position position, google::protobuf::RepeatedPtrField<v1::Token>& tokens) {
+  v1::Token* token = tokens.Add();
+  token->set_shard(position.shard().value());
+  token->set_position(position.value());
+}
+
+// What edits and deletions have in common. NOT_FOUND for an id of no shard.
+template <typename Request>
+absl::Status CheckTarget(const Request& request, const Layout& layout) {
+  KLATCH_RETURN_IF_ERROR(CheckNamespace(request.namespace_(), layout));
+  KLATCH_RETURN_IF_ERROR(CheckId(request.actor(), "actor"));
+  KLATCH_RETURN_IF_ERROR(CheckUpdateId(request.update_id(), "update_id"));
+  const UpdateId update(request.update_id());
+  return update.shard().value() < layout.shard_count ? absl::OkStatus() : NoSuchUpdate();
+}
+
+}  // namespace
+
+base::Task<absl::StatusOr<v1::EditUpdateResponse>> FeedWrites::Edit(v1::EditUpdateRequest request,
+                                                                    base::MonotonicTime deadline) {
+  absl::Status status = CheckTarget(request, dependencies_.layout);
+  if (!status.ok()) {
+    co_return status;
+  }
+  const absl::StatusOr<EditMask> mask = ReadEditMask(request);
+  if (!mask.ok()) {
+    co_return mask.status();
+  }
+  absl::StatusOr<Edited> edited;
+  for (int attempt = 0; attempt < kEditAttemptsMax; ++attempt) {
+    auto trying = EditOnce(request, *mask, deadline);
+    edited = co_await std::move(trying);
+    if (!absl::IsAborted(edited.status())) {
+      break;
+    }
+  }
+  if (!edited.ok()) {
+    co_return edited.status();
+  }
+  auto waiting = WaitInForce(dependencies_.barrier, edited->position, deadline);
+  status = co_await std::move(waiting);
+  if (!status.ok()) {
+    co_return status;
+  }
+  absl::StatusOr<v1::Update> update = UpdateMessage(UpdateId(request.update_id()), *edited->body);
+  if (!update.ok()) {
+    co_return update.status();
+  }
+  v1::EditUpdateResponse response;
+  *response.mutable_update() = *std::move(update);
+  AddToken(edited->position, *response.mutable_tokens());
+  co_return response;
+}
+
+// ABORTED if somebody else's edit came between reading and appending.
+base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
+    const v1::EditUpdateRequest& request, const EditMask& mask, base::MonotonicTime deadline) {
+  const UpdateId id(request.update_id());
+  const PersonId actor(request.actor());
+  auto reading = dependencies_.stored.ReadBody(id);
+  const absl::StatusOr<SharedBody> current = co_await std::move(reading);
+  co_await dependencies_.executor.Schedule();
+  if (!current.ok()) {
+    co_return current.status();
+  }
+  if (*current == nullptr) {
+    co_return NoSuchUpdate();
+  }
+  auto checking = CheckMayEdit(actor, id, *current, deadline);
+  const absl::Status allowed = co_await std::move(checking);
+  if (!allowed.ok()) {
+    co_return allowed;
+  }
+  absl::StatusOr<std::string> edited = EditedBody(id, **current, mask, request.update());
+  if (!edited.ok()) {
+    co_return edited.status();
+  }
+  EditCommand command;
+  command.actor = actor;
+  command.update = id;
+  command.expected_revision = (*current)->header().revision;
+  command.body = *edited;
+  auto appending = dependencies_.appender.Edit(std::move(command));
+  const absl::StatusOr<Appended> appended = co_await std::move(appending);
+  co_await dependencies_.executor.Schedule();
+  if (!appended.ok()) {
+    co_return appended.status();
+  }
+  std::optional<Body> body = Body::Decode(*std::move(edited));
+  if (!body) {
+    co_return base::Error(absl::StatusCode::kInternal, "the edited body can't be decoded");
+  }
+  co_return Edited{appended->position, std::make_shared<const Body>(*std::move(body))};
+}
+
+// Authors may, as long as they may post: who was put out of a group brings nothing new into it. The
+// others learn of the update only if they can see it.
+base::Task<absl::Status> FeedWrites::CheckMayEdit(PersonId actor, UpdateId update, SharedBody body,
+                                                  base::MonotonicTime deadline) {
+  if (body->header().author != actor) {
+    auto finding = dependencies_.visible.FindVisible(std::move(actor), update, deadline);
+    const absl::StatusOr<SharedBody> visible = co_await std::move(finding);
+    if (absl::IsNotFound(visible.status())) {
+      co_return NoSuchUpdate();
+    }
+    co_return visible.ok() ? NotAllowed("is not the author") : visible.status();
+  }
+  auto reading = dependencies_.stored.ReadStay(body->header().group, std::move(actor));
+  const absl::StatusOr<Stay> stay = co_await std::move(reading);
+  co_await dependencies_.executor.Schedule();
+  if (!stay.ok()) {
+    co_return stay.status();
+  }
+  co_return stay->role >= Role::kMember ? absl::OkStatus()
+                                        : NotAllowed("may not post in the update's group any more");
+}
+
+base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> FeedWrites::Delete(
+    v1::DeleteUpdateRequest request, base::MonotonicTime deadline) {
+  absl::Status status = CheckTarget(request, dependencies_.layout);
+  if (!status.ok()) {
+    co_return status;
+  }
+  PersonId actor(request.actor());
+  auto appending = AppendDelete(std::move(actor), UpdateId(request.update_id()), deadline);
+  const absl::StatusOr<Position> position = co_await std::move(appending);
+  if (!position.ok()) {
+    co_return position.status();
+  }
+  auto waiting = WaitInForce(dependencies_.barrier, *position, deadline);
+  status = co_await std::move(waiting);
+  if (!status.ok()) {
+    co_return status;
+  }
+  v1::DeleteUpdateResponse response;
+  AddToken(*position, *response.mutable_tokens());
+  co_return response;
+}
+
+// Authors may delete even after they have left the group. The script decides about moderators.
+base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, UpdateId update,
+                                                              base::MonotonicTime deadline) {
+  auto reading = dependencies_.stored.ReadBody(update);
+  const absl::StatusOr<SharedBody> body = co_await std::move(reading);
+  co_await dependencies_.executor.Schedule();
+  if (!body.ok()) {
+    co_return body.status();
+  }
+  if (*body == nullptr) {
+    auto waiting = WaitForAbsence(update, deadline);
+    const absl::Status absent = co_await std::move(waiting);
+    co_return absent.ok() ? NoSuchUpdate() : absent;
+  }
+  const BodyHeader& header = (*body)->header();
+  if (header.author != actor) {
+    auto finding = dependencies_.visible.FindVisible(actor, update, deadline);
+    const absl::StatusOr<SharedBody> visible = co_await std::move(finding);
+    if (!visible.ok()) {
+      co_return absl::IsNotFound(visible.status()) ? NoSuchUpdate() : visible.status();
+    }
+  }
+  DeleteCommand command{std::move(actor), update, header.group, header.author};
+  auto appending = dependencies_.appender.Delete(std::move(command));
+  const absl::StatusOr<Appended> appended = co_await std::move(appending);
+  co_await dependencies_.executor.Schedule();
+  if (!appended.ok()) {
+    co_return appended.status();
+  }
+  co_return appended->position;
+}
+
+// The update is gone from Redis, perhaps by an earlier call of the same caller that timed out
+// before its deletion was in force here. A tick stands behind that deletion in the log: once it is
+// applied, so is the deletion, and the caller may be told that there is nothing.
+base::Task<absl::Status> FeedWrites::WaitForAbsence(UpdateId update, base::MonotonicTime deadline) {
+  auto ticking = dependencies_.appender.Tick(update.shard());
+  const absl::StatusOr<Appended> tick = co_await std::move(ticking);
+  co_await dependencies_.executor.Schedule();
+  if (!tick.ok()) {
+    co_return tick.status();
+  }
+  auto waiting = WaitInForce(dependencies_.barrier, tick->position, deadline);
+  co_return co_await std::move(waiting);
+}
+
+}  // namespace klatch

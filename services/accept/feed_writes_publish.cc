@@ -1,0 +1,218 @@
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "services/accept/feed_writes.h"
+#include "services/accept/grpc_status.h"
+#include "services/accept/update_message.h"
+#include "services/accept/validate.h"
+#include "services/accept/when_all.h"
+#include "services/model/body.h"
+
+namespace klatch {
+namespace {
+
+constexpr char kPublishMethod[] = "publish";
+
+// The audience byte of an encoded body (services/model/body.h).
+constexpr size_t kAudienceOffset = 1;
+
+PublishCommand MakeCommand(const v1::PublishUpdateRequest& request) {
+  const v1::Update& update = request.update();
+  PublishCommand command;
+  command.actor = PersonId(request.actor());
+  command.group = GroupId(update.groups(0));
+  command.request_id = request.request_id();
+  command.payload_digest = RequestDigest(kPublishMethod, PublishPayload(update));
+  BodyHeader header;
+  header.audience = static_cast<AudienceRule>(update.audience());
+  header.author = command.actor;
+  header.group = command.group;
+  command.body = EncodeBody(header, UpdateBytes(update, command.actor));
+  return command;
+}
+
+v1::PublishUpdateResponse MakeResponse(Position position) {
+  v1::PublishUpdateResponse response;
+  response.set_update_id(position.value());
+  v1::Token* token = response.add_tokens();
+  token->set_shard(position.shard().value());
+  token->set_position(position.value());
+  return response;
+}
+
+absl::Status CheckItemNamespace(const v1::PublishUpdateRequest& item, const Layout& layout) {
+  if (item.namespace_().empty() || item.namespace_() == layout.name) {
+    return absl::OkStatus();
+  }
+  return base::FieldError(absl::StatusCode::kInvalidArgument, "namespace",
+                          "is not the namespace of the batch");
+}
+
+}  // namespace
+
+absl::Status FeedWrites::CheckPublish(const v1::PublishUpdateRequest& request) const {
+  KLATCH_RETURN_IF_ERROR(CheckId(request.actor(), "actor"));
+  KLATCH_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  KLATCH_RETURN_IF_ERROR(CheckUpdateGroups(request.update(), "update"));
+  return CheckUpdateContent(request.update(), "update");
+}
+
+base::Task<absl::Status> FeedWrites::CheckReference(PersonId actor, uint64_t id, std::string field,
+                                                    base::MonotonicTime deadline) {
+  if (id == 0) {
+    co_return absl::OkStatus();
+  }
+  auto task = dependencies_.visible.FindVisible(std::move(actor), UpdateId(id), deadline);
+  const absl::StatusOr<SharedBody> found = co_await std::move(task);
+  if (absl::IsNotFound(found.status())) {
+    co_return base::FieldError(absl::StatusCode::kNotFound, field,
+                               "is nothing that the actor can see");
+  }
+  co_return base::Annotate(found.status(), field);
+}
+
+base::Task<absl::StatusOr<PublishCommand>> FeedWrites::Prepare(v1::PublishUpdateRequest request,
+                                                               base::MonotonicTime deadline) {
+  absl::Status status = CheckPublish(request);
+  if (!status.ok()) {
+    co_return status;
+  }
+  const PersonId actor(request.actor());
+  auto reply_check =
+      CheckReference(actor, request.update().reply_to(), "update.reply_to", deadline);
+  status = co_await std::move(reply_check);
+  if (!status.ok()) {
+    co_return status;
+  }
+  auto reshare_check =
+      CheckReference(actor, request.update().reshare_of(), "update.reshare_of", deadline);
+  status = co_await std::move(reshare_check);
+  if (!status.ok()) {
+    co_return status;
+  }
+  co_return MakeCommand(request);
+}
+
+base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
+    v1::PublishUpdateRequest request, base::MonotonicTime deadline) {
+  absl::Status status = CheckNamespace(request.namespace_(), dependencies_.layout);
+  if (status.ok()) {
+    status = dependencies_.admission.Admit();
+  }
+  if (!status.ok()) {
+    co_return status;
+  }
+  auto preparation = Prepare(std::move(request), deadline);
+  absl::StatusOr<PublishCommand> command = co_await std::move(preparation);
+  if (!command.ok()) {
+    co_return command.status();
+  }
+  std::vector<PublishCommand> commands;
+  commands.push_back(*std::move(command));
+  auto appending = Append(std::move(commands));
+  const std::vector<absl::StatusOr<Appended>> appended = co_await std::move(appending);
+  if (!appended.front().ok()) {
+    co_return appended.front().status();
+  }
+  co_return MakeResponse(appended.front()->position);
+}
+
+base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> FeedWrites::BatchPublish(
+    v1::BatchPublishUpdatesRequest request, base::MonotonicTime deadline) {
+  absl::Status status = CheckNamespace(request.namespace_(), dependencies_.layout);
+  if (status.ok()) {
+    status = CheckBatchSize(request.requests_size());
+  }
+  if (status.ok()) {
+    status = dependencies_.admission.Admit();
+  }
+  if (!status.ok()) {
+    co_return status;
+  }
+  std::vector<absl::StatusOr<PublishCommand>> commands;
+  std::map<ShardIndex, std::vector<size_t>> by_shard;
+  for (v1::PublishUpdateRequest& item : *request.mutable_requests()) {
+    status = CheckItemNamespace(item, dependencies_.layout);
+    if (!status.ok()) {
+      commands.emplace_back(status);
+      continue;
+    }
+    auto preparation = Prepare(std::move(item), deadline);
+    absl::StatusOr<PublishCommand> command = co_await std::move(preparation);
+    commands.push_back(std::move(command));
+    if (commands.back().ok()) {
+      by_shard[dependencies_.layout.ShardOf(commands.back()->group)].push_back(commands.size() - 1);
+    }
+  }
+  std::vector<absl::StatusOr<Appended>> appended(commands.size());
+  std::vector<base::Task<void>> shards;
+  for (auto& [shard, which] : by_shard) {
+    shards.push_back(AppendShard(commands, std::move(which), appended));
+  }
+  auto all = WhenAll(std::move(shards));
+  co_await std::move(all);
+
+  v1::BatchPublishUpdatesResponse response;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    v1::BatchPublishResult* result = response.add_results();
+    const absl::Status outcome = commands[i].ok() ? appended[i].status() : commands[i].status();
+    if (outcome.ok()) {
+      *result->mutable_published() = MakeResponse(appended[i]->position);
+    } else {
+      *result->mutable_error() = ToRpcStatus(outcome);
+    }
+  }
+  co_return response;
+}
+
+base::Task<void> FeedWrites::AppendShard(std::vector<absl::StatusOr<PublishCommand>>& commands,
+                                         std::vector<size_t> which,
+                                         std::vector<absl::StatusOr<Appended>>& results) {
+  std::vector<PublishCommand> own;
+  own.reserve(which.size());
+  for (size_t i : which) {
+    own.push_back(*std::move(commands[i]));
+  }
+  auto appending = Append(std::move(own));
+  std::vector<absl::StatusOr<Appended>> outcomes = co_await std::move(appending);
+  for (size_t i = 0; i < which.size(); ++i) {
+    results[which[i]] = std::move(outcomes[i]);
+  }
+}
+
+base::Task<std::vector<absl::StatusOr<Appended>>> FeedWrites::Append(
+    std::vector<PublishCommand> commands) {
+  const ShardIndex shard = dependencies_.layout.ShardOf(commands.front().group);
+  std::vector<std::string> bodies;
+  bodies.reserve(commands.size());
+  for (const PublishCommand& command : commands) {
+    bodies.push_back(command.body);
+  }
+  // Before the append: an edit or delete that is applied from here on keeps our copy out.
+  const uint64_t generation = dependencies_.bodies.Generation(shard);
+  auto publishing = dependencies_.appender.Publish(std::move(commands));
+  std::vector<absl::StatusOr<Appended>> appended = co_await std::move(publishing);
+  co_await dependencies_.executor.Schedule();
+  for (size_t i = 0; i < appended.size(); ++i) {
+    if (appended[i].ok()) {
+      Keep(std::move(bodies[i]), *appended[i], generation);
+    }
+  }
+  co_return appended;
+}
+
+// Not of a replay: the update may have been edited since it was first accepted.
+void FeedWrites::Keep(std::string stored, const Appended& appended, uint64_t generation) {
+  if (appended.replayed || appended.audience == AudienceRule::kGroupDefault) {
+    return;
+  }
+  stored[kAudienceOffset] = static_cast<char>(appended.audience);
+  std::optional<Body> body = Body::Decode(std::move(stored));
+  if (body) {
+    dependencies_.bodies.Put(appended.position, std::make_shared<const Body>(*std::move(body)),
+                             generation);
+  }
+}
+
+}  // namespace klatch

@@ -1,0 +1,77 @@
+#include "services/accept/update_message.h"
+
+#include <fmt/format.h>
+
+#include "common/base/hash.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+
+namespace klatch {
+namespace {
+
+// Equal messages give equal bytes within one build of the program; retries across a release that
+// changes the schema are told apart at worst.
+std::string DeterministicBytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string UpdateBytes(const v1::Update& content, const PersonId& author) {
+  v1::Update stored;
+  stored.set_author(author.value());
+  *stored.mutable_groups() = content.groups();
+  stored.set_text(content.text());
+  *stored.mutable_attachments() = content.attachments();
+  if (content.has_place()) {
+    *stored.mutable_place() = content.place();
+  }
+  stored.set_reply_to(content.reply_to());
+  stored.set_reshare_of(content.reshare_of());
+  stored.DiscardUnknownFields();
+  return stored.SerializeAsString();
+}
+
+absl::StatusOr<v1::Update> UpdateMessage(UpdateId id, const Body& body) {
+  constexpr int64_t kMsPerSecond = 1'000;
+  constexpr int64_t kNsPerMs = 1'000'000;
+  v1::Update update;
+  const std::string_view bytes = body.update_bytes();
+  if (!update.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return base::Error(absl::StatusCode::kDataLoss,
+                       fmt::format("update {} has a body that is no update", id.value()));
+  }
+  update.set_id(id.value());
+  update.mutable_create_time()->set_seconds(id.unix_ms() / kMsPerSecond);
+  update.mutable_create_time()->set_nanos(
+      static_cast<int32_t>(id.unix_ms() % kMsPerSecond * kNsPerMs));
+  update.set_audience(static_cast<v1::Audience>(body.header().audience));
+  update.set_revision(body.header().revision);
+  return update;
+}
+
+std::string RequestDigest(std::string_view method, const google::protobuf::Message& payload) {
+  std::string bytes(method);
+  bytes.push_back('\0');
+  bytes.append(DeterministicBytes(payload));
+  return base::PayloadDigest(bytes);
+}
+
+v1::Update PublishPayload(const v1::Update& update) {
+  v1::Update payload = update;
+  payload.clear_id();
+  payload.clear_create_time();
+  payload.clear_author();
+  payload.clear_revision();
+  payload.DiscardUnknownFields();
+  return payload;
+}
+
+}  // namespace klatch

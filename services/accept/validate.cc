@@ -1,0 +1,239 @@
+#include "services/accept/validate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <unordered_map>
+
+#include "common/base/utf8.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+namespace {
+
+using google::protobuf::RepeatedPtrField;
+
+absl::Status Invalid(std::string_view field, std::string_view description) {
+  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
+}
+
+// At most `bytes_max` bytes of UTF-8.
+absl::Status CheckString(std::string_view value, size_t bytes_max, std::string_view field) {
+  if (value.size() > bytes_max) {
+    return Invalid(field,
+                   fmt::format("has {} bytes; at most {} are allowed", value.size(), bytes_max));
+  }
+  if (!base::IsValidUtf8(value)) {
+    return Invalid(field, "is not UTF-8");
+  }
+  return absl::OkStatus();
+}
+
+bool IsControl(char c) {
+  constexpr char kDelete = 0x7F;
+  return static_cast<unsigned char>(c) < 0x20 || c == kDelete;
+}
+
+absl::Status CheckCount(int count, size_t count_max, std::string_view field,
+                        std::string_view what) {
+  if (count < 1 || static_cast<size_t>(count) > count_max) {
+    return Invalid(field, fmt::format("has {} {}; 1 to {} are allowed", count, what, count_max));
+  }
+  return absl::OkStatus();
+}
+
+// Not a number is in no range: the comparison is written so that it fails.
+absl::Status CheckDegrees(double degrees, double limit, std::string_view field) {
+  if (!(degrees >= -limit && degrees <= limit)) {
+    return Invalid(field, fmt::format("is not within -{0} to {0} degrees", limit));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttachment(const v1::Attachment& attachment, std::string_view field) {
+  const std::string uri_field = fmt::format("{}.uri", field);
+  if (attachment.uri().empty()) {
+    return Invalid(uri_field, "is empty");
+  }
+  KLATCH_RETURN_IF_ERROR(CheckString(attachment.uri(), limits::kUriBytesMax, uri_field));
+  KLATCH_RETURN_IF_ERROR(CheckString(attachment.media_type(), limits::kMediaTypeBytesMax,
+                                     fmt::format("{}.media_type", field)));
+  return CheckString(attachment.alt_text(), limits::kAltTextBytesMax,
+                     fmt::format("{}.alt_text", field));
+}
+
+// Remembers where each person was named first. The views must outlive it.
+class EachOnce {
+ public:
+  explicit EachOnce(size_t count) { first_.reserve(count); }
+
+  // `suffix` follows the index in paths: "" or ".person".
+  absl::Status Add(std::string_view person, int index, std::string_view list,
+                   std::string_view suffix) {
+    const auto [it, added] = first_.try_emplace(person, index);
+    if (added) {
+      return absl::OkStatus();
+    }
+    return Invalid(fmt::format("{}[{}]{}", list, index, suffix),
+                   fmt::format("is listed twice (first at {}[{}])", list, it->second));
+  }
+
+ private:
+  std::unordered_map<std::string_view, int> first_;
+};
+
+}  // namespace
+
+absl::Status CheckNamespace(std::string_view name, const Layout& layout) {
+  // Empty means the first that the node serves.
+  if (name.empty() || name == layout.name) {
+    return absl::OkStatus();
+  }
+  return base::FieldError(absl::StatusCode::kNotFound, "namespace", "is not served here");
+}
+
+absl::Status CheckId(std::string_view id, std::string_view field) {
+  if (id.empty()) {
+    return Invalid(field, "is empty");
+  }
+  KLATCH_RETURN_IF_ERROR(CheckString(id, kIdBytesMax, field));
+  if (std::any_of(id.begin(), id.end(), IsControl)) {
+    return Invalid(field, "has a control character");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRequestId(std::string_view request_id) {
+  if (request_id.empty()) {
+    return Invalid("request_id", "is empty");
+  }
+  return CheckString(request_id, limits::kRequestIdBytesMax, "request_id");
+}
+
+absl::Status CheckUpdateId(uint64_t id, std::string_view field) {
+  return id == 0 ? Invalid(field, "is missing") : absl::OkStatus();
+}
+
+absl::Status CheckText(std::string_view text, std::string_view field) {
+  return CheckString(text, limits::kTextBytesMax, field);
+}
+
+absl::Status CheckAttachments(const RepeatedPtrField<v1::Attachment>& attachments,
+                              std::string_view field) {
+  if (static_cast<size_t>(attachments.size()) > limits::kAttachmentsMax) {
+    return Invalid(field, fmt::format("has {} attachments; at most {} are allowed",
+                                      attachments.size(), limits::kAttachmentsMax));
+  }
+  for (int i = 0; i < attachments.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(CheckAttachment(attachments[i], fmt::format("{}[{}]", field, i)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPlace(const v1::Place& place, std::string_view field) {
+  constexpr double kLatitudeMax = 90;
+  constexpr double kLongitudeMax = 180;
+  KLATCH_RETURN_IF_ERROR(
+      CheckString(place.label(), limits::kPlaceLabelBytesMax, fmt::format("{}.label", field)));
+  KLATCH_RETURN_IF_ERROR(
+      CheckDegrees(place.latitude(), kLatitudeMax, fmt::format("{}.latitude", field)));
+  return CheckDegrees(place.longitude(), kLongitudeMax, fmt::format("{}.longitude", field));
+}
+
+absl::Status CheckAudience(v1::Audience audience, std::string_view field) {
+  return v1::Audience_IsValid(audience) ? absl::OkStatus() : Invalid(field, "is no known audience");
+}
+
+absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field) {
+  if (update.text().empty() && update.attachments().empty()) {
+    return Invalid(fmt::format("{}.text", field), "is empty and there is no attachment");
+  }
+  KLATCH_RETURN_IF_ERROR(CheckText(update.text(), fmt::format("{}.text", field)));
+  KLATCH_RETURN_IF_ERROR(
+      CheckAttachments(update.attachments(), fmt::format("{}.attachments", field)));
+  if (update.has_place()) {
+    KLATCH_RETURN_IF_ERROR(CheckPlace(update.place(), fmt::format("{}.place", field)));
+  }
+  return CheckAudience(update.audience(), fmt::format("{}.audience", field));
+}
+
+absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field) {
+  if (update.groups_size() != 1) {
+    return Invalid(fmt::format("{}.groups", field),
+                   fmt::format("has {} groups; exactly one is needed", update.groups_size()));
+  }
+  return CheckId(update.groups(0), fmt::format("{}.groups[0]", field));
+}
+
+absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
+  KLATCH_RETURN_IF_ERROR(CheckString(group.display_name(), limits::kDisplayNameBytesMax,
+                                     fmt::format("{}.display_name", field)));
+  KLATCH_RETURN_IF_ERROR(CheckString(group.description(), limits::kDescriptionBytesMax,
+                                     fmt::format("{}.description", field)));
+  if (!v1::History_IsValid(group.history())) {
+    return Invalid(fmt::format("{}.history", field), "is no known history");
+  }
+  return CheckAudience(group.default_audience(), fmt::format("{}.default_audience", field));
+}
+
+absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members) {
+  KLATCH_RETURN_IF_ERROR(
+      CheckCount(members.size(), limits::kMembersPerCallMax, "members", "members"));
+  EachOnce persons(static_cast<size_t>(members.size()));
+  for (int i = 0; i < members.size(); ++i) {
+    const v1::Member& member = members[i];
+    KLATCH_RETURN_IF_ERROR(CheckId(member.person(), fmt::format("members[{}].person", i)));
+    if (!v1::Role_IsValid(member.role())) {
+      return Invalid(fmt::format("members[{}].role", i), "is no known role");
+    }
+    KLATCH_RETURN_IF_ERROR(persons.Add(member.person(), i, "members", ".person"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPersons(const RepeatedPtrField<std::string>& persons) {
+  KLATCH_RETURN_IF_ERROR(
+      CheckCount(persons.size(), limits::kMembersPerCallMax, "persons", "persons"));
+  EachOnce once(static_cast<size_t>(persons.size()));
+  for (int i = 0; i < persons.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(CheckId(persons[i], fmt::format("persons[{}]", i)));
+    KLATCH_RETURN_IF_ERROR(once.Add(persons[i], i, "persons", ""));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Token>> CheckTokens(const RepeatedPtrField<v1::Token>& tokens,
+                                               const Layout& layout) {
+  if (static_cast<size_t>(tokens.size()) > limits::kTokensMax) {
+    return Invalid("tokens", fmt::format("has {} tokens; at most {} are allowed", tokens.size(),
+                                         limits::kTokensMax));
+  }
+  std::vector<Token> checked;
+  checked.reserve(static_cast<size_t>(tokens.size()));
+  for (int i = 0; i < tokens.size(); ++i) {
+    const Token token{ShardIndex(tokens[i].shard()), Position(tokens[i].position())};
+    if (token.shard.value() >= layout.shard_count) {
+      return Invalid(fmt::format("tokens[{}].shard", i),
+                     fmt::format("is no shard; there are {}", layout.shard_count));
+    }
+    if (!token.position.is_zero() && token.position.shard() != token.shard) {
+      return Invalid(fmt::format("tokens[{}].position", i), "is not a position of its shard");
+    }
+    checked.push_back(token);
+  }
+  return checked;
+}
+
+absl::StatusOr<int> CheckPageSize(int32_t page_size, int size_default, int size_max) {
+  if (page_size < 0) {
+    return Invalid("page_size", "is negative");
+  }
+  return page_size == 0 ? size_default : std::min<int>(page_size, size_max);
+}
+
+absl::Status CheckBatchSize(int size) {
+  return CheckCount(size, limits::kBatchUpdatesMax, "requests", "requests");
+}
+
+}  // namespace klatch

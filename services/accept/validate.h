@@ -1,0 +1,65 @@
+#pragma once
+// Checks of what comes from outside. Each returns an error that names the field at fault; what
+// passed is trusted from there. None reads anything but its arguments.
+//
+// Errors: INVALID_ARGUMENT with the field's path, unless said otherwise.
+// Thread safety: functions without state.
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "klatch/v1/group_service.pb.h"
+#include "klatch/v1/resources.pb.h"
+#include "services/model/ids.h"
+#include "services/model/layout.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+// Empty means "default". NOT_FOUND ("namespace") for one that is not served here.
+absl::Status CheckNamespace(std::string_view name, const Layout& layout);
+
+// An id of a person or a group: 1 to 128 bytes of UTF-8 without control characters (C0, DEL). All
+// else is allowed, such as spaces, braces and colons.
+absl::Status CheckId(std::string_view id, std::string_view field);
+
+// The idempotency key: 1 to 256 bytes of UTF-8.
+absl::Status CheckRequestId(std::string_view request_id);
+
+// An update's id: not 0. Whether such an update exists is not asked here.
+absl::Status CheckUpdateId(uint64_t id, std::string_view field);
+
+// What a client may say of an update, but its groups; `field` is the path to it, such as "update".
+absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field);
+// Parts of it, for edits.
+absl::Status CheckText(std::string_view text, std::string_view field);
+absl::Status CheckAttachments(const google::protobuf::RepeatedPtrField<v1::Attachment>& attachments,
+                              std::string_view field);
+absl::Status CheckPlace(const v1::Place& place, std::string_view field);
+absl::Status CheckAudience(v1::Audience audience, std::string_view field);
+
+// Exactly one, for now, with a valid id.
+absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field);
+
+// display_name, description, history and default_audience of a group; not its id.
+absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);
+
+// 1 to 10,000 members with valid ids and roles, each person once.
+absl::Status CheckMembers(const google::protobuf::RepeatedPtrField<v1::Member>& members);
+// 1 to 10,000 persons, each once.
+absl::Status CheckPersons(const google::protobuf::RepeatedPtrField<std::string>& persons);
+
+// At most 64, each of a shard that exists, with a position of that shard.
+absl::StatusOr<std::vector<Token>> CheckTokens(
+    const google::protobuf::RepeatedPtrField<v1::Token>& tokens, const Layout& layout);
+
+// 0 becomes `size_default`; what is above `size_max` becomes `size_max`; an error below 0
+// ("page_size").
+absl::StatusOr<int> CheckPageSize(int32_t page_size, int size_default, int size_max);
+
+// A batch holds 1 to 100 requests ("requests").
+absl::Status CheckBatchSize(int size);
+
+}  // namespace klatch

@@ -1,0 +1,206 @@
+#pragma once
+// What the unit tests of accept and groups put in the place of the log and the node.
+//
+// Thread safety: the fakes are set up before a call and looked at after it.
+
+#include <chrono>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/task.h"
+#include "services/accept/admission.h"
+#include "services/accept/barrier.h"
+#include "services/accept/stored_facts.h"
+#include "services/accept/update_reader.h"
+#include "services/log/appender.h"
+#include "services/model/layout.h"
+
+namespace klatch::testing {
+
+// Runs a task from a test's thread and waits for what it yields.
+template <typename T>
+T Await(base::Task<T> task) {
+  std::promise<T> promise;
+  std::future<T> future = promise.get_future();
+  auto run = [](base::Task<T> inner, std::promise<T>* out) -> base::Task<void> {
+    T value = co_await std::move(inner);
+    out->set_value(std::move(value));
+  };
+  base::Spawn(run(std::move(task), &promise));
+  return future.get();
+}
+
+class FakeClock final : public base::Clock {
+ public:
+  base::MonotonicTime Monotonic() const override { return monotonic; }
+  base::WallTime Wall() const override { return wall; }
+
+  base::MonotonicTime monotonic{std::chrono::hours(1)};
+  base::WallTime wall{std::chrono::hours(24 * 365 * 55)};
+};
+
+// Notes what it is asked to append and answers with positions that rise, or with what the test has
+// put into `failures`, one for each call.
+class FakeAppender final : public Appender {
+ public:
+  explicit FakeAppender(Layout layout) : layout_(std::move(layout)) {}
+
+  base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
+      std::vector<PublishCommand> commands) override {
+    ++publish_calls;
+    std::vector<absl::StatusOr<Appended>> results;
+    for (PublishCommand& command : commands) {
+      absl::StatusOr<Appended> result = Append(layout_.ShardOf(command.group));
+      if (result.ok()) {
+        result->audience = audience;
+        result->replayed = replayed;
+      }
+      results.push_back(std::move(result));
+      published.push_back(std::move(command));
+    }
+    co_return results;
+  }
+  base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) override {
+    const ShardIndex shard = command.update.shard();
+    edits.push_back(std::move(command));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<Appended>> Delete(DeleteCommand command) override {
+    const ShardIndex shard = command.update.shard();
+    deletes.push_back(std::move(command));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) override {
+    const ShardIndex shard = layout_.ShardOf(command.group.id);
+    created.push_back(std::move(command));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) override {
+    const ShardIndex shard = layout_.ShardOf(command.group.id);
+    updated.push_back(std::move(command));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId, GroupId group) override {
+    co_return Append(layout_.ShardOf(group));
+  }
+  base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) override {
+    const size_t persons = command.members.size();
+    const ShardIndex shard = layout_.ShardOf(command.group);
+    added.push_back(std::move(command));
+    co_return AppendMembers(shard, persons);
+  }
+  base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(RemoveMembersCommand command) override {
+    const size_t persons = command.persons.size();
+    const ShardIndex shard = layout_.ShardOf(command.group);
+    removed.push_back(std::move(command));
+    co_return AppendMembers(shard, persons);
+  }
+  base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId, GroupId group,
+                                                    PersonRole member) override {
+    role_changes.push_back(std::move(member));
+    co_return Append(layout_.ShardOf(group));
+  }
+  base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override {
+    ++ticks;
+    co_return Append(shard);
+  }
+  std::chrono::nanoseconds OldestAge() const override { return oldest_age; }
+
+  size_t publish_calls = 0;
+  size_t ticks = 0;
+  std::vector<PublishCommand> published;
+  std::vector<EditCommand> edits;
+  std::vector<DeleteCommand> deletes;
+  std::vector<CreateGroupCommand> created;
+  std::vector<UpdateGroupCommand> updated;
+  std::vector<AddMembersCommand> added;
+  std::vector<RemoveMembersCommand> removed;
+  std::vector<PersonRole> role_changes;
+  // By the number of the append, from 0.
+  std::map<size_t, absl::Status> failures;
+  AudienceRule audience = AudienceRule::kMembersAtPosting;
+  bool replayed = false;
+  bool nobody_changes = false;
+  Position last;
+  std::chrono::nanoseconds oldest_age{0};
+
+ private:
+  absl::StatusOr<Appended> Append(ShardIndex shard) {
+    const auto failure = failures.find(appends_++);
+    if (failure != failures.end()) {
+      return failure->second;
+    }
+    last = Position(1000 + appends_, shard, 0);
+    Appended appended;
+    appended.position = last;
+    return appended;
+  }
+  absl::StatusOr<MembersAppended> AppendMembers(ShardIndex shard, size_t persons) {
+    KLATCH_ASSIGN_OR_RETURN(const Appended appended, Append(shard));
+    MembersAppended members;
+    members.position = appended.position;
+    (nobody_changes ? members.unchanged : members.changed) = static_cast<uint32_t>(persons);
+    return members;
+  }
+
+  const Layout layout_;
+  size_t appends_ = 0;
+};
+
+// Notes what is waited for.
+class FakeBarrier final : public Barrier {
+ public:
+  base::Task<absl::Status> WaitApplied(std::vector<Token> tokens, base::MonotonicTime) override {
+    for (const Token& token : tokens) {
+      waited.push_back(token.position);
+    }
+    co_return outcome;
+  }
+
+  std::vector<Position> waited;
+  absl::Status outcome;
+};
+
+class FakePressure final : public Pressure {
+ public:
+  std::chrono::milliseconds OldestUnflushedAge() const override { return unflushed_age; }
+  bool TimelinesTight() const override { return tight; }
+
+  std::chrono::milliseconds unflushed_age{0};
+  bool tight = false;
+};
+
+// Bodies and roles that the test has put there; members of a body's group see it.
+class FakeFacts final : public StoredFacts, public UpdateReader {
+ public:
+  base::Task<absl::StatusOr<std::shared_ptr<const Body>>> ReadBody(UpdateId update) override {
+    const auto found = bodies.find(update);
+    co_return found == bodies.end() ? nullptr : found->second;
+  }
+  base::Task<absl::StatusOr<Stay>> ReadStay(GroupId group, PersonId person) override {
+    const auto found = roles.find({group.value(), person.value()});
+    Stay stay;
+    stay.role = found == roles.end() ? Role::kNone : found->second;
+    co_return stay;
+  }
+  base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
+      PersonId viewer, UpdateId update, base::MonotonicTime) override {
+    const auto found = bodies.find(update);
+    const bool member = found != bodies.end() &&
+                        roles.contains({found->second->header().group.value(), viewer.value()});
+    if (!member) {
+      co_return base::FieldError(absl::StatusCode::kNotFound, "update_id", "is no update");
+    }
+    co_return found->second;
+  }
+
+  std::map<UpdateId, std::shared_ptr<const Body>> bodies;
+  std::map<std::pair<std::string, std::string>, Role> roles;
+};
+
+}  // namespace klatch::testing
