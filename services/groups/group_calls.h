@@ -1,0 +1,99 @@
+#pragma once
+// The logic of GroupService without gRPC: checks requests, cuts bulk calls into chunks, has the log
+// append them, waits where a removal was promised to be in force, and reads groups and members.
+//
+//   auto response = co_await groups.AddMembers(request, deadline);
+//
+// Thread safety: every method from any thread. Nothing blocks; a task continues on the executor
+// after its first wait. Lifetime: what Dependencies names outlives this object, and this object
+// outlives its tasks. Bounds: services/model/limits.h. A bulk call appends one chunk of
+// limits::kMembersPerScript at a time. Errors: as group_service.proto says. UNAVAILABLE with reason
+// OUTCOME_UNKNOWN comes from the log as it is; with reason NOT_YET_IN_FORCE the change is
+// committed.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/executor.h"
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "klatch/v1/group_service.pb.h"
+#include "services/accept/admission.h"
+#include "services/accept/barrier.h"
+#include "services/groups/group_reader.h"
+#include "services/groups/page_tokens.h"
+#include "services/groups/person_groups.h"
+#include "services/log/appender.h"
+#include "services/model/layout.h"
+
+namespace klatch {
+
+class GroupCalls {
+ public:
+  struct Dependencies {
+    Layout layout;
+    Appender& appender;
+    GroupReader& reader;
+    const PersonGroups& person_groups;
+    Barrier& barrier;
+    const Admission& admission;
+    base::Executor& executor;
+    const base::Clock& clock;
+    // The namespace's; signs page tokens.
+    std::string cursor_key;
+  };
+
+  explicit GroupCalls(Dependencies dependencies)
+      : dependencies_(std::move(dependencies)),
+        page_tokens_(dependencies_.layout.name, dependencies_.cursor_key) {}
+
+  base::Task<absl::StatusOr<v1::CreateGroupResponse>> CreateGroup(v1::CreateGroupRequest request,
+                                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::GetGroupResponse>> GetGroup(v1::GetGroupRequest request,
+                                                            base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::UpdateGroupResponse>> UpdateGroup(v1::UpdateGroupRequest request,
+                                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::DeleteGroupResponse>> DeleteGroup(v1::DeleteGroupRequest request,
+                                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::AddMembersResponse>> AddMembers(v1::AddMembersRequest request,
+                                                                base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::RemoveMembersResponse>> RemoveMembers(
+      v1::RemoveMembersRequest request, base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::UpdateMemberResponse>> UpdateMember(v1::UpdateMemberRequest request,
+                                                                    base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::ListMembersResponse>> ListMembers(v1::ListMembersRequest request,
+                                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::ListPersonGroupsResponse>> ListPersonGroups(
+      v1::ListPersonGroupsRequest request, base::MonotonicTime deadline);
+
+ private:
+  // The chunks of a bulk call that are done.
+  struct Chunks {
+    std::vector<Position> positions;
+    Position last;
+    uint32_t changed = 0;
+    uint32_t unchanged = 0;
+  };
+
+  // namespace and actor, which every request has.
+  template <typename Request>
+  absl::Status CheckCaller(const Request& request) const;
+
+  // An active group. NOT_FOUND (`field`) also for a deleted one.
+  base::Task<absl::StatusOr<v1::Group>> ReadActive(GroupId group, std::string field);
+  // OK if the person is in the active group; NOT_FOUND ("group"), PERMISSION_DENIED ("actor").
+  base::Task<absl::StatusOr<v1::Group>> ReadAsMember(GroupId group, PersonId actor);
+
+  template <typename Command>
+  base::Task<absl::StatusOr<Chunks>> AppendChunks(std::vector<Command> commands,
+                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<MembersAppended>> AppendChunk(AddMembersCommand command);
+  base::Task<absl::StatusOr<MembersAppended>> AppendChunk(RemoveMembersCommand command);
+
+  const Dependencies dependencies_;
+  const PageTokens page_tokens_;
+};
+
+}  // namespace klatch

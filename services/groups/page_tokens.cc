@@ -1,0 +1,58 @@
+#include "services/groups/page_tokens.h"
+
+#include "absl/strings/escaping.h"
+#include "common/base/bytes.h"
+#include "common/base/hash.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+namespace {
+
+constexpr char kVersion = 1;
+constexpr size_t kPayloadOffset = 17;
+
+// With its length before it, so that two lists of strings never make the same bytes.
+void AppendDelimited(std::string& out, std::string_view part) {
+  base::AppendLittleEndian<uint32_t>(out, static_cast<uint32_t>(part.size()));
+  out.append(part);
+}
+
+absl::Status NotOurs() {
+  return base::FieldError(absl::StatusCode::kInvalidArgument, "page_token",
+                          "is not from a page of this list");
+}
+
+}  // namespace
+
+std::string PageTokens::Digest(const Scope& scope, std::string_view payload) const {
+  std::string bytes(1, kVersion);
+  AppendDelimited(bytes, namespace_);
+  for (const std::string& part : scope) {
+    AppendDelimited(bytes, part);
+  }
+  AppendDelimited(bytes, payload);
+  return base::KeyedDigest(key_, bytes);
+}
+
+std::string PageTokens::Make(const Scope& scope, std::string_view payload) const {
+  std::string bytes(1, kVersion);
+  bytes.append(Digest(scope, payload)).append(payload);
+  return absl::WebSafeBase64Escape(absl::string_view(bytes.data(), bytes.size()));
+}
+
+absl::StatusOr<std::string> PageTokens::Read(const Scope& scope, std::string_view token) const {
+  std::string bytes;
+  if (token.size() > limits::kPageTokenBytesMax ||
+      !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &bytes) ||
+      bytes.size() < kPayloadOffset) {
+    return NotOurs();
+  }
+  std::string payload = bytes.substr(kPayloadOffset);
+  // Made again and compared whole: a token has one spelling.
+  if (Make(scope, payload) != token) {
+    return NotOurs();
+  }
+  return payload;
+}
+
+}  // namespace klatch
