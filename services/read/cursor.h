@@ -1,0 +1,54 @@
+#pragma once
+// Page tokens: where the next page goes on. Opaque to callers, good only for the one timeline and
+// the one viewer that they were made for, whichever node they come back to.
+//
+//   base64url of:  offset  bytes  field
+//                  0       1      format version, 1
+//                  1       1      kind of timeline
+//                  2       8      the id below which the page goes on, little-endian
+//                  10      1      0; makes the token a multiple of 3 bytes, so that it has one
+//                  spelling 11      16     KeyedDigest over all of the above and namespace, viewer
+//                  and subject
+//
+// Thread safety: const after construction.
+// Errors: INVALID_ARGUMENT, field "page_token", for anything that Make did not return for the same
+// scope.
+
+#include <string>
+#include <string_view>
+
+#include "common/base/status.h"
+#include "services/model/ids.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+enum class PageKind : uint8_t { kHome = 1, kGroup = 2, kProfile = 3 };
+
+// What a token is good for.
+struct PageScope {
+  PageKind kind = PageKind::kHome;
+  PersonId viewer;
+  // The group's or the person's id; empty for home.
+  std::string subject;
+};
+
+class Cursor {
+ public:
+  Cursor(std::string namespace_name, std::string key);
+
+  // A token for the page of ids less than `below`.
+  std::string Make(const PageScope& scope, UpdateId below) const;
+
+  // The id that `token` goes on below; the highest possible one for an empty token. An id that lies
+  // in the future is fine.
+  absl::StatusOr<UpdateId> Read(const PageScope& scope, std::string_view token) const;
+
+ private:
+  std::string Digest(const PageScope& scope, std::string_view head) const;
+
+  const std::string namespace_;
+  const std::string key_;
+};
+
+}  // namespace klatch

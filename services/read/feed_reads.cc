@@ -1,0 +1,317 @@
+#include "services/read/feed_reads.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/accept/validate.h"
+#include "services/model/limits.h"
+#include "services/read/completeness.h"
+#include "services/read/page_writer.h"
+
+namespace klatch {
+namespace {
+
+// Bodies asked for at once at least, so that a page among many updates that the viewer may not see
+// doesn't take one round trip for each.
+constexpr size_t kExaminedPerStepMin = 50;
+
+absl::Status NoSuchUpdate() {
+  return base::FieldError(absl::StatusCode::kNotFound, "update_id",
+                          "names no update that the actor can see");
+}
+
+// Adds to the page what the viewer may see of a batch, until it is full. `bodies` are those of
+// `ids`.
+void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies, size_t page_size,
+                const Viewer& viewer, Page& page) {
+  std::vector<PageEntry> batch;
+  batch.reserve(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    batch.push_back(PageEntry{ids[i], std::move(bodies[i])});
+  }
+  const std::vector<Visibility> verdicts = viewer.Judge(batch);
+  for (size_t i = 0; i < batch.size() && page.entries.size() < page_size; ++i) {
+    page.below = batch[i].id;
+    ++page.examined;
+    if (verdicts[i] == Visibility::kVisible) {
+      page.entries.push_back(std::move(batch[i]));
+    }
+  }
+}
+
+}  // namespace
+
+FeedReads::FeedReads(Dependencies dependencies)
+    : d_(std::move(dependencies)),
+      keys_(d_.layout),
+      cursor_(d_.layout.name, d_.cursor_key),
+      stored_(d_.redis, d_.layout),
+      hydrator_(d_.bodies, stored_, d_.executor) {}
+
+FeedReads::~FeedReads() = default;
+
+template <typename Request>
+absl::StatusOr<FeedReads::Query> FeedReads::Check(const Request& request, PageScope scope,
+                                                  base::MonotonicTime deadline) const {
+  KLATCH_RETURN_IF_ERROR(CheckNamespace(request.namespace_(), d_.layout));
+  KLATCH_RETURN_IF_ERROR(CheckId(request.actor(), "actor"));
+  if (scope.kind != PageKind::kHome) {
+    KLATCH_RETURN_IF_ERROR(
+        CheckId(scope.subject, scope.kind == PageKind::kGroup ? "group" : "person"));
+  }
+  KLATCH_ASSIGN_OR_RETURN(
+      const int page_size,
+      CheckPageSize(request.page_size(), limits::kPageSizeDefault, limits::kPageSizeMax));
+  KLATCH_ASSIGN_OR_RETURN(std::vector<Token> tokens, CheckTokens(request.tokens(), d_.layout));
+  KLATCH_ASSIGN_OR_RETURN(const UpdateId below, cursor_.Read(scope, request.page_token()));
+  return Query{.scope = std::move(scope),
+               .page_size = static_cast<size_t>(page_size),
+               .below = below,
+               .tokens = std::move(tokens),
+               .deadline = deadline};
+}
+
+base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ListHome(
+    klatch::v1::ListHomeTimelineRequest request, base::MonotonicTime deadline) {
+  PageScope scope{PageKind::kHome, PersonId(request.actor()), ""};
+  return ReadPage(Check(request, std::move(scope), deadline));
+}
+
+base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ListGroup(
+    klatch::v1::ListGroupTimelineRequest request, base::MonotonicTime deadline) {
+  PageScope scope{PageKind::kGroup, PersonId(request.actor()), request.group()};
+  return ReadPage(Check(request, std::move(scope), deadline));
+}
+
+base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ListProfile(
+    klatch::v1::ListProfileTimelineRequest request, base::MonotonicTime deadline) {
+  PageScope scope{PageKind::kProfile, PersonId(request.actor()), request.person()};
+  return ReadPage(Check(request, std::move(scope), deadline));
+}
+
+base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<Query> checked) {
+  if (!checked.ok()) {
+    co_return checked.status();
+  }
+  const Query query = *std::move(checked);
+
+  // 1. Wait until what the caller has seen elsewhere is applied here.
+  base::Task<absl::Status> applying = d_.progress.WaitApplied(query.tokens, query.deadline);
+  const absl::Status waited = co_await std::move(applying);
+  if (!waited.ok()) {
+    co_return waited;
+  }
+
+  // 2. Note how far this node is. Memberships that are loaded from here on are at least as new.
+  const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
+  const Viewer viewer(d_.people, d_.groups, query.scope.viewer);
+  absl::Status may_answer = MayAnswer(query.scope, viewer);
+  if (!may_answer.ok()) {
+    co_return may_answer;
+  }
+  const std::vector<ShardIndex> shards = ShardsOf(query.scope, viewer);
+  for (ShardIndex shard : shards) {
+    d_.progress.NoteRead(shard);
+  }
+  klatch::v1::Completeness completeness =
+      CompletenessOf(shards, applied, d_.progress, d_.clock, d_.stale_limit);
+  const uint64_t hole_before = HoleOf(query.scope);
+
+  // 3. Memory first; what it can't fill comes from what is stored, asked for after memory was
+  // copied. Who is
+  //    in no group sees nothing, so nothing is looked at.
+  Page page{.entries = {}, .below = query.below, .examined = 0};
+  Candidates candidates;
+  if (!shards.empty()) {
+    const std::unique_ptr<TimelineSource> source = Open(query.scope, applied);
+    candidates = source->InMemory();
+    base::Task<absl::Status> examining =
+        Examine(candidates.timeline.ids, query.page_size, viewer, page);
+    absl::Status examined = co_await std::move(examining);
+    if (examined.ok() && candidates.older_stored && page.entries.size() < query.page_size) {
+      base::Task<absl::StatusOr<Candidates>> asking = source->All();
+      absl::StatusOr<Candidates> all = co_await std::move(asking);
+      co_await d_.executor.Schedule();
+      if (!all.ok()) {
+        co_return base::Annotate(all.status(), "read the stored timeline");
+      }
+      candidates = *std::move(all);
+      base::Task<absl::Status> examining_all =
+          Examine(candidates.timeline.ids, query.page_size, viewer, page);
+      examined = co_await std::move(examining_all);
+    }
+    if (!examined.ok()) {
+      co_return examined;
+    }
+  }
+
+  // 4. Say what is missing, and where the next page goes on.
+  const bool more =
+      candidates.older_stored || !IdsBelow(candidates.timeline.ids, page.below).empty();
+  completeness.set_trimmed(candidates.timeline.reached_cap);
+  completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope)));
+  completeness.set_examined_limit_reached(more && page.entries.size() < query.page_size);
+  const std::string next_page_token = more ? cursor_.Make(query.scope, page.below) : std::string();
+
+  // 5. What was taken from the viewer meanwhile is not sent. Nothing waits from here on.
+  viewer.RetainVisible(page.entries);
+  may_answer = MayAnswer(query.scope, viewer);
+  if (!may_answer.ok()) {
+    co_return may_answer;
+  }
+  co_return WritePage(page.entries, next_page_token, completeness);
+}
+
+base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, size_t page_size,
+                                            const Viewer& viewer, Page& page) {
+  std::span<const UpdateId> rest = IdsBelow(ids, page.below);
+  while (!rest.empty() && page.entries.size() < page_size && page.examined < limits::kExaminedMax) {
+    const size_t wanted = std::max(page_size - page.entries.size(), kExaminedPerStepMin);
+    const size_t count = std::min({wanted, rest.size(), limits::kExaminedMax - page.examined});
+    const std::vector<UpdateId> batch(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(count));
+    base::Task<absl::StatusOr<Hydrator::Found>> finding = hydrator_.Find(batch);
+    absl::StatusOr<Hydrator::Found> bodies = co_await std::move(finding);
+    if (!bodies.ok()) {
+      co_return base::Annotate(bodies.status(), "read updates");
+    }
+    AddVisible(batch, *std::move(bodies), page_size, viewer, page);
+    rest = IdsBelow(rest, page.below);
+  }
+  co_return absl::OkStatus();
+}
+
+absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
+  if (d_.ownership.Holds(d_.layout.PartitionOf(viewer), d_.clock.Monotonic())) {
+    return absl::OkStatus();
+  }
+  return base::WithReason(
+      base::RetryLater(absl::StatusCode::kUnavailable, "this node may not answer for the actor now",
+                       std::chrono::milliseconds(200)),
+      "NOT_OWNER");
+}
+
+absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) const {
+  KLATCH_RETURN_IF_ERROR(CheckOwner(scope.viewer));
+  if (scope.kind != PageKind::kGroup) {
+    return absl::OkStatus();
+  }
+  const GroupEntry* group = d_.groups.Find(GroupId(scope.subject));
+  if (group == nullptr) {
+    return base::FieldError(absl::StatusCode::kNotFound, "group", "does not exist");
+  }
+  if (!viewer.IsMember(group->index)) {
+    return base::FieldError(absl::StatusCode::kPermissionDenied, "actor",
+                            "is not a member of the group");
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<TimelineSource> FeedReads::Open(const PageScope& scope,
+                                                const AppliedPrefix& applied) {
+  if (scope.kind == PageKind::kGroup) {
+    return std::make_unique<AppliedSource>(
+        std::make_unique<FeedSource>(stored_, GroupId(scope.subject)), applied);
+  }
+  const PersonId& id = scope.kind == PageKind::kHome ? scope.viewer : PersonId(scope.subject);
+  const Person* person = d_.people.Find(id);
+  if (person == nullptr) {
+    return std::make_unique<EmptySource>();
+  }
+  const lockfree::RingArena& arena = d_.people.ArenaOf(*person);
+  if (scope.kind == PageKind::kHome) {
+    return std::make_unique<RingSource>(*person->home, arena, d_.redis, keys_.Timeline(id));
+  }
+  return std::make_unique<AppliedSource>(
+      std::make_unique<RingSource>(*person->posts, arena, d_.redis, keys_.Posts(id)), applied);
+}
+
+std::vector<ShardIndex> FeedReads::ShardsOf(const PageScope& scope, const Viewer& viewer) const {
+  if (scope.kind == PageKind::kGroup) {
+    return {d_.layout.ShardOf(GroupId(scope.subject))};
+  }
+  return viewer.Shards();
+}
+
+uint64_t FeedReads::HoleOf(const PageScope& scope) const {
+  if (scope.kind == PageKind::kGroup) {
+    return 0;
+  }
+  const Person* person =
+      d_.people.Find(scope.kind == PageKind::kHome ? scope.viewer : PersonId(scope.subject));
+  return person == nullptr ? 0 : person->hole_since.load(std::memory_order_relaxed);
+}
+
+base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, UpdateId id,
+                                                           base::MonotonicTime deadline) {
+  if (id.shard().value() >= d_.layout.shard_count) {
+    co_return NoSuchUpdate();
+  }
+  const std::vector<UpdateId> ids(1, id);
+  base::Task<absl::StatusOr<Hydrator::Found>> finding = hydrator_.Find(ids);
+  absl::StatusOr<Hydrator::Found> bodies = co_await std::move(finding);
+  if (!bodies.ok()) {
+    co_return base::Annotate(bodies.status(), "read the update");
+  }
+  PageEntry entry{id, bodies->front()};
+  if (entry.body == nullptr) {
+    co_return NoSuchUpdate();
+  }
+  // It stands in the log. Until this node has come that far, a leave before it may not be applied.
+  const std::vector<Token> tokens(1, Token{id.shard(), id});
+  base::Task<absl::Status> applying = d_.progress.WaitApplied(tokens, deadline);
+  const absl::Status waited = co_await std::move(applying);
+  if (!waited.ok()) {
+    co_return waited;
+  }
+  const absl::Status owner = CheckOwner(viewer_id);
+  if (!owner.ok()) {
+    co_return owner;
+  }
+  const Viewer viewer(d_.people, d_.groups, viewer_id);
+  if (viewer.Judge(std::span(&entry, 1)).front() != Visibility::kVisible) {
+    co_return NoSuchUpdate();
+  }
+  co_return entry;
+}
+
+base::Task<absl::StatusOr<klatch::v1::GetUpdateResponse>> FeedReads::GetUpdate(
+    klatch::v1::GetUpdateRequest request, base::MonotonicTime deadline) {
+  absl::Status valid = CheckNamespace(request.namespace_(), d_.layout);
+  valid.Update(CheckId(request.actor(), "actor"));
+  valid.Update(CheckUpdateId(request.update_id(), "update_id"));
+  if (!valid.ok()) {
+    co_return valid;
+  }
+  absl::StatusOr<std::vector<Token>> tokens = CheckTokens(request.tokens(), d_.layout);
+  if (!tokens.ok()) {
+    co_return tokens.status();
+  }
+  base::Task<absl::Status> applying = d_.progress.WaitApplied(*std::move(tokens), deadline);
+  const absl::Status waited = co_await std::move(applying);
+  if (!waited.ok()) {
+    co_return waited;
+  }
+  base::Task<absl::StatusOr<PageEntry>> finding =
+      FindEntry(PersonId(request.actor()), UpdateId(request.update_id()), deadline);
+  absl::StatusOr<PageEntry> entry = co_await std::move(finding);
+  if (!entry.ok()) {
+    co_return entry.status();
+  }
+  klatch::v1::GetUpdateResponse response;
+  if (!ToUpdate(*entry, *response.mutable_update())) {
+    co_return base::Error(absl::StatusCode::kDataLoss, "the stored update can't be decoded");
+  }
+  co_return response;
+}
+
+base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FeedReads::FindVisible(
+    PersonId viewer, UpdateId update, base::MonotonicTime deadline) {
+  base::Task<absl::StatusOr<PageEntry>> finding = FindEntry(std::move(viewer), update, deadline);
+  absl::StatusOr<PageEntry> entry = co_await std::move(finding);
+  if (!entry.ok()) {
+    co_return entry.status();
+  }
+  co_return entry->body;
+}
+
+}  // namespace klatch

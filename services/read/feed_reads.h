@@ -1,0 +1,131 @@
+#pragma once
+// Reading: home, group and profile pages, and single updates, as the owner of the viewer's
+// partition sees them. A page is merged from the ring in memory and what is stored, authorised by
+// may_see, hydrated, and says how complete it is.
+//
+//   // A serialised ListHomeTimelineResponse.
+//   auto page = co_await reads.ListHome(request, deadline);
+//
+// Thread safety: every method from any thread. Nothing blocks; a task continues on the executor.
+// Lifetime: what Dependencies names outlives this object, and this object outlives its tasks.
+// Bounds: limits::kPageSizeMax updates per page, limits::kExaminedMax ids examined per call,
+// limits::kTimelineCap newest ids of a timeline.
+// Errors: INVALID_ARGUMENT with the field at fault; NOT_FOUND ("group", "update_id");
+// PERMISSION_DENIED ("actor"); DEADLINE_EXCEEDED if the tokens are not applied in time; UNAVAILABLE
+// with reason NOT_OWNER if this node may not answer for the viewer, and when Redis can't be asked.
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/executor.h"
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "common/redis/pipeline.h"
+#include "klatch/v1/feed_service.pb.h"
+#include "services/accept/update_reader.h"
+#include "services/deliver/progress.h"
+#include "services/log/bodies.h"
+#include "services/log/body_store.h"
+#include "services/model/keys.h"
+#include "services/model/layout.h"
+#include "services/persons/group_directory.h"
+#include "services/persons/ownership.h"
+#include "services/persons/people.h"
+#include "services/read/applied_prefix.h"
+#include "services/read/cursor.h"
+#include "services/read/hydrator.h"
+#include "services/read/page.h"
+#include "services/read/timeline_source.h"
+#include "services/read/viewer.h"
+
+namespace klatch {
+
+class FeedReads final : public UpdateReader {
+ public:
+  struct Dependencies {
+    Layout layout;
+    People& people;
+    const GroupDirectory& groups;
+    BodyStore& bodies;
+    Progress& progress;
+    const Ownership& ownership;
+    redis::Pipeline& redis;
+    base::Executor& executor;
+    const base::Clock& clock;
+    // The namespace's; signs page tokens.
+    std::string cursor_key;
+    // Shards not heard from for longer are named on pages.
+    std::chrono::milliseconds stale_limit{2'000};
+  };
+
+  explicit FeedReads(Dependencies dependencies);
+  ~FeedReads() override;
+  FeedReads(const FeedReads&) = delete;
+  FeedReads& operator=(const FeedReads&) = delete;
+
+  // Serialised ListHomeTimelineResponse, ListGroupTimelineResponse, ListProfileTimelineResponse.
+  // A person that nobody knows has an empty home and an empty profile.
+  base::Task<absl::StatusOr<grpc::ByteBuffer>> ListHome(klatch::v1::ListHomeTimelineRequest request,
+                                                        base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<grpc::ByteBuffer>> ListGroup(
+      klatch::v1::ListGroupTimelineRequest request, base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<grpc::ByteBuffer>> ListProfile(
+      klatch::v1::ListProfileTimelineRequest request, base::MonotonicTime deadline);
+
+  // NOT_FOUND ("update_id") if it does not exist or the actor may not see it. An update that stands
+  // in the log but is not applied here yet is waited for.
+  base::Task<absl::StatusOr<klatch::v1::GetUpdateResponse>> GetUpdate(
+      klatch::v1::GetUpdateRequest request, base::MonotonicTime deadline);
+
+  // For checks of replies and reshares.
+  base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
+      PersonId viewer, UpdateId update, base::MonotonicTime deadline) override;
+
+ private:
+  // A checked request for a page.
+  struct Query {
+    PageScope scope;
+    size_t page_size = 0;
+    UpdateId below;
+    std::vector<Token> tokens;
+    base::MonotonicTime deadline;
+  };
+
+  template <typename Request>
+  absl::StatusOr<Query> Check(const Request& request, PageScope scope,
+                              base::MonotonicTime deadline) const;
+
+  // The way of every page, step by step.
+  base::Task<absl::StatusOr<grpc::ByteBuffer>> ReadPage(absl::StatusOr<Query> checked);
+  // Moves on down `ids` until the page is full, they end, or the bound on examined ids is reached.
+  // `viewer` and `page` are the caller's, who awaits this.
+  base::Task<absl::Status> Examine(std::vector<UpdateId> ids, size_t page_size,
+                                   const Viewer& viewer, Page& page);
+
+  // Whether this node may answer this now: ownership of the viewer, membership for a group's page.
+  // Asked before a page is built and again before it is sent.
+  absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
+  absl::Status CheckOwner(const PersonId& viewer) const;
+
+  std::unique_ptr<TimelineSource> Open(const PageScope& scope, const AppliedPrefix& applied);
+  // The shards whose records can put updates on the page.
+  std::vector<ShardIndex> ShardsOf(const PageScope& scope, const Viewer& viewer) const;
+  // "Hole since" of the timeline's person, or 0.
+  uint64_t HoleOf(const PageScope& scope) const;
+
+  base::Task<absl::StatusOr<PageEntry>> FindEntry(PersonId viewer, UpdateId id,
+                                                  base::MonotonicTime deadline);
+
+  const Dependencies d_;
+  const Keys keys_;
+  const Cursor cursor_;
+  Bodies stored_;
+  Hydrator hydrator_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,39 @@
+#include "services/read/hydrator.h"
+
+#include <utility>
+
+namespace klatch {
+
+base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId> ids) {
+  Found found(ids.size());
+  std::vector<UpdateId> missing;
+  std::vector<size_t> places;         // of the missing ones in `found`
+  std::vector<uint64_t> generations;  // taken before the fetch is sent
+  for (size_t i = 0; i < ids.size(); ++i) {
+    found[i] = store_.Find(ids[i]);
+    if (found[i] == nullptr) {
+      missing.push_back(ids[i]);
+      places.push_back(i);
+      generations.push_back(store_.Generation(ids[i].shard()));
+    }
+  }
+  if (missing.empty()) {
+    co_return found;
+  }
+  base::Task<absl::StatusOr<Found>> reading = stored_.ReadBodies(missing);
+  absl::StatusOr<Found> fetched = co_await std::move(reading);
+  co_await executor_.Schedule();
+  if (!fetched.ok()) {
+    co_return fetched.status();
+  }
+  for (size_t i = 0; i < missing.size(); ++i) {
+    std::shared_ptr<const Body>& body = (*fetched)[i];
+    if (body != nullptr) {
+      store_.Put(missing[i], body, generations[i]);
+      found[places[i]] = std::move(body);
+    }
+  }
+  co_return found;
+}
+
+}  // namespace klatch

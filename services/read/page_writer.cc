@@ -1,0 +1,120 @@
+#include "services/read/page_writer.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <string>
+#include <vector>
+
+#include "klatch/v1/feed_service.pb.h"
+#include "services/read/completeness.h"
+
+namespace klatch {
+namespace {
+
+constexpr int kUpdatesField = klatch::v1::ListHomeTimelineResponse::kUpdatesFieldNumber;
+constexpr int kNextPageTokenField = klatch::v1::ListHomeTimelineResponse::kNextPageTokenFieldNumber;
+constexpr int kCompletenessField = klatch::v1::ListHomeTimelineResponse::kCompletenessFieldNumber;
+
+template <typename Response>
+constexpr bool kHasTheSameFields =
+    int{Response::kUpdatesFieldNumber} ==
+    kUpdatesField&& int{Response::kNextPageTokenFieldNumber} ==
+    kNextPageTokenField&& int{Response::kCompletenessFieldNumber} == kCompletenessField;
+static_assert(kHasTheSameFields<klatch::v1::ListGroupTimelineResponse>);
+static_assert(kHasTheSameFields<klatch::v1::ListProfileTimelineResponse>);
+
+void AppendVarint(std::string& out, uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+// A field of wire type 2: tag and length; the bytes follow.
+void AppendLengthPrefix(std::string& out, int field_number, size_t bytes) {
+  AppendVarint(out, static_cast<uint64_t>(field_number) << 3 | 2);
+  AppendVarint(out, bytes);
+}
+
+// The output-only fields, which are not among the stored bytes.
+void SetHead(const PageEntry& entry, klatch::v1::Update& head) {
+  head.set_id(entry.id.value());
+  *head.mutable_create_time() = TimeOf(entry.id);
+  head.set_audience(static_cast<klatch::v1::Audience>(entry.body->header().audience));
+  head.set_revision(entry.body->header().revision);
+}
+
+void ReleaseBody(void* body) { delete static_cast<std::shared_ptr<const Body>*>(body); }
+
+// Collects small pieces in one run and sends large ones by reference.
+class SliceWriter {
+ public:
+  std::string& run() { return run_; }
+
+  void AppendStored(const std::shared_ptr<const Body>& body) {
+    const std::string_view bytes = body->update_bytes();
+    if (bytes.size() < kCopiedBytesMax) {
+      run_.append(bytes);
+      return;
+    }
+    EndRun();
+    // gRPC wants a mutable pointer but never writes to it. The copy of the shared_ptr keeps the
+    // body until the last reference to the slice is gone.
+    slices_.emplace_back(const_cast<char*>(bytes.data()), bytes.size(), ReleaseBody,
+                         new std::shared_ptr<const Body>(body));
+  }
+
+  grpc::ByteBuffer Finish() {
+    EndRun();
+    return grpc::ByteBuffer(slices_.data(), slices_.size());
+  }
+
+ private:
+  void EndRun() {
+    if (!run_.empty()) {
+      slices_.emplace_back(run_);
+      run_.clear();
+    }
+  }
+
+  std::string run_;
+  std::vector<grpc::Slice> slices_;
+};
+
+}  // namespace
+
+grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,
+                           const klatch::v1::Completeness& completeness) {
+  SliceWriter writer;
+  klatch::v1::Update head;
+  std::string head_bytes;
+  for (const PageEntry& entry : entries) {
+    head.Clear();
+    SetHead(entry, head);
+    head.SerializeToString(&head_bytes);
+    AppendLengthPrefix(writer.run(), kUpdatesField,
+                       head_bytes.size() + entry.body->update_bytes().size());
+    writer.run() += head_bytes;
+    writer.AppendStored(entry.body);
+  }
+  if (!next_page_token.empty()) {
+    AppendLengthPrefix(writer.run(), kNextPageTokenField, next_page_token.size());
+    writer.run() += next_page_token;
+  }
+  const std::string completeness_bytes = completeness.SerializeAsString();
+  AppendLengthPrefix(writer.run(), kCompletenessField, completeness_bytes.size());
+  writer.run() += completeness_bytes;
+  return writer.Finish();
+}
+
+bool ToUpdate(const PageEntry& entry, klatch::v1::Update& update) {
+  const std::string_view bytes = entry.body->update_bytes();
+  if (!update.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return false;
+  }
+  SetHead(entry, update);
+  return true;
+}
+
+}  // namespace klatch

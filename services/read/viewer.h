@@ -1,0 +1,52 @@
+#pragma once
+// The person who looks: access to their memberships as this node has applied them at the moment of
+// asking.
+//
+// Every method loads the memberships anew and holds an epoch guard only while it looks, so a Viewer
+// may be kept across co_await, and asking again later tells whether something was taken away
+// meanwhile.
+//
+// Thread safety: one thread at a time; the worker may change the person meanwhile.
+// Lifetime: `people` and `groups` outlive it.
+
+#include <utility>
+#include <vector>
+
+#include "services/persons/group_directory.h"
+#include "services/persons/people.h"
+#include "services/read/may_see.h"
+#include "services/read/page.h"
+
+namespace klatch {
+
+class Viewer {
+ public:
+  Viewer(People& people, const GroupDirectory& groups, PersonId id)
+      : people_(people), groups_(groups), id_(std::move(id)) {}
+
+  const PersonId& id() const { return id_; }
+
+  bool IsMember(GroupIndex group) const;
+
+  // The shards of the groups that the viewer is in, each once, in order.
+  std::vector<ShardIndex> Shards() const;
+
+  // What MaySee says of each entry. An entry without a body is kNotMember of anything.
+  std::vector<Visibility> Judge(std::span<const PageEntry> entries) const;
+
+  // Removes the entries that the viewer may not see.
+  void RetainVisible(std::vector<PageEntry>& entries) const;
+
+ private:
+  Visibility JudgeOne(const ViewerState& state, const PageEntry& entry) const;
+
+  // Calls look(ViewerState) under a guard.
+  template <typename Look>
+  auto WithState(Look look) const;
+
+  People& people_;
+  const GroupDirectory& groups_;
+  const PersonId id_;
+};
+
+}  // namespace klatch
