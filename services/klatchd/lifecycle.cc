@@ -1,0 +1,277 @@
+#include "services/klatchd/lifecycle.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
+
+#include <atomic>
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "common/base/endpoint.h"
+#include "common/obs/http_server.h"
+#include "common/obs/log.h"
+#include "services/klatchd/node.h"
+#include "services/klatchd/redis_access.h"
+#include "services/klatchd/server.h"
+
+namespace klatch {
+namespace {
+
+constexpr int kExitGood = 0;
+constexpr int kExitMissed = 1;
+constexpr int kExitConfiguration = 2;
+constexpr int kExitPrerequisite = 3;
+constexpr int kExitUnreachable = 4;
+
+constexpr std::chrono::milliseconds kRetryPause{500};
+constexpr std::chrono::milliseconds kHealthCheck{200};
+constexpr std::chrono::milliseconds kUnloadSlack{500};
+constexpr char kReload[] = "RELOAD";
+
+int ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kCancelled:
+      return kExitGood;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
+    case absl::StatusCode::kNotFound:
+      return kExitPrerequisite;
+    case absl::StatusCode::kAborted:
+      return kExitMissed;
+    default:
+      return kExitConfiguration;
+  }
+}
+
+// Waits for SIGTERM or SIGINT; false if none came within `wait`.
+bool SignalWithin(std::chrono::milliseconds wait) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  const timespec timeout{wait.count() / 1000, (wait.count() % 1000) * 1'000'000};
+  return sigtimedwait(&set, nullptr, &timeout) > 0;
+}
+
+// What protobuf has to say, such as a string that is not UTF-8, becomes a line of our log; at debug
+// level, because the caller is told and anybody can cause it.
+void LogForProtobuf(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  obs::Log(obs::Level::kDebug, "protobuf", message, {});
+}
+
+class Lifecycle {
+ public:
+  explicit Lifecycle(const KlatchdOptions& options) : options_(options) {}
+
+  int Run();
+
+ private:
+  absl::Status StartMetrics();
+  absl::Status StartNode();
+  absl::Status Serve();
+  absl::Status Drain();
+  // Takes the node apart, so that another can be started on what Redis holds now.
+  absl::Status Unload(const absl::Status& why);
+  obs::Readiness readiness();
+  void SetPhase(std::string phase);
+  // Whether a signal has come, now or before.
+  bool Interrupted(std::chrono::milliseconds wait = std::chrono::milliseconds(0)) {
+    interrupted_ = interrupted_ || SignalWithin(wait);
+    return interrupted_;
+  }
+
+  // `listen` becomes the address that was given, so that a reload keeps it.
+  KlatchdOptions options_;
+  const base::SystemClock clock_;
+  bool interrupted_ = false;
+
+  obs::MetricsRegistry metrics_;
+  std::unique_ptr<RedisAccess> redis_;
+  std::unique_ptr<Node> node_;
+  std::unique_ptr<Server> server_;
+
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::string phase_ = "starting";
+  const Node* serving_ = nullptr;
+
+  // Last, so that it is gone before what it reports on.
+  std::unique_ptr<obs::ObservabilityServer> observability_;
+};
+
+int Lifecycle::Run() {
+  absl::Status status = StartMetrics();
+  while (status.ok()) {
+    status = StartNode();
+    if (status.ok()) {
+      status = Serve();
+    }
+    if (base::ReasonOf(status) == kReload) {
+      status = Unload(status);
+    }
+  }
+  if (!status.ok() && status.code() != absl::StatusCode::kCancelled) {
+    obs::Log(obs::Level::kError, "klatchd", "stopping", {{"error", base::MessageOf(status)}});
+  }
+  int exit_code = ExitCodeOf(status);
+  if (node_ && server_ && status.code() != absl::StatusCode::kAborted) {
+    absl::Status drained = Drain();
+    if (base::ReasonOf(drained) == kReload) {
+      // No call is under way any more, and what is not written is in the log.
+      obs::Log(obs::Level::kWarn, "klatchd", "Redis was restarted; left to the next start", {});
+    } else if (!drained.ok()) {
+      // Calls that are still under way may look at the node: there is no safe way to take it apart.
+      // What is not written is in the log.
+      obs::Log(obs::Level::kError, "klatchd", "not drained", {{"error", base::MessageOf(drained)}});
+      std::_Exit(kExitMissed);
+    }
+  } else if (server_) {
+    std::_Exit(kExitMissed);
+  }
+  SetPhase("stopped");
+  server_.reset();
+  observability_.reset();
+  node_.reset();
+  if (redis_) {
+    redis_->StopEmbedded();
+  }
+  obs::Log(obs::Level::kInfo, "klatchd", "stopped", {{"exit_code", int64_t{exit_code}}});
+  return exit_code;
+}
+
+absl::Status Lifecycle::StartMetrics() {
+  if (options_.metrics_listen.empty()) {
+    return absl::OkStatus();
+  }
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint endpoint,
+                          base::Endpoint::Parse(options_.metrics_listen));
+  KLATCH_ASSIGN_OR_RETURN(
+      observability_, obs::ObservabilityServer::Start(endpoint.host, endpoint.port,
+                                                      {metrics_, [this] { return readiness(); }}));
+  // Said at once: while it waits for Redis, /readyz is where one asks why.
+  obs::Log(obs::Level::kInfo, "klatchd", "starting",
+           {{"metrics", fmt::format("{}:{}", endpoint.host, observability_->port())}});
+  return absl::OkStatus();
+}
+
+absl::Status Lifecycle::StartNode() {
+  const auto interrupted = [this] { return Interrupted(); };
+  const auto waiting = [this](const std::string& reason) { SetPhase("waiting: " + reason); };
+  while (true) {
+    if (!redis_ || !redis_->Running()) {
+      // Also when our own redis-server ends while the node loads: nobody else would start it.
+      SetPhase("waiting for Redis");
+      redis_.reset();
+      KLATCH_ASSIGN_OR_RETURN(redis_, RedisAccess::Open(options_, clock_, interrupted, waiting));
+    }
+    SetPhase("loading");
+    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_);
+    absl::Status status = node_->Start(interrupted);
+    if (status.ok()) {
+      return status;
+    }
+    node_.reset();
+    if (Interrupted()) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
+    }
+    if (status.code() != absl::StatusCode::kUnavailable) {
+      return status;
+    }
+    obs::Log(obs::Level::kWarn, "klatchd", "can't start yet; trying again",
+             {{"error", base::MessageOf(status)}});
+    SetPhase("waiting: " + base::MessageOf(status));
+    if (Interrupted(kRetryPause)) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
+    }
+  }
+}
+
+absl::Status Lifecycle::Serve() {
+  node_->Register(metrics_);
+  KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, *node_));
+  options_.listen = server_->address();
+  {
+    std::lock_guard lock(mutex_);
+    serving_ = node_.get();
+  }
+  std::string metrics;
+  if (observability_) {
+    const auto endpoint = base::Endpoint::Parse(options_.metrics_listen);
+    metrics = endpoint->host + ":" + std::to_string(observability_->port());
+  }
+  obs::Log(obs::Level::kInfo, "klatchd", "serving",
+           {{"listen", server_->address()},
+            {"metrics", metrics},
+            {"redis", redis_->address().ToString()}});
+  while (!Interrupted(kHealthCheck)) {
+    KLATCH_RETURN_IF_ERROR(node_->health());
+    if (!redis_->Running()) {
+      return base::WithReason(
+          base::Error(absl::StatusCode::kUnavailable, "our redis-server has ended"), kReload);
+    }
+  }
+  return base::Error(absl::StatusCode::kCancelled, "interrupted");
+}
+
+absl::Status Lifecycle::Drain() {
+  SetPhase("draining");
+  obs::Log(obs::Level::kInfo, "klatchd", "draining", {});
+  {
+    std::lock_guard lock(mutex_);
+    serving_ = nullptr;
+  }
+  server_->AnnounceStop();
+  const base::MonotonicTime deadline = clock_.Monotonic() + options_.drain_timeout;
+  absl::Status drained = node_->Drain(deadline);
+  server_->Shutdown(clock_.Wall() + std::chrono::milliseconds(200));
+  return drained;
+}
+
+absl::Status Lifecycle::Unload(const absl::Status& why) {
+  obs::Log(obs::Level::kWarn, "klatchd", "loading again", {{"reason", base::MessageOf(why)}});
+  SetPhase("loading again: " + base::MessageOf(why));
+  {
+    std::lock_guard lock(mutex_);
+    serving_ = nullptr;
+  }
+  server_->AnnounceStop();
+  // Calls that wait for Redis fail soon, the rest at their deadlines.
+  if (!node_->CloseCalls(clock_.Monotonic() + limits::kCallDeadlineDefault + kUnloadSlack)) {
+    obs::Log(obs::Level::kError, "klatchd", "calls under way did not end", {});
+    std::_Exit(kExitMissed);
+  }
+  server_->Shutdown(clock_.Wall() + kUnloadSlack);
+  metrics_.Clear();
+  server_.reset();
+  node_.reset();
+  redis_.reset();
+  return absl::OkStatus();
+}
+
+obs::Readiness Lifecycle::readiness() {
+  std::lock_guard lock(mutex_);
+  if (serving_ != nullptr) {
+    return serving_->readiness();
+  }
+  return {false, {phase_}};
+}
+
+void Lifecycle::SetPhase(std::string phase) {
+  std::lock_guard lock(mutex_);
+  phase_ = std::move(phase);
+}
+
+}  // namespace
+
+int RunToCompletion(const KlatchdOptions& options) {
+  google::protobuf::SetLogHandler(LogForProtobuf);
+  return Lifecycle(options).Run();
+}
+
+}  // namespace klatch

@@ -1,0 +1,374 @@
+#include "services/klatchd/node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "common/obs/log.h"
+#include "services/log/namespace_facts.h"
+#include "services/materialize/loader.h"
+
+namespace klatch {
+namespace {
+
+constexpr size_t kRingSlots = 16'384;
+constexpr std::chrono::milliseconds kLogReadTimeout{5'000};
+constexpr std::chrono::milliseconds kCatchUpReport{2'000};
+constexpr std::chrono::milliseconds kCatchUpCheck{2};
+constexpr std::chrono::milliseconds kDrainCheck{200};
+// Others' leases run out within one duration; twice that says that somebody renews.
+constexpr int kLeaseWaits = 2;
+
+// Hashing spreads persons unevenly, so a worker has room for an eighth more than its part; it is
+// address space only.
+uint32_t SliceOf(uint32_t persons_max, uint32_t count) {
+  const uint32_t part = persons_max / count;
+  return count == 1 ? part : part + part / 8 + 64;
+}
+
+Layout LayoutOf(const KlatchdOptions& options) {
+  return Layout{options.namespaces.front(), options.shards, options.partitions};
+}
+
+redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions& options) {
+  redis::Pipeline::Options result;
+  result.name = std::move(name);
+  result.call_timeout = options.redis_call_timeout;
+  return result;
+}
+
+RedisAppender::Options AppenderOptions(const KlatchdOptions& options) {
+  return {options.body_retention, options.once_retention};
+}
+
+}  // namespace
+
+struct Node::Slice {
+  Slice(uint32_t index, uint32_t count, const KlatchdOptions& options, const Layout& layout,
+        Worker::Dependencies dependencies)
+      : persons(layout, SliceOf(options.persons_max, count),
+                static_cast<size_t>(options.timeline_memory_bytes) / count),
+        worker(index, count, dependencies, persons) {}
+
+  PersonStore persons;
+  Worker worker;
+  std::unique_ptr<Flusher> flusher;
+};
+
+Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
+           const base::Clock& clock)
+    : options_(options),
+      layout_(LayoutOf(options)),
+      address_(std::move(address)),
+      clock_(clock),
+      executor_(options.call_threads, "calls"),
+      groups_(layout_, options.groups_max),
+      bodies_(static_cast<size_t>(options.body_cache_bytes)),
+      ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
+      progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
+      leases_(layout_, std::move(node_id), options.lease_duration, clock),
+      people_(layout_, epochs_),
+      pressure_(clock, groups_, options.groups_max),
+      gate_(options.calls_max),
+      append_pipeline_(address_, PipelineOptions("append", options)),
+      read_pipeline_(address_, PipelineOptions("read", options)),
+      appender_(append_pipeline_, layout_, AppenderOptions(options)),
+      log_reader_(
+          address_,
+          {.connect_timeout = std::chrono::milliseconds(1'000), .call_timeout = kLogReadTimeout},
+          layout_),
+      admission_(appender_, pressure_,
+                 {.append_age_max = options.admission_queue_time,
+                  .unflushed_age_max = options.admission_flush_age}),
+      barrier_(progress_, leases_, layout_, clock),
+      bodies_reader_(read_pipeline_, layout_),
+      group_store_(read_pipeline_, layout_),
+      facts_(bodies_reader_, group_store_),
+      group_reader_(group_store_),
+      person_groups_(layout_, people_, groups_, leases_, clock),
+      calls_(clock, gate_) {}
+
+Node::~Node() {
+  // Against the flow: nothing below may call what is gone.
+  if (ticker_) {
+    ticker_->Stop();
+  }
+  if (tailer_) {
+    tailer_->Stop();
+  }
+  for (const auto& slice : slices_) {
+    if (slice->flusher) {
+      slice->flusher->Stop();
+    }
+    slice->worker.Stop();
+  }
+  leases_.Stop();
+  progress_.Stop();
+  executor_.Stop();
+}
+
+absl::StatusOr<std::unique_ptr<redis::Connection>> Node::Connect() const {
+  redis::Connection::Options connection;
+  connection.call_timeout = options_.redis_call_timeout;
+  return redis::Connection::Connect(address_, connection);
+}
+
+absl::Status Node::Start(const Interrupted& interrupted) {
+  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
+  KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(*redis));
+  guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
+  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(*redis, layout_));
+  KLATCH_RETURN_IF_ERROR(
+      leases_.TakeAll(*redis, clock_.Monotonic() + kLeaseWaits * options_.lease_duration));
+  KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
+  leases_.Start(std::move(lease_redis), *guard_);
+  std::vector<Position> replay_after;
+  KLATCH_RETURN_IF_ERROR(Load(*redis, replay_after));
+  tailer_ = std::make_unique<Tailer>(
+      Tailer::Dependencies{layout_, log_reader_, groups_, bodies_, progress_, ring_, clock_},
+      replay_after);
+  for (const auto& slice : slices_) {
+    slice->worker.Start(replay_after);
+    slice->flusher->Start();
+  }
+  tailer_->Start();
+  KLATCH_RETURN_IF_ERROR(CatchUp(interrupted));
+  ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
+  ticker_->Start();
+  BuildServices(std::move(facts.cursor_key));
+  return absl::OkStatus();
+}
+
+absl::Status Node::Load(redis::Connection& redis, std::vector<Position>& replay_after) {
+  const base::MonotonicTime begin = clock_.Monotonic();
+  const uint32_t count = static_cast<uint32_t>(ring_.consumers());
+  for (uint32_t i = 0; i < count; ++i) {
+    slices_.push_back(std::make_unique<Slice>(
+        i, count, options_, layout_, Worker::Dependencies{layout_, ring_, progress_, epochs_}));
+    people_.Add(slices_.back()->persons);
+  }
+  Loader loader(layout_, redis, groups_, [&](const RestoredPerson& person) {
+    Worker& worker = slices_[person.partition.value() % count]->worker;
+    return worker.Restore(person.id, person.memberships, person.floor, person.hole_since);
+  });
+  KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
+  replay_after = std::move(summary.replay_after);
+  for (const auto& slice : slices_) {
+    KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
+    slice->flusher = std::make_unique<Flusher>(
+        Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
+        std::move(flush_redis), options_.flush_interval);
+    pressure_.Add(slice->worker, *slice->flusher);
+  }
+  const std::chrono::duration<double> took = clock_.Monotonic() - begin;
+  obs::Log(obs::Level::kInfo, "node", "loaded",
+           {{"persons", summary.persons},
+            {"memberships", summary.memberships},
+            {"groups", uint64_t{groups_.size()}},
+            {"seconds", took.count()}});
+  return absl::OkStatus();
+}
+
+absl::Status Node::CatchUp(const Interrupted& interrupted) {
+  const base::MonotonicTime begin = clock_.Monotonic();
+  base::MonotonicTime reported = begin;
+  RedisLogReader ends(address_, {}, layout_);
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
+  while (true) {
+    bool applied = true;
+    for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+      applied = applied && progress_.Applied(ShardIndex(shard)) >= last[shard];
+    }
+    if (applied) {
+      break;
+    }
+    KLATCH_RETURN_IF_ERROR(health());
+    if (interrupted()) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
+    }
+    if (clock_.Monotonic() - reported > kCatchUpReport) {
+      reported = clock_.Monotonic();
+      obs::Log(obs::Level::kInfo, "node", "catching up", {{"records", tailer_->records()}});
+    }
+    std::this_thread::sleep_for(kCatchUpCheck);
+  }
+  const std::chrono::duration<double> took = clock_.Monotonic() - begin;
+  obs::Log(obs::Level::kInfo, "node", "caught up",
+           {{"records", tailer_->records()}, {"seconds", took.count()}});
+  return absl::OkStatus();
+}
+
+void Node::BuildServices(std::string cursor_key) {
+  reads_ =
+      std::make_unique<FeedReads>(FeedReads::Dependencies{.layout = layout_,
+                                                          .people = people_,
+                                                          .groups = groups_,
+                                                          .bodies = bodies_,
+                                                          .progress = progress_,
+                                                          .ownership = leases_,
+                                                          .redis = read_pipeline_,
+                                                          .executor = executor_,
+                                                          .clock = clock_,
+                                                          .cursor_key = cursor_key,
+                                                          .stale_limit = options_.stale_after});
+  writes_ = std::make_unique<FeedWrites>(FeedWrites::Dependencies{.layout = layout_,
+                                                                  .appender = appender_,
+                                                                  .bodies = bodies_,
+                                                                  .visible = *reads_,
+                                                                  .stored = facts_,
+                                                                  .barrier = barrier_,
+                                                                  .admission = admission_,
+                                                                  .executor = executor_});
+  group_calls_ =
+      std::make_unique<GroupCalls>(GroupCalls::Dependencies{.layout = layout_,
+                                                            .appender = appender_,
+                                                            .reader = group_reader_,
+                                                            .person_groups = person_groups_,
+                                                            .barrier = barrier_,
+                                                            .admission = admission_,
+                                                            .executor = executor_,
+                                                            .clock = clock_,
+                                                            .cursor_key = std::move(cursor_key)});
+  feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_);
+  group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
+}
+
+absl::Status Node::health() const {
+  if (const auto lost = leases_.lost()) {
+    return base::Error(
+        absl::StatusCode::kAborted,
+        fmt::format("another node has taken the lease of partition {}", lost->value()));
+  }
+  if (guard_ && guard_->changed()) {
+    return base::WithReason(base::Error(absl::StatusCode::kUnavailable, "Redis was restarted"),
+                            "RELOAD");
+  }
+  for (const auto& slice : slices_) {
+    if (slice->worker.failed()) {
+      return base::Error(absl::StatusCode::kResourceExhausted,
+                         "more persons than --persons-max; raise it and start again");
+    }
+  }
+  return tailer_ ? tailer_->failure() : absl::OkStatus();
+}
+
+obs::Readiness Node::readiness() const {
+  obs::Readiness readiness;
+  absl::Status status = health();
+  if (!status.ok()) {
+    readiness.reasons.push_back(base::MessageOf(status));
+  }
+  if (!append_pipeline_.connected() || !read_pipeline_.connected()) {
+    readiness.reasons.push_back("no connection to " + address_.ToString());
+  }
+  readiness.ready = readiness.reasons.empty();
+  return readiness;
+}
+
+absl::Status Node::Drain(base::MonotonicTime deadline) {
+  const auto late = [](std::string_view step) {
+    return base::Error(absl::StatusCode::kDeadlineExceeded,
+                       fmt::format("{} did not end within --drain-timeout", step));
+  };
+  if (!gate_.Drain(deadline)) {
+    return late("calls under way");
+  }
+  ticker_->Stop();
+  RedisLogReader ends(address_, {}, layout_);
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
+  for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+    while (progress_.Applied(ShardIndex(shard)) < last[shard]) {
+      KLATCH_RETURN_IF_ERROR(health());
+      if (clock_.Monotonic() > deadline) {
+        return late("applying the log");
+      }
+      std::this_thread::sleep_for(kCatchUpCheck);
+    }
+  }
+  tailer_->Stop();
+  for (const auto& slice : slices_) {
+    while (!slice->flusher->Drain(std::min(deadline, clock_.Monotonic() + kDrainCheck))) {
+      // A restarted Redis takes no writes of this node; the next start replays them from the log.
+      KLATCH_RETURN_IF_ERROR(health());
+      if (clock_.Monotonic() > deadline) {
+        return late("flushing timelines");
+      }
+    }
+  }
+  leases_.Stop();
+  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
+  return leases_.Release(*redis);
+}
+
+uint64_t Node::UnflushedEntries() const {
+  uint64_t unflushed = 0;
+  for (const auto& slice : slices_) {
+    // The worker counts a batch behind what the flusher may have written of it already.
+    const uint64_t flushed = slice->flusher->flushed();
+    unflushed += std::max(slice->worker.delivered(), flushed) - flushed;
+  }
+  return unflushed;
+}
+
+uint64_t Node::UnflushedMemberships() const {
+  uint64_t unflushed = 0;
+  for (const auto& slice : slices_) {
+    const uint64_t flushed = slice->flusher->memberships_flushed();
+    unflushed += slice->worker.memberships_changed() - flushed;
+  }
+  return unflushed;
+}
+
+double Node::CheckpointLagSeconds() const {
+  std::chrono::duration<double> lag{0};
+  for (const auto& slice : slices_) {
+    lag = std::max<std::chrono::duration<double>>(
+        lag, clock_.Monotonic() - slice->flusher->written_until());
+  }
+  return lag.count();
+}
+
+void Node::Register(obs::MetricsRegistry& metrics) const {
+  const auto sum = [this](auto member) {
+    return [this, member] {
+      uint64_t total = 0;
+      for (const auto& slice : slices_) {
+        total += member(*slice);
+      }
+      return total;
+    };
+  };
+  metrics.AddCounter("klatch_log_records_total", "Records read off the log and handed to workers.",
+                     {}, [this] { return tailer_->records(); });
+  metrics.AddCounter("klatch_deliveries_total", "Entries appended to timelines in memory.", {},
+                     sum([](const Slice& slice) { return slice.worker.delivered(); }));
+  metrics.AddCounter("klatch_dropped_entries_total",
+                     "Entries dropped under pressure; their timelines are rebuilt.", {},
+                     sum([](const Slice& slice) { return slice.worker.dropped(); }));
+  metrics.AddCounter("klatch_flushed_entries_total", "Entries written to Redis.", {},
+                     sum([](const Slice& slice) { return slice.flusher->flushed(); }));
+  metrics.AddCounter("klatch_flush_failures_total", "Rounds of flushing that failed.", {},
+                     sum([](const Slice& slice) { return slice.flusher->commands_failed(); }));
+  metrics.AddCounter("klatch_rebuilt_timelines_total", "Timelines rebuilt from feeds.", {},
+                     sum([](const Slice& slice) { return slice.flusher->rebuilt(); }));
+  metrics.AddGauge("klatch_unflushed_entries", "Entries in memory that Redis doesn't have yet.", {},
+                   [this] { return static_cast<double>(UnflushedEntries()); });
+  metrics.AddGauge("klatch_unflushed_memberships",
+                   "Changes of memberships that the stored views don't have yet.", {},
+                   [this] { return static_cast<double>(UnflushedMemberships()); });
+  metrics.AddGauge("klatch_checkpoint_lag_seconds",
+                   "Age of the newest state that is written whole.", {},
+                   [this] { return CheckpointLagSeconds(); });
+  metrics.AddGauge("klatch_append_queue_seconds", "Age of the oldest unanswered append.", {},
+                   [this] { return std::chrono::duration<double>(appender_.OldestAge()).count(); });
+  metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},
+                   [this] { return static_cast<double>(gate_.under_way()); });
+  metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
+                   [this] { return static_cast<double>(groups_.size()); });
+  metrics.AddGauge("klatch_body_cache_bytes", "Bodies of updates held in memory.", {},
+                   [this] { return static_cast<double>(bodies_.bytes()); });
+}
+
+}  // namespace klatch

@@ -1,0 +1,130 @@
+#pragma once
+// One running node: the stages of DESIGN section 3, wired in the order of an update's way, for one
+// namespace.
+//
+//   accept ─▶ log ─▶ deliver (tailer ─▶ workers) ─▶ materialize (flushers)
+//                        └─▶ persons in memory ─▶ read
+//
+// Start builds and starts everything but the gRPC server; when it returns, the node has caught up
+// with the log as it was when it began. Drain stops it in the same order: no new calls, the log
+// applied, everything flushed, leases let go.
+//
+// Thread safety: Start, Drain and the destructor by one thread; the rest from any thread.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/executor.h"
+#include "common/obs/http_server.h"
+#include "common/obs/metrics.h"
+#include "common/redis/pipeline.h"
+#include "services/accept/admission.h"
+#include "services/accept/call_gate.h"
+#include "services/accept/feed_service.h"
+#include "services/accept/feed_writes.h"
+#include "services/accept/progress_barrier.h"
+#include "services/accept/redis_facts.h"
+#include "services/deliver/tailer.h"
+#include "services/deliver/ticker.h"
+#include "services/deliver/worker.h"
+#include "services/groups/group_service.h"
+#include "services/klatchd/local_people.h"
+#include "services/klatchd/options.h"
+#include "services/klatchd/pressure.h"
+#include "services/log/redis_appender.h"
+#include "services/log/redis_log_reader.h"
+#include "services/materialize/flusher.h"
+#include "services/persons/lease_keeper.h"
+#include "services/read/feed_reads.h"
+
+namespace klatch {
+
+class Node {
+ public:
+  // Asked now and then while starting; true: give up.
+  using Interrupted = std::function<bool()>;
+
+  Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
+       const base::Clock& clock);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // UNAVAILABLE when Redis goes away meanwhile (try again with a new Node); FAILED_PRECONDITION and
+  // DATA_LOSS when what it holds can't be served; CANCELLED when interrupted.
+  absl::Status Start(const Interrupted& interrupted);
+
+  // Stops taking calls, waits for those under way, applies and flushes everything, lets the leases
+  // go. DEADLINE_EXCEEDED names the step that did not end in time; the next start replays what is
+  // missing.
+  absl::Status Drain(base::MonotonicTime deadline);
+
+  // Why the node should stop by itself, or OK: ABORTED a lost lease; DATA_LOSS, RESOURCE_EXHAUSTED
+  // a log that can't be followed; UNAVAILABLE with reason RELOAD: Redis was restarted, start a new
+  // Node on it.
+  absl::Status health() const;
+  // Lets nobody in any more and waits for the calls under way. False if `deadline` came first: the
+  // node must not be destroyed then.
+  bool CloseCalls(base::MonotonicTime deadline) { return gate_.Drain(deadline); }
+  obs::Readiness readiness() const;
+  void Register(obs::MetricsRegistry& metrics) const;
+
+  grpc::Service& feed_service() { return *feed_service_; }
+  grpc::Service& group_service() { return *group_service_; }
+
+ private:
+  struct Slice;  // a worker, its persons, its flusher
+
+  absl::StatusOr<std::unique_ptr<redis::Connection>> Connect() const;
+  absl::Status Load(redis::Connection& redis, std::vector<Position>& replay_after);
+  absl::Status CatchUp(const Interrupted& interrupted);
+  void BuildServices(std::string cursor_key);
+  uint64_t UnflushedEntries() const;
+  uint64_t UnflushedMemberships() const;
+  double CheckpointLagSeconds() const;
+
+  const KlatchdOptions options_;
+  const Layout layout_;
+  const redis::Address address_;
+  const base::Clock& clock_;
+
+  // In the order of construction; destroyed in reverse.
+  base::Executor executor_;
+  lockfree::EpochReclaimer epochs_;
+  GroupDirectory groups_;
+  BodyStore bodies_;
+  lockfree::BroadcastRing<Event> ring_;
+  Progress progress_;
+  std::unique_ptr<redis::RunGuard> guard_;
+  LeaseKeeper leases_;
+  std::vector<std::unique_ptr<Slice>> slices_;
+  LocalPeople people_;
+  FlushPressure pressure_;
+  CallGate gate_;
+
+  redis::Pipeline append_pipeline_;
+  redis::Pipeline read_pipeline_;
+  RedisAppender appender_;
+  RedisLogReader log_reader_;
+  std::unique_ptr<Tailer> tailer_;
+  std::unique_ptr<Ticker> ticker_;
+
+  Admission admission_;
+  ProgressBarrier barrier_;
+  Bodies bodies_reader_;
+  GroupStore group_store_;
+  RedisFacts facts_;
+  RedisGroupReader group_reader_;
+  AppliedPersonGroups person_groups_;
+  Calls calls_;
+  std::unique_ptr<FeedReads> reads_;
+  std::unique_ptr<FeedWrites> writes_;
+  std::unique_ptr<GroupCalls> group_calls_;
+  std::unique_ptr<FeedServiceImpl> feed_service_;
+  std::unique_ptr<GroupServiceImpl> group_service_;
+};
+
+}  // namespace klatch

@@ -1,0 +1,312 @@
+#include "services/klatchd/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/endpoint.h"
+
+namespace klatch {
+namespace {
+
+using base::OptionTable;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr int64_t kKiB = int64_t{1} << 10;
+constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr int64_t kGiB = int64_t{1} << 30;
+constexpr int64_t kTiB = int64_t{1} << 40;
+
+constexpr size_t kNamespacesMax = 1;
+constexpr size_t kNamespaceBytesMax = 32;
+
+absl::Status Invalid(std::string_view message) {
+  return base::Error(absl::StatusCode::kInvalidArgument, message);
+}
+
+absl::Status CheckListen(std::string_view text) { return base::Endpoint::Parse(text).status(); }
+
+absl::Status CheckMetricsListen(std::string_view text) {
+  if (text.empty()) {
+    return absl::OkStatus();
+  }
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint endpoint, base::Endpoint::Parse(text));
+  return endpoint.is_unix() ? Invalid("wants host:port, or nothing to turn it off")
+                            : absl::OkStatus();
+}
+
+// The scheme only; the address itself is parsed where it is used, by redis::Address.
+absl::Status CheckRedis(std::string_view text) {
+  const bool known = text.empty() || (text.starts_with("redis://") && text.size() > 8) ||
+                     (text.starts_with("unix:") && text.size() > 5);
+  return known ? absl::OkStatus()
+               : Invalid("wants redis://[user:password@]host[:port] or unix:///path");
+}
+
+absl::Status CheckNotEmpty(std::string_view text) {
+  return text.empty() ? Invalid("wants a path") : absl::OkStatus();
+}
+
+absl::Status CheckNamespace(std::string_view name) {
+  const bool letters = std::ranges::all_of(
+      name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  return letters && name.size() <= kNamespaceBytesMax
+             ? absl::OkStatus()
+             : Invalid(fmt::format("is no name of 1 to {} of the characters a-z, 0-9 and -",
+                                   kNamespaceBytesMax));
+}
+
+void AddAddresses(OptionTable& table, KlatchdOptions& options) {
+  table.Add(
+      {.name = "listen",
+       .group = "Addresses",
+       .description = "Where the gRPC API is served: host:port (0: a free port) or unix:/path",
+       .example = "unix:/run/klatch.sock",
+       .value = base::Text(&options.listen, CheckListen)});
+  table.Add(
+      {.name = "metrics-listen",
+       .group = "Addresses",
+       .description = "Where /metrics, /livez and /readyz are served, as host:port; empty: nowhere",
+       .example = "127.0.0.1:0",
+       .value = base::Text(&options.metrics_listen, CheckMetricsListen)});
+  table.Add({.name = "insecure",
+             .group = "Addresses",
+             .description =
+                 "Allow plain text away from loopback: whoever reaches the port is trusted "
+                 "to act for anybody",
+             .value = base::Flag(&options.insecure)});
+}
+
+void AddStorage(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "redis",
+             .group = "Storage",
+             .description = "An existing Redis 7 or later; empty: a redis-server of klatchd's own "
+                            "under --data-dir",
+             .example = "redis://user:password@127.0.0.1:6379",
+             .value = base::Text(&options.redis, CheckRedis),
+             .redact = base::RedactUri});
+  table.Add({.name = "redis-server",
+             .group = "Storage",
+             .description = "The program that is started as klatchd's own Redis",
+             .example = "/usr/bin/redis-server",
+             .value = base::Text(&options.redis_server, CheckNotEmpty)});
+  table.Add({.name = "data-dir",
+             .group = "Storage",
+             .description = "Folder for the lock of this node and the data of its own Redis",
+             .example = "/var/lib/klatch",
+             .value = base::Text(&options.data_dir, CheckNotEmpty)});
+  table.Add({.name = "redis-call-timeout",
+             .group = "Storage",
+             .description =
+                 "After this long without an answer a call to Redis has an unknown outcome "
+                 "and its connection is replaced",
+             .value = base::Duration(&options.redis_call_timeout, milliseconds(100), seconds(60))});
+}
+
+void AddLayout(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "namespaces",
+             .group = "Layout",
+             .description =
+                 "The namespaces that this node serves, for now exactly one; the first is "
+                 "the one meant by calls that name none",
+             .example = "staging",
+             .value = base::List(&options.namespaces, kNamespacesMax, CheckNamespace)});
+  table.Add({.name = "shards",
+             .group = "Layout",
+             .description = "Logs of a namespace; fixed when the namespace is made",
+             .value = base::Count(&options.shards, 1, 1024)});
+  table.Add(
+      {.name = "partitions",
+       .group = "Layout",
+       .description = "Slices of the persons of a namespace; fixed when the namespace is made",
+       .value = base::Count(&options.partitions, 1, 4096)});
+  table.Add({.name = "body-retention",
+             .group = "Layout",
+             .description = "How long an update is kept",
+             .value = base::Duration(&options.body_retention, minutes(1), hours(24 * 3650))});
+  table.Add(
+      {.name = "once-retention",
+       .group = "Layout",
+       .description = "How long a request id is remembered, so that a retry does nothing twice",
+       .value = base::Duration(&options.once_retention, minutes(1), hours(24 * 30))});
+}
+
+void AddThreads(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "workers",
+             .group = "Threads",
+             .description = "Threads that deliver; 0: one per core",
+             .value = base::Count(&options.workers, 0, 256)});
+  table.Add({.name = "call-threads",
+             .group = "Threads",
+             .description = "Threads on which calls continue after a wait",
+             .value = base::Count(&options.call_threads, 1, 256)});
+}
+
+void AddDelivery(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "flush-interval",
+             .group = "Delivery",
+             .description = "How long an entry of a timeline waits in memory at most before it is "
+                            "written to Redis",
+             .example = "250ms",
+             .value = base::Duration(&options.flush_interval, milliseconds(10), seconds(60))});
+  table.Add({.name = "lease-duration",
+             .group = "Delivery",
+             .description = "How long a node that stopped keeps its partitions from others",
+             .value = base::Duration(&options.lease_duration, milliseconds(500), seconds(60))});
+  table.Add({.name = "stale-after",
+             .group = "Delivery",
+             .description = "After this long without news from Redis pages call themselves stale",
+             .value = base::Duration(&options.stale_after, milliseconds(100), minutes(10))});
+  table.Add(
+      {.name = "admission-queue-time",
+       .group = "Delivery",
+       .description = "Posts are refused when they would wait longer than this for Redis",
+       .value = base::Duration(&options.admission_queue_time, milliseconds(10), seconds(60))});
+  table.Add(
+      {.name = "admission-flush-age",
+       .group = "Delivery",
+       .description = "Posts are refused when an entry has waited longer than this to be written",
+       .value = base::Duration(&options.admission_flush_age, milliseconds(100), minutes(10))});
+}
+
+void AddBounds(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "message-max",
+             .group = "Bounds",
+             .description = "Largest request that is read",
+             .value = base::Bytes(&options.message_bytes_max, 64 * kKiB, 4 * kMiB)});
+  table.Add({.name = "calls-max",
+             .group = "Bounds",
+             .description = "Calls under way at once; more are refused",
+             .value = base::Count(&options.calls_max, 1, 1'000'000)});
+  table.Add({.name = "streams-max",
+             .group = "Bounds",
+             .description = "Calls at once on one connection",
+             .value = base::Count(&options.streams_max, 1, 100'000)});
+  table.Add({.name = "persons-max",
+             .group = "Bounds",
+             .description = "Persons that this node holds in memory",
+             .value = base::Count(&options.persons_max, 1'000, 100'000'000)});
+  table.Add({.name = "groups-max",
+             .group = "Bounds",
+             .description = "Groups that this node holds in memory",
+             .value = base::Count(&options.groups_max, 1'000, 100'000'000)});
+}
+
+void AddMemory(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "timeline-memory",
+             .group = "Memory",
+             .description = "For timelines in memory; beyond it they keep fewer entries, and what "
+                            "can't be kept is rebuilt from Redis",
+             .value = base::Bytes(&options.timeline_memory_bytes, 16 * kMiB, 4 * kTiB)});
+  table.Add({.name = "body-cache",
+             .group = "Memory",
+             .description = "For updates in memory, as they are served",
+             .value = base::Bytes(&options.body_cache_bytes, kMiB, kTiB)});
+}
+
+void AddProcess(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "drain-timeout",
+             .group = "Process",
+             .description = "How long a SIGTERM waits for calls and writes under way",
+             .value = base::Duration(&options.drain_timeout, milliseconds(0), minutes(10))});
+  table.Add({.name = "log-level",
+             .group = "Process",
+             .description = "Lines of the log below this level are left out",
+             .value = base::Choice(&options.log_level, {{"debug", obs::Level::kDebug},
+                                                        {"info", obs::Level::kInfo},
+                                                        {"warn", obs::Level::kWarn},
+                                                        {"error", obs::Level::kError}})});
+  table.Add({.name = "check-config",
+             .group = "Process",
+             .description = "Check the options and end: exit code 0 if they are good, else 2",
+             .value = base::Flag(&options.check_config),
+             .scope = base::OptionScope::kFlagOnly});
+  table.Add({.name = "print-config",
+             .group = "Process",
+             .description = "Print the options in force as TOML, each with its source, and end",
+             .value = base::Flag(&options.print_config),
+             .scope = base::OptionScope::kFlagOnly});
+}
+
+absl::Status ValidateAddresses(const KlatchdOptions& options) {
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint listen, base::Endpoint::Parse(options.listen));
+  if (!listen.is_loopback() && !options.insecure) {
+    return Invalid(
+        fmt::format("--listen {} is not loopback, and the API is plain text: say "
+                    "--insecure if only trusted callers reach it",
+                    listen.ToString()));
+  }
+  if (options.metrics_listen.empty()) {
+    return absl::OkStatus();
+  }
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint metrics,
+                          base::Endpoint::Parse(options.metrics_listen));
+  if (!metrics.is_loopback() && !options.insecure) {
+    return Invalid(
+        fmt::format("--metrics-listen {} is not loopback, and it is plain text: say "
+                    "--insecure if only trusted callers reach it",
+                    metrics.ToString()));
+  }
+  if (listen == metrics && listen.port != 0) {
+    return Invalid(
+        fmt::format("--metrics-listen and --listen are both {}: each needs an address "
+                    "of its own",
+                    listen.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateOrder(std::string_view lower_name, milliseconds lower,
+                           std::string_view upper_name, milliseconds upper, std::string_view why) {
+  if (lower < upper) {
+    return absl::OkStatus();
+  }
+  return Invalid(fmt::format("--{} {} must be less than --{} {}: {}", lower_name,
+                             base::PrintDuration(lower), upper_name, base::PrintDuration(upper),
+                             why));
+}
+
+}  // namespace
+
+OptionTable MakeKlatchdOptionTable(KlatchdOptions& options, std::string version) {
+  OptionTable table({.name = "klatchd",
+                     .version = std::move(version),
+                     .usage = "klatchd [options]",
+                     .summary = "klatchd delivers status updates to the timelines of groups."});
+  AddAddresses(table, options);
+  AddStorage(table, options);
+  AddLayout(table, options);
+  AddThreads(table, options);
+  AddDelivery(table, options);
+  AddBounds(table, options);
+  AddMemory(table, options);
+  AddProcess(table, options);
+  return table;
+}
+
+absl::Status Validate(const KlatchdOptions& options) {
+  KLATCH_RETURN_IF_ERROR(ValidateAddresses(options));
+  if (options.namespaces.empty()) {
+    return Invalid("--namespaces names none: a node serves at least one");
+  }
+  KLATCH_RETURN_IF_ERROR(ValidateOrder("flush-interval", options.flush_interval, "lease-duration",
+                                       options.lease_duration,
+                                       "a flush must be over before the lease it is made under"));
+  KLATCH_RETURN_IF_ERROR(ValidateOrder(
+      "flush-interval", options.flush_interval, "admission-flush-age", options.admission_flush_age,
+      "every entry may wait for a flush, so all posts would be refused"));
+  return absl::OkStatus();
+}
+
+uint32_t WorkerCount(const KlatchdOptions& options, uint32_t cores) {
+  if (options.workers != 0) {
+    return options.workers;
+  }
+  return std::clamp(cores, 1U, kWorkersAutoMax);
+}
+
+}  // namespace klatch

@@ -1,0 +1,80 @@
+#pragma once
+// What an operator can set of klatchd, with the defaults. A plain struct; the table in options.cc
+// gives names, ranges and descriptions, and `klatchd --help` prints them.
+//
+// Bounds that nobody should change live in services/model/limits.h.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/options.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+
+struct KlatchdOptions {
+  // Addresses.
+  std::string listen = "127.0.0.1:7420";          // or unix:/path
+  std::string metrics_listen = "127.0.0.1:7421";  // empty: off
+  bool insecure = false;                          // plain text away from loopback
+
+  // Redis.
+  std::string redis;  // empty: one of our own under data_dir
+  std::string redis_server = "redis-server";
+  std::string data_dir = "data";
+  std::chrono::milliseconds redis_call_timeout{5'000};
+
+  // Layout, fixed when a namespace is made.
+  std::vector<std::string> namespaces = {"default"};
+  uint32_t shards = 64;
+  uint32_t partitions = 256;
+
+  // Threads. 0: one worker per core, at most kWorkersAutoMax.
+  uint32_t workers = 0;
+  uint32_t call_threads = 2;
+
+  // Delivery.
+  std::chrono::milliseconds flush_interval{1'000};
+  std::chrono::milliseconds lease_duration{limits::kLeaseDuration};
+  std::chrono::milliseconds stale_after{2'000};
+
+  // Admission.
+  std::chrono::milliseconds admission_queue_time{500};
+  std::chrono::milliseconds admission_flush_age{3'000};
+  uint32_t calls_max = 20'000;
+  uint32_t streams_max = 1'000;  // per connection
+  int64_t message_bytes_max = limits::kMessageBytesMax;
+
+  // Memory.
+  int64_t timeline_memory_bytes = int64_t{4} << 30;
+  int64_t body_cache_bytes = int64_t{512} << 20;
+  uint32_t persons_max = 4'000'000;
+  uint32_t groups_max = 1'000'000;
+
+  // Retention.
+  std::chrono::milliseconds once_retention{limits::kOnceRetention};
+  std::chrono::milliseconds body_retention{limits::kBodyRetention};
+
+  // The process.
+  std::chrono::milliseconds drain_timeout{10'000};
+  obs::Level log_level = obs::Level::kInfo;
+  bool check_config = false;
+  bool print_config = false;
+};
+
+constexpr uint32_t kWorkersAutoMax = 32;
+
+// The table over `options`, which outlives it.
+base::OptionTable MakeKlatchdOptionTable(KlatchdOptions& options, std::string version);
+
+// What no single option can say: INVALID_ARGUMENT with one line that names the options that clash.
+absl::Status Validate(const KlatchdOptions& options);
+
+// The number of workers that `options.workers` means on a machine with `cores`.
+uint32_t WorkerCount(const KlatchdOptions& options, uint32_t cores);
+
+}  // namespace klatch

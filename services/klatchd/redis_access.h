@@ -1,0 +1,58 @@
+#pragma once
+// The Redis that a klatchd stands on, its own or an existing one, and the node id that its leases
+// carry.
+//
+// Both hang on the data directory: whoever holds its lock is the node whose id stands in it, and
+// may take that node's leases back at once.
+//
+// Thread safety: one thread.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/file_lock.h"
+#include "common/base/status.h"
+#include "common/redis/address.h"
+#include "common/redis/embedded_server.h"
+#include "services/klatchd/options.h"
+
+namespace klatch {
+
+class RedisAccess {
+ public:
+  // Waits until Redis is there and fit for Klatch, however long that takes, telling `waiting` each
+  // time why; CANCELLED when `interrupted` says so. Errors that waiting can't mend end it:
+  // NOT_FOUND (redis-server is not installed), FAILED_PRECONDITION (directory in use, a replica,
+  // too old, wrong eviction policy), PERMISSION_DENIED, INVALID_ARGUMENT ("redis").
+  static absl::StatusOr<std::unique_ptr<RedisAccess>> Open(
+      const KlatchdOptions& options, const base::Clock& clock,
+      const std::function<bool()>& interrupted,
+      const std::function<void(const std::string& reason)>& waiting);
+
+  const redis::Address& address() const { return address_; }
+  const std::string& node_id() const { return node_id_; }
+
+  // False if the redis-server that is ours has ended.
+  bool Running() { return !embedded_ || embedded_->Running(); }
+  // Ends the redis-server that is ours; an existing one is left alone.
+  void StopEmbedded();
+
+ private:
+  RedisAccess() = default;
+
+  absl::Status OpenOnce(const KlatchdOptions& options);
+  absl::Status OpenEmbedded(const KlatchdOptions& options);
+  absl::Status OpenExisting(const KlatchdOptions& options);
+  absl::Status ReadNodeId(const std::string& data_dir);
+
+  redis::Address address_;
+  std::string node_id_;
+  std::unique_ptr<redis::EmbeddedServer> embedded_;
+  // Of the data directory, when Redis is not ours.
+  std::optional<base::FileLock> lock_;
+};
+
+}  // namespace klatch

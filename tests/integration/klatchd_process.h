@@ -1,0 +1,135 @@
+#pragma once
+// Programs that a test starts for real: any command, and klatchd with a data directory of its own.
+//
+//   Klatchd klatchd;                       // on a Unix socket, with a redis-server of its own
+//   Client client(klatchd.Channel());
+//   …
+//   EXPECT_EQ(klatchd.Terminate(), 0);
+//
+// Thread safety: one thread at a time; the thread that starts a process lives as long as it does.
+// Whatever is started ends with its object, and when the test's process dies: klatchd is then asked
+// to stop, and takes its redis-server along.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/redis/connection.h"
+#include "tests/integration/redis_server_fixture.h"
+
+namespace klatch::testing {
+
+// The longest that a test waits for another process to do what it must do. Never a pause.
+constexpr std::chrono::seconds kProcessWaitMax{60};
+
+// Looks again and again until `done` says true. False: it did not within `limit`.
+template <typename Condition>
+bool Eventually(Condition done, std::chrono::milliseconds limit = kProcessWaitMax);
+
+// A running command with its two outputs in files.
+class Process {
+ public:
+  // Starts argv[0], looked up in PATH. `scratch` outlives it. Variables are added to the test's
+  // own.
+  Process(std::vector<std::string> argv, const std::filesystem::path& scratch,
+          std::vector<std::string> variables = {});
+  // SIGKILL if it still runs.
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  pid_t id() const { return id_; }
+  bool running();
+  // REQUIRES: it has not been waited for.
+  void Signal(int signal) const;
+  // Its exit code; 128 + n if signal n ended it; nothing if it still runs after `limit`.
+  std::optional<int> AwaitEnd(std::chrono::milliseconds limit = kProcessWaitMax);
+
+  std::string output() const;
+  std::string errors() const;
+
+ private:
+  const std::filesystem::path output_;
+  const std::filesystem::path errors_;
+  pid_t id_ = 0;
+  std::optional<int> ended_;
+};
+
+// Where the build put klatchd.
+std::string KlatchdProgram();
+
+class Klatchd {
+ public:
+  enum class Listen { kUnixSocket, kTcp };
+  enum class Begin { kServing, kNotStarted };
+  struct Options {
+    // More of klatchd's arguments.
+    std::vector<std::string> arguments;
+    Listen listen = Listen::kUnixSocket;
+    Begin begin = Begin::kServing;
+  };
+
+  // Starts it and waits until it serves, unless it is to be started later.
+  Klatchd() : Klatchd(Options()) {}
+  explicit Klatchd(Options options);
+  // Ends it by SIGTERM, then the redis-server of its data directory if it left one.
+  ~Klatchd();
+
+  // Again on the same data directory. REQUIRES: it does not run.
+  void Start();
+  // Starts without waiting for anything but the process.
+  void Launch();
+  // Waits for the line of the log that says that it serves.
+  void AwaitServing();
+  // Waits until the metrics server answers, be it that klatchd waits for Redis. REQUIRES: Launch.
+  void AwaitMetrics();
+  // SIGKILL; its redis-server stays.
+  void Kill();
+  // SIGTERM, then its exit code. -1: it does not end.
+  int Terminate();
+
+  Process& process() { return *process_; }
+  // For gRPC clients.
+  const std::string& address() const { return address_; }
+  std::shared_ptr<grpc::Channel> Channel() const;
+  int metrics_port() const { return metrics_port_; }
+  // GET of the metrics server: the status code, 0 if there is no answer, and the body.
+  std::pair<int, std::string> Get(const std::string& path) const;
+  std::filesystem::path data_dir() const { return directory_.path() / "data"; }
+  const std::filesystem::path& scratch() const { return directory_.path(); }
+  // Of the redis-server whose working directory is the data directory's; 0 if there is none.
+  pid_t RedisProcess() const;
+  std::unique_ptr<redis::Connection> ConnectRedis() const;
+
+ private:
+  std::string AwaitLine(const std::string& message);
+  void ReadMetricsPort(std::string_view line);
+  std::string Field(std::string_view line, std::string_view name) const;
+  std::vector<std::string> Arguments() const;
+  void StopRedis() const;
+
+  const Options options_;
+  TemporaryDirectory directory_;
+  int starts_ = 0;
+  std::unique_ptr<Process> process_;
+  std::string address_;
+  int metrics_port_ = 0;
+};
+
+bool EventuallyLooking(bool (*look)(void*), void* context, std::chrono::milliseconds limit);
+
+template <typename Condition>
+bool Eventually(Condition done, std::chrono::milliseconds limit) {
+  return EventuallyLooking([](void* context) { return (*static_cast<Condition*>(context))(); },
+                           &done, limit);
+}
+
+}  // namespace klatch::testing
