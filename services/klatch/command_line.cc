@@ -1,0 +1,386 @@
+#include "services/klatch/command_line.h"
+
+#include <fmt/format.h>
+
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "common/base/status.h"
+#include "services/klatch/text.h"
+#include "services/model/limits.h"
+
+namespace klatch::cli {
+namespace {
+
+constexpr char kVersion[] = "klatch 0.1.0";
+
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += (text.empty() ? "" : " ") + word;
+  }
+  return text;
+}
+
+// The words as one text, or all of stdin for a single "-", without its last line feed. What is
+// longer than any update may be is cut one byte past the limit, for the server to refuse.
+std::string TextOf(const std::vector<std::string>& words) {
+  if (words != std::vector<std::string>{"-"}) {
+    return Joined(words);
+  }
+  std::string text;
+  for (std::istreambuf_iterator<char> i(std::cin), end;
+       i != end && text.size() <= limits::kTextBytesMax + 1; ++i) {
+    text += *i;
+  }
+  if (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  return text;
+}
+
+CommandResult Usage(const std::string& message) {
+  return {kExitUsage, "", fmt::format("klatch: {}\n", message)};
+}
+
+}  // namespace
+
+CommandResult Failure(const absl::Status& status) {
+  int code = kExitRefused;
+  if (IsUnreachable(status)) {
+    code = kExitUnreachable;
+  } else if (status.code() == absl::StatusCode::kInvalidArgument) {
+    code = kExitUsage;
+  }
+  return {code, "", fmt::format("klatch: {}\n", DescribeError(status))};
+}
+
+CommandLine::CommandLine(const std::atomic<bool>& interrupted,
+                         const std::function<const char*(const char*)>& environment)
+    : interrupted_(interrupted), app_("Posts to groups and reads timelines of a Klatch server.") {
+  const std::pair<const char*, std::string*> variables[] = {
+      {"KLATCH_TARGET", &client_options_.target},
+      {"KLATCH_NAMESPACE", &name_space_},
+      {"KLATCH_AS", &actor_}};
+  for (const auto& [name, value] : variables) {
+    if (const char* text = environment(name); text != nullptr && *text != '\0') {
+      *value = text;
+    }
+  }
+  app_.name("klatch");
+  app_.set_version_flag("--version", kVersion);
+  app_.require_subcommand(0, 1);
+  app_.fallthrough();
+  app_.footer(
+      "Examples:\n"
+      "  klatch group create hiking --as alice\n"
+      "  klatch group add hiking bob carol --as alice\n"
+      "  klatch post --as alice --to hiking \"Up to the hut on Saturday?\"\n"
+      "  klatch timeline bob\n"
+      "klatch COMMAND --help explains each. Exit codes: 0 good, 1 refused by the server, 2 usage,\n"
+      "4 no server there, 130 interrupted.");
+  AddCommonOptions(app_);
+  AddFeedCommands();
+  AddGroupCommand();
+  AddImportCommand();
+}
+
+void CommandLine::AddCommonOptions(CLI::App& app) {
+  app.add_option("--as", actor_, "the person who acts [env KLATCH_AS]")->type_name("PERSON");
+  app.add_option("--target", client_options_.target,
+                 "the server, HOST:PORT or unix:/PATH [env KLATCH_TARGET]")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
+  app.add_option("--namespace", name_space_, "the app's world [env KLATCH_NAMESPACE]")
+      ->type_name("NAME");
+  app.add_option("--timeout", timeout_seconds_, "for a call with its retries, in seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
+  app.add_flag("--json", json_, "print the answer as JSON, for programs");
+}
+
+CLI::App* CommandLine::AddCommand(CLI::App& parent, const std::string& name,
+                                  const std::string& description, const std::string& examples,
+                                  SimpleCommand run) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->footer("Examples:\n" + examples);
+  AddCommonOptions(*command);
+  command->callback([this, run = std::move(run)] {
+    command_ = [run](const Session& session) {
+      auto text = run(session);
+      return text.ok() ? CommandResult{kExitGood, *std::move(text), ""} : Failure(text.status());
+    };
+  });
+  return command;
+}
+
+void CommandLine::AddFeedCommands() {
+  CLI::App* post =
+      AddCommand(app_, "post", "post an update to a group",
+                 "  klatch post --as alice --to hiking \"Up to the hut?\"\n"
+                 "  klatch post --as alice --to hiking --attach https://a.example/1.jpg\n"
+                 "  fortune | klatch post --as alice --to hiking -",
+                 [this](const Session& session) {
+                   post_.text = TextOf(words_);
+                   return Post(session, post_);
+                 });
+  post->add_option("--to", post_.groups, "the group")
+      ->type_name("GROUP")
+      ->required()
+      ->allow_extra_args(false);
+  post->add_option("text", words_, "what to say; - reads it from stdin")->type_name("TEXT");
+  post->add_option("--attach", post_.attachments, "a reference to media, repeatable")
+      ->type_name("URI")
+      ->allow_extra_args(false);
+  post->add_option("--place", post_.place, "where you are")->type_name("NAME");
+  post->add_option("--reply-to", post_.reply_to, "the update that this one answers")
+      ->type_name("ID");
+  post->add_option("--reshare", post_.reshare_of, "the update that this one passes on")
+      ->type_name("ID");
+  post->add_option("--audience", post_.audience, "members at posting, or whoever is one now")
+      ->check(CLI::IsMember({"at-posting", "now"}));
+  post->add_option("--request-id", post_.request_id,
+                   "the idempotency key; the same key never posts twice")
+      ->type_name("KEY");
+
+  CLI::App* timeline =
+      AddCommand(app_, "timeline", "read a home, group or profile timeline",
+                 "  klatch timeline alice\n"
+                 "  klatch timeline alice --group hiking --limit 50\n"
+                 "  klatch timeline alice --profile bob --json",
+                 [this](const Session& session) { return Timeline(session, timeline_); });
+  timeline->add_option("person", actor_, "who looks (or --as)")->type_name("PERSON");
+  auto* group = timeline->add_option("--group", timeline_.group, "the updates of this group")
+                    ->type_name("GROUP");
+  timeline->add_option("--profile", timeline_.profile, "the updates of this person")
+      ->type_name("PERSON")
+      ->excludes(group);
+  timeline->add_option("--limit", timeline_.limit, "at most this many updates")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  timeline
+      ->add_option("--after", timeline_.after,
+                   "wait until this update (or token's position) is there, repeatable")
+      ->type_name("ID")
+      ->allow_extra_args(false);
+
+  const auto with_id = [this](CLI::App* command) {
+    command->add_option("id", update_id_, "the update's id")->type_name("ID")->required();
+    return command;
+  };
+  with_id(AddCommand(app_, "get", "show one update", "  klatch get 380123456789012480 --as bob",
+                     [this](const Session& session) { return Get(session, update_id_); }));
+  with_id(AddCommand(
+              app_, "edit", "change an update's text",
+              "  klatch edit 380123456789012480 --as alice \"On Sunday, sorry\"",
+              [this](const Session& session) { return Edit(session, update_id_, TextOf(words_)); }))
+      ->add_option("text", words_, "the new text; - reads it from stdin")
+      ->type_name("TEXT")
+      ->required();
+  with_id(AddCommand(app_, "delete", "delete an update",
+                     "  klatch delete 380123456789012480 --as alice",
+                     [this](const Session& session) { return Delete(session, update_id_); }));
+}
+
+void CommandLine::AddGroupPolicyOptions(CLI::App& command) {
+  command.add_option("--name", group_.display_name, "what people call it")->type_name("TEXT");
+  command.add_option("--about", group_.description, "what it is for")->type_name("TEXT");
+  command.add_option("--history", group_.history, "what who joins later sees of the past")
+      ->check(CLI::IsMember({"none", "all"}));
+  command.add_option("--audience", group_.audience, "who sees updates that don't say")
+      ->check(CLI::IsMember({"at-posting", "now"}));
+}
+
+void CommandLine::AddGroupCommand() {
+  CLI::App* group = app_.add_subcommand("group", "create groups and keep their members");
+  group->require_subcommand(0, 1);
+  group->fallthrough();
+  group->footer("klatch group COMMAND --help explains each.");
+  const auto with_group = [this](CLI::App* command) {
+    command->add_option("group", group_.group, "the group's id")->type_name("GROUP")->required();
+    return command;
+  };
+  AddGroupPolicyOptions(*with_group(
+      AddCommand(*group, "create", "create a group that you own",
+                 "  klatch group create hiking --as alice\n"
+                 "  klatch group create book-club --as alice --history all --audience now",
+                 [this](const Session& session) { return CreateGroup(session, group_); })));
+  AddGroupPolicyOptions(*with_group(
+      AddCommand(*group, "update", "change a group's name or policy",
+                 "  klatch group update hiking --as alice --name \"Hiking, Saturdays\"",
+                 [this](const Session& session) { return UpdateGroup(session, group_); })));
+  with_group(
+      AddCommand(*group, "show", "show a group", "  klatch group show hiking --as alice",
+                 [this](const Session& session) { return ShowGroup(session, group_.group); }));
+  with_group(AddCommand(*group, "delete", "delete a group with its timeline",
+                        "  klatch group delete hiking --as alice", [this](const Session& session) {
+                          return DeleteGroup(session, group_.group);
+                        }));
+  AddMemberCommands(*group);
+}
+
+void CommandLine::AddMemberCommands(CLI::App& group) {
+  const auto with_members = [this](CLI::App* command) {
+    command->add_option("group", members_.group, "the group's id")->type_name("GROUP")->required();
+    command->add_option("person", members_.persons, "who")->type_name("PERSON")->required();
+    return command;
+  };
+  const auto with_role = [this](CLI::App* command) {
+    return command->add_option("--role", members_.role, "what they may do")
+        ->check(CLI::IsMember({"reader", "member", "moderator", "owner"}))
+        ->capture_default_str();
+  };
+  const auto with_limit = [this](CLI::App* command) {
+    command->add_option("--limit", members_limit_, "at most this many")
+        ->check(CLI::Range(1, 10'000'000))
+        ->capture_default_str();
+  };
+  with_role(with_members(
+      AddCommand(group, "add", "add persons", "  klatch group add hiking bob carol --as alice",
+                 [this](const Session& session) { return AddMembers(session, members_); })));
+  with_members(
+      AddCommand(group, "remove", "remove persons, or leave",
+                 "  klatch group remove hiking bob --as alice\n"
+                 "  klatch group remove hiking bob --as bob",
+                 [this](const Session& session) { return RemoveMembers(session, members_); }));
+  with_role(with_members(
+                AddCommand(group, "role", "change what persons may do",
+                           "  klatch group role hiking bob --role moderator --as alice",
+                           [this](const Session& session) { return SetRole(session, members_); })))
+      ->required();
+  CLI::App* members =
+      AddCommand(group, "members", "list a group's members",
+                 "  klatch group members hiking --as alice", [this](const Session& session) {
+                   return ListMembers(session, members_.group, members_limit_);
+                 });
+  members->add_option("group", members_.group, "the group's id")->type_name("GROUP")->required();
+  with_limit(members);
+  CLI::App* list =
+      AddCommand(group, "list", "list a person's groups", "  klatch group list alice",
+                 [this](const Session& session) { return ListGroups(session, members_limit_); });
+  list->add_option("person", actor_, "whose (or --as)")->type_name("PERSON");
+  with_limit(list);
+}
+
+void CommandLine::AddImportCommand() {
+  CLI::App* import = app_.add_subcommand("import", "create groups with their members from files");
+  AddCommonOptions(*import);
+  import->add_option("file", files_, "edges (a b), NAME.circles, or .csv (group,person[,role])")
+      ->type_name("FILE")
+      ->required();
+  import->add_option("--parallel", import_.parallel, "groups under way at once")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  import->footer(
+      "Edges make a group friends:PERSON of each person and their friends, circles make\n"
+      "circle:EGO:NAME. Each group is created by its owner. Repeating an import does no harm.\n"
+      "Examples:\n"
+      "  klatch import facebook_combined.txt 0.circles 107.circles\n"
+      "  klatch import staff.csv --json");
+  import->callback(
+      [this] { command_ = [this](const Session& session) { return RunImport(session);
+};
+}  // namespace klatch::cli
+);
+}
+
+absl::Status CommandLine::Prepare() {
+  for (const std::string& path : files_) {
+    KLATCH_RETURN_IF_ERROR(ReadImportFile(path, import_groups_));
+  }
+  return absl::OkStatus();
+}
+
+CommandResult CommandLine::RunImport(const Session& session) {
+  ImportOptions options = import_;
+  if (session.screen.colour == Colour::kOn) {
+    options.progress = [](size_t done, size_t all) {
+      if (done % 16 == 0 || done == all) {
+        fmt::print(stderr, "\r{} of {} groups{}", done, all, done == all ? "\r\x1b[K" : "");
+      }
+    };
+  }
+  const ImportSummary summary = Import(session, import_groups_, options, interrupted_);
+  CommandResult result{kExitGood, PrintImport(session, summary), ""};
+  for (const std::string& failure : summary.failures) {
+    result.err += fmt::format("klatch: {}\n", failure);
+  }
+  if (summary.unreachable) {
+    result.exit_code = kExitUnreachable;
+  } else if (summary.left > 0) {
+    result.exit_code = kExitInterrupted;
+  } else if (summary.failed > 0) {
+    result.exit_code = kExitRefused;
+  }
+  return result;
+}
+
+std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& arguments) {
+  try {
+    // CLI11 wants the arguments last first.
+    app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    return CommandResult{kExitGood, app_.help(), ""};
+  } catch (const CLI::CallForVersion&) {
+    return CommandResult{kExitGood, fmt::format("{}\n", kVersion), ""};
+  } catch (const CLI::ParseError& error) {
+    return UsageError(error);
+  }
+  client_options_.timeout =
+      std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds_ * 1'000));
+  if (!command_) {
+    const bool in_group = &Selected() != &app_;
+    return Usage(in_group ? "name a command: klatch group create|update|show|delete|add|remove|role"
+                            "|members|list; --help explains them"
+                          : "name a command: post, timeline, get, edit, delete, group, import; "
+                            "--help explains them");
+  }
+  if (actor_.empty() && files_.empty()) {
+    return Usage("who acts? Say --as PERSON, or set KLATCH_AS");
+  }
+  return std::nullopt;
+}
+
+const CLI::App& CommandLine::Selected() const {
+  const CLI::App* app = &app_;
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+  }
+  return *app;
+}
+
+std::string CommandLine::Unknown(const std::string& word) const {
+  const CLI::App& app = Selected();
+  std::vector<std::string> known;
+  const bool is_option = word.size() > 1 && word.front() == '-';
+  const std::string name = word.substr(0, word.find('='));
+  if (is_option) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& long_name : option->get_lnames()) {
+        known.push_back("--" + long_name);
+      }
+    }
+  } else {
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      known.push_back(command->get_name());
+    }
+  }
+  const std::string nearest = Nearest(name, known);
+  const char* what = is_option ? "option" : known.empty() ? "argument" : "command";
+  return fmt::format("unknown {} '{}'{}", what, CleanLine(name),
+                     nearest.empty() ? "; --help lists what there is"
+                                     : fmt::format("; did you mean {}?", nearest));
+}
+
+CommandResult CommandLine::UsageError(const CLI::ParseError& error) const {
+  // A word that nothing takes is the likely reason for what is missing: name it first.
+  const std::vector<std::string> rest = app_.remaining(/*recurse=*/true);
+  if (!rest.empty()) {
+    return Usage(Unknown(rest.front()));
+  }
+  return Usage(CleanLine(error.what()));
+}
+
+}  // namespace klatch::cli

@@ -1,0 +1,103 @@
+#pragma once
+// What the user typed, understood: which command, with which options, on which server.
+//
+// One thread. The object must outlive its command(), whose options it holds. Nothing is sent while
+// parsing. Usage errors are one line that says what to do and name the nearest word that exists.
+// Flags win over the environment (KLATCH_TARGET, KLATCH_NAMESPACE, KLATCH_AS).
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "services/klatch/commands_feed.h"
+#include "services/klatch/commands_group.h"
+#include "services/klatch/commands_import.h"
+#include "services/klatch/session.h"
+
+namespace klatch::cli {
+
+// The exit codes of every command of Klatch.
+enum ExitCode : int {
+  kExitGood = 0,
+  kExitRefused = 1,
+  kExitUsage = 2,
+  kExitUnreachable = 4,
+  kExitInterrupted = 130,
+};
+
+struct CommandResult {
+  int exit_code = kExitGood;
+  // For stdout and stderr.
+  std::string out;
+  std::string err;
+};
+
+// The result of a command that failed with `status`: 4 if no server answers, 2 if it says that an
+// argument is wrong, 1 for everything else.
+CommandResult Failure(const absl::Status& status);
+
+class CommandLine {
+ public:
+  // `interrupted` stops `import` between calls; `environment` is getenv, or a test's.
+  CommandLine(const std::atomic<bool>& interrupted,
+              const std::function<const char*(const char*)>& environment);
+
+  // Nothing if there is a command to run; else what to print and return (help, a usage error).
+  std::optional<CommandResult> Parse(const std::vector<std::string>& arguments);
+
+  const ClientOptions& client_options() const { return client_options_; }
+  Format format() const { return json_ ? Format::kJson : Format::kTables; }
+  const std::string& name_space() const { return name_space_; }
+  const std::string& actor() const { return actor_; }
+
+  // What must be known before a server is asked: reads the files of `import`.
+  absl::Status Prepare();
+  // REQUIRES: Parse returned nothing, Prepare OK.
+  CommandResult Run(const Session& session) { return command_(session); }
+
+ private:
+  using Command = std::function<CommandResult(const Session&)>;
+  using SimpleCommand = std::function<absl::StatusOr<std::string>(const Session&)>;
+
+  CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& description,
+                       const std::string& examples, SimpleCommand run);
+  void AddCommonOptions(CLI::App& app);
+  void AddFeedCommands();
+  void AddGroupCommand();
+  void AddGroupPolicyOptions(CLI::App& command);
+  void AddMemberCommands(CLI::App& group);
+  void AddImportCommand();
+  CommandResult RunImport(const Session& session);
+  CommandResult UsageError(const CLI::ParseError& error) const;
+  std::string Unknown(const std::string& word) const;
+  // The innermost command that was named, or the program.
+  const CLI::App& Selected() const;
+
+  const std::atomic<bool>& interrupted_;
+  CLI::App app_;
+
+  // What options are read into.
+  ClientOptions client_options_;
+  double timeout_seconds_ = 10;
+  std::string name_space_;
+  std::string actor_;
+  bool json_ = false;
+  PostOptions post_;
+  std::vector<std::string> words_;
+  uint64_t update_id_ = 0;
+  TimelineOptions timeline_;
+  GroupOptions group_;
+  MembersOptions members_;
+  int members_limit_ = 100;
+  std::vector<std::string> files_;
+  ImportOptions import_;
+
+  ImportGroups import_groups_;
+  Command command_;
+};
+
+}  // namespace klatch::cli

@@ -1,0 +1,46 @@
+#pragma once
+// The commands on groups and members. Each returns what goes to stdout, or the server's error.
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "services/klatch/session.h"
+
+namespace klatch::cli {
+
+struct GroupOptions {
+  std::string group;
+  std::string display_name;
+  std::string description;
+  // Empty, "none" or "all".
+  std::string history;
+  // Empty, "at-posting" or "now".
+  std::string audience;
+};
+absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptions& options);
+// Changes what is not empty in `options`.
+absl::StatusOr<std::string> UpdateGroup(const Session& session, const GroupOptions& options);
+absl::StatusOr<std::string> ShowGroup(const Session& session, const std::string& group);
+absl::StatusOr<std::string> DeleteGroup(const Session& session, const std::string& group);
+
+struct MembersOptions {
+  std::string group;
+  std::vector<std::string> persons;
+  // "reader", "member", "moderator" or "owner".
+  std::string role = "member";
+};
+// Both send any number of persons, in calls of at most limits::kMembersPerCallMax.
+absl::StatusOr<std::string> AddMembers(const Session& session, const MembersOptions& options);
+absl::StatusOr<std::string> RemoveMembers(const Session& session, const MembersOptions& options);
+// Changes the role of each person, one after the other.
+absl::StatusOr<std::string> SetRole(const Session& session, const MembersOptions& options);
+
+absl::StatusOr<std::string> ListMembers(const Session& session, const std::string& group,
+                                        int limit);
+absl::StatusOr<std::string> ListGroups(const Session& session, int limit);
+
+// ROLE_UNSPECIFIED for an unknown name.
+v1::Role RoleOf(std::string_view name);
+
+}  // namespace klatch::cli

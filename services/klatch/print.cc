@@ -1,0 +1,166 @@
+#include "services/klatch/print.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "services/klatch/text.h"
+#include "services/model/position.h"
+
+namespace klatch::cli {
+namespace {
+
+std::chrono::system_clock::time_point TimeOf(const google::protobuf::Timestamp& time) {
+  return std::chrono::system_clock::time_point(std::chrono::seconds(time.seconds()));
+}
+
+// A position says when, by itself.
+std::chrono::system_clock::time_point TimeOf(uint64_t position) {
+  return std::chrono::system_clock::time_point(
+      std::chrono::milliseconds(Position(position).unix_ms()));
+}
+
+std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) {
+    text += (text.empty() ? "" : ", ") + CleanLine(part);
+  }
+  return text;
+}
+
+// The text and what hangs on it, each on a line of its own.
+std::string Content(const v1::Update& update) {
+  std::string text = Clean(update.text());
+  const auto add = [&text](const std::string& line) { text += (text.empty() ? "" : "\n") + line; };
+  for (const v1::Attachment& attachment : update.attachments()) {
+    add(fmt::format("+ {}", CleanLine(attachment.uri())));
+  }
+  if (!update.place().label().empty()) {
+    add(fmt::format("@ {}", CleanLine(update.place().label())));
+  }
+  if (update.reply_to() != 0) {
+    add(fmt::format("> answers {}", update.reply_to()));
+  }
+  if (update.reshare_of() != 0) {
+    add(fmt::format("> passes on {}", update.reshare_of()));
+  }
+  if (update.revision() != 0) {
+    add(fmt::format("(edited {})", Counted(update.revision(), "time", "times")));
+  }
+  return text;
+}
+
+std::string HistoryName(v1::History history) {
+  switch (history) {
+    case v1::HISTORY_ALL:
+      return "all of it";
+    case v1::HISTORY_NONE:
+      return "nothing before joining";
+    default:
+      return "unknown";
+  }
+}
+
+std::string AudienceName(v1::Audience audience) {
+  switch (audience) {
+    case v1::AUDIENCE_MEMBERS_AT_POSTING:
+      return "who was a member when it was posted";
+    case v1::AUDIENCE_MEMBERS_NOW:
+      return "who is a member now";
+    default:
+      return "unknown";
+  }
+}
+
+}  // namespace
+
+std::string ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  // Every message of ours has a JSON form; the status can only be OK.
+  (void)google::protobuf::util::MessageToJsonString(message, &text, options);
+  return text + "\n";
+}
+
+std::string RoleName(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_READER:
+      return "reader";
+    case v1::ROLE_MEMBER:
+      return "member";
+    case v1::ROLE_MODERATOR:
+      return "moderator";
+    case v1::ROLE_OWNER:
+      return "owner";
+    default:
+      return std::to_string(role);
+  }
+}
+
+std::string PrintUpdates(const google::protobuf::RepeatedPtrField<v1::Update>& updates,
+                         const Session& session) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Update& update : updates) {
+    rows.push_back({RelativeTime(TimeOf(update.create_time()), session.now),
+                    CleanLine(update.author()), Joined(update.groups()),
+                    std::to_string(update.id()), Content(update)});
+  }
+  return RenderTable({{"WHEN"}, {"WHO"}, {"GROUP"}, {"ID"}, {"UPDATE"}}, rows, session.screen);
+}
+
+std::string PrintCompleteness(const v1::Completeness& completeness, const Session& session) {
+  std::string text;
+  if (completeness.stale_shards_size() > 0) {
+    text += fmt::format(
+        "Not up to date: nothing heard from {} lately; complete until {}.\n",
+        Counted(static_cast<uint64_t>(completeness.stale_shards_size()), "log shard", "log shards"),
+        RelativeTime(TimeOf(completeness.complete_until()), session.now));
+  }
+  if (completeness.hole_since() != 0) {
+    text += fmt::format("Some updates since {} may be missing until they are rebuilt.\n",
+                        RelativeTime(TimeOf(completeness.hole_since()), session.now));
+  }
+  if (completeness.trimmed()) {
+    text += "Older updates are beyond what is kept.\n";
+  }
+  return text;
+}
+
+std::string PrintMembers(const google::protobuf::RepeatedPtrField<v1::Member>& members,
+                         const Session& session) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Member& member : members) {
+    rows.push_back({CleanLine(member.person()), RoleName(member.role()),
+                    RelativeTime(TimeOf(member.joined()), session.now)});
+  }
+  return RenderTable({{"PERSON"}, {"ROLE"}, {"JOINED"}}, rows, session.screen);
+}
+
+std::string PrintPersonGroups(const google::protobuf::RepeatedPtrField<v1::PersonGroup>& groups,
+                              const Session& session) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::PersonGroup& group : groups) {
+    rows.push_back({CleanLine(group.group()), RoleName(group.member().role()),
+                    RelativeTime(TimeOf(group.member().joined()), session.now)});
+  }
+  return RenderTable({{"GROUP"}, {"ROLE"}, {"JOINED"}}, rows, session.screen);
+}
+
+std::string PrintGroup(const v1::Group& group, const Session& session) {
+  std::vector<std::vector<std::string>> rows = {{"group", CleanLine(group.id())}};
+  if (!group.display_name().empty()) {
+    rows.push_back({"name", CleanLine(group.display_name())});
+  }
+  if (!group.description().empty()) {
+    rows.push_back({"about", Clean(group.description())});
+  }
+  rows.push_back({"members", WithThousands(group.member_count())});
+  rows.push_back({"joiners see", HistoryName(group.history())});
+  rows.push_back({"updates reach", AudienceName(group.default_audience())});
+  rows.push_back({"created", RelativeTime(TimeOf(group.create_time()), session.now)});
+  return RenderTable({{"FIELD"}, {"VALUE"}}, rows, session.screen);
+}
+
+}  // namespace klatch::cli
