@@ -1,0 +1,30 @@
+#pragma once
+// Waits until everything that was written is applied, and until the node has nothing left that is
+// not in Redis.
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bench/load/client.h"
+#include "bench/load/run_state.h"
+#include "common/base/status.h"
+
+namespace klatch::load {
+
+// Reads with the tokens of all writes. DEADLINE_EXCEEDED, UNAVAILABLE: the last answer, if
+// `timeout` passed.
+absl::Status WaitApplied(Client& client, const std::string& reader, RunState& state,
+                         std::chrono::milliseconds timeout);
+
+// The sum of a metric over its labels in Prometheus' text format; nothing if it isn't there.
+std::optional<double> MetricValue(std::string_view exposition, std::string_view name);
+
+// Asks `metrics` (host:port) until klatch_unflushed_entries and klatch_unflushed_memberships are 0.
+// DEADLINE_EXCEEDED: `timeout` passed, with what was left. UNAVAILABLE: nobody answers, or the
+// metric isn't there.
+absl::Status WaitFlushed(const std::string& metrics, RunState& state,
+                         std::chrono::milliseconds timeout);
+
+}  // namespace klatch::load

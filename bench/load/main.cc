@@ -1,0 +1,101 @@
+// klatch-load: plays a social graph against Klatch and holds what everybody sees against a model.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <atomic>
+#include <cstdio>
+
+#include "bench/load/node_drill.h"
+#include "bench/load/play.h"
+
+namespace klatch::load {
+namespace {
+
+// The one thing that a signal handler can reach.
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void Interrupt(int) { interrupted.store(true, std::memory_order_relaxed); }
+
+void CatchSignals() {
+  struct sigaction action {};
+  action.sa_handler = Interrupt;
+  // Once asks for the partial result; twice ends at once.
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int Fail(ExitCode code, std::string_view message) {
+  fmt::print(stderr, "klatch-load: {}\n", message);
+  return static_cast<int>(code);
+}
+
+// The command and what the options say together; OK to go on.
+absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions& resolved) {
+  if (resolved.positionals.size() != 1 || resolved.positionals[0] != "play") {
+    return base::Error(
+        absl::StatusCode::kInvalidArgument,
+        resolved.positionals.empty()
+            ? "say what to do: klatch-load play [options]; --help tells the options"
+            : fmt::format("\"{}\" is no command; did you mean play?", resolved.positionals.back()));
+  }
+  KLATCH_RETURN_IF_ERROR(ValidateOptions(options));
+  if (!options.node_restart_command.empty()) {
+    KLATCH_RETURN_IF_ERROR(SplitCommand(options.node_restart_command).status());
+  }
+  return absl::OkStatus();
+}
+
+int PlayWith(const LoadOptions& options) {
+  fmt::print(stderr, "klatch-load: seed {}, node {}\n", options.seed, options.target);
+  if (!options.kill_node_at.empty()) {
+    absl::StatusOr<pid_t> node = FindNode({.pid = static_cast<pid_t>(options.node_pid),
+                                           .pid_file = options.node_pid_file,
+                                           .restart_command = {}});
+    if (!node.ok()) {
+      return Fail(ExitCode::kPrerequisiteMissing, base::MessageOf(node.status()));
+    }
+  }
+  absl::StatusOr<std::unique_ptr<const Graph>> graph = LoadGraph(options);
+  if (!graph.ok()) {
+    return Fail(
+        absl::IsNotFound(graph.status()) ? ExitCode::kPrerequisiteMissing : ExitCode::kUsage,
+        base::MessageOf(graph.status()));
+  }
+  CatchSignals();
+  Play play(options, **graph, interrupted);
+  return static_cast<int>(play.Run());
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  LoadOptions options;
+  base::OptionTable table = MakeOptionTable(options);
+  absl::StatusOr<base::ResolvedOptions> resolved =
+      table.Resolve(arguments, base::ProcessEnvironment(), base::Positionals::kCollect);
+  if (!resolved.ok()) {
+    return Fail(ExitCode::kUsage, base::MessageOf(resolved.status()));
+  }
+  switch (resolved->action) {
+    case base::ResolvedOptions::Action::kShowHelp:
+      fmt::print("{}", table.Help());
+      return 0;
+    case base::ResolvedOptions::Action::kShowVersion:
+      fmt::print("{}", table.Version());
+      return 0;
+    case base::ResolvedOptions::Action::kRun:
+      break;
+  }
+  if (absl::Status usage = CheckUsage(options, *resolved); !usage.ok()) {
+    return Fail(ExitCode::kUsage, base::MessageOf(usage));
+  }
+  return PlayWith(options);
+}
+
+}  // namespace
+}  // namespace klatch::load
+
+int main(int argc, char** argv) {
+  return klatch::load::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -1,0 +1,203 @@
+#include "bench/load/options.h"
+
+#include <charconv>
+
+#include "common/base/endpoint.h"
+
+namespace klatch::load {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+constexpr int64_t kNumbersMax = 1'000'000'000'000;
+
+absl::Status CheckEndpoint(std::string_view text) { return base::Endpoint::Parse(text).status(); }
+
+absl::Status CheckOptionalEndpoint(std::string_view text) {
+  return text.empty() ? absl::OkStatus() : CheckEndpoint(text);
+}
+
+absl::Status CheckPercent(std::string_view text) {
+  return text.empty() ? absl::OkStatus() : ParsePercent(text).status();
+}
+
+void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "target",
+             .group = "Server",
+             .description = "The node to play against",
+             .example = "unix:/run/klatch.sock",
+             .value = base::Text(&options.target, CheckEndpoint)});
+  table.Add({.name = "metrics",
+             .group = "Server",
+             .description = "Where the node serves /metrics; asked until everything is in Redis",
+             .example = "127.0.0.1:7421",
+             .value = base::Text(&options.metrics, CheckOptionalEndpoint)});
+  table.Add({.name = "redis",
+             .group = "Server",
+             .description = "The node's Redis; stored timelines are compared too",
+             .example = "unix:///run/klatch/redis.sock",
+             .value = base::Text(&options.redis),
+             .redact = base::RedactUri});
+  table.Add({.name = "connect-timeout",
+             .group = "Server",
+             .description = "How long to wait for the node at the start",
+             .value = base::Duration(&options.connect_timeout, 100ms, 600s)});
+  table.Add({.name = "retry-for",
+             .group = "Server",
+             .description = "How long a call is tried again with the same key",
+             .value = base::Duration(&options.retry_for, 100ms, 600s)});
+  table.Add({.name = "drain-timeout",
+             .group = "Server",
+             .description = "How long the node may take to bring everything into Redis",
+             .value = base::Duration(&options.drain_timeout, 1s, 600s)});
+}
+
+void AddGraphOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "graph",
+             .group = "Who plays",
+             .description = "A graph in SNAP's format: a folder, or one file with an edge per line",
+             .value = base::Text(&options.graph),
+             // KLATCH_GRAPH tells the tests where the graph is; a load is told by its flag.
+             .scope = base::OptionScope::kFlagOnly});
+  table.Add({.name = "persons",
+             .group = "Who plays",
+             .description = "Persons of a generated graph",
+             .value = base::Count(&options.persons, 2, 10'000'000)});
+  table.Add({.name = "group-size",
+             .group = "Who plays",
+             .description = "Random groups of exactly this size; 0: communities, 5 to 400 people",
+             .value = base::Count(&options.group_size, 0, 1'000'000)});
+  table.Add({.name = "groups-per-person",
+             .group = "Who plays",
+             .description = "Groups that a person is in; 0: 10 with --group-size, else about 4",
+             .value = base::Count(&options.groups_per_person, 0, 1'000)});
+  table.Add({.name = "seed",
+             .group = "Who plays",
+             .description = "The same seed plays the same people and posts",
+             .value = base::Count(&options.seed, 0, INT64_MAX)});
+}
+
+void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "updates",
+             .group = "What is played",
+             .description = "Updates to publish; 0: enough for --deliveries, else 20000 on an "
+                            "imported graph and 10000 on a generated one",
+             .value = base::Count(&options.updates, 0, kNumbersMax)});
+  table.Add({.name = "deliveries",
+             .group = "What is played",
+             .description = "Publish until this many deliveries are due; 0: no matter",
+             .value = base::Count(&options.deliveries, 0, kNumbersMax)});
+  table.Add({.name = "connections",
+             .group = "What is played",
+             .description = "Connections that publish",
+             .value = base::Count(&options.connections, 1, 8)});
+  table.Add({.name = "probers",
+             .group = "What is played",
+             .description = "Connections that measure how soon a post is visible",
+             .value = base::Count(&options.probers, 0, 6)});
+  table.Add({.name = "batch",
+             .group = "What is played",
+             .description = "Updates per call",
+             .value = base::Count(&options.batch, 1, 100)});
+  table.Add({.name = "rate",
+             .group = "What is played",
+             .description = "Updates per second, sent when they are due; 0: as fast as answered",
+             .value = base::Count(&options.rate, 0, 10'000'000)});
+  table.Add({.name = "churn",
+             .group = "What is played",
+             .description = "Joins and leaves per second meanwhile",
+             .value = base::Count(&options.churn, 0, 10'000)});
+}
+
+void AddDrillOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "kill-node-at",
+             .group = "Kill drill",
+             .description = "Kill the node (SIGKILL) at this part of the load and start it again",
+             .example = "50%",
+             .value = base::Text(&options.kill_node_at, CheckPercent)});
+  table.Add({.name = "node-pid",
+             .group = "Kill drill",
+             .description = "The node's process id; 0: as --node-pid-file says",
+             .value = base::Count(&options.node_pid, 0, INT32_MAX)});
+  table.Add(
+      {.name = "node-pid-file",
+       .group = "Kill drill",
+       .description = "File with the node's process id; the restarted node's is written to it",
+       .value = base::Text(&options.node_pid_file)});
+  table.Add({.name = "node-restart-command",
+             .group = "Kill drill",
+             .description = "How to start the node again; split into words as a shell does",
+             .value = base::Text(&options.node_restart_command)});
+}
+
+void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "cap",
+             .group = "Result",
+             .description = "How many updates a timeline keeps",
+             .value = base::Count(&options.cap, 1, 100'000)});
+  table.Add({.name = "check-persons",
+             .group = "Result",
+             .description = "Home timelines to check, a seeded sample; 0: everybody's up to 20000 "
+                            "persons, else 2000",
+             .value = base::Count(&options.check_persons, 0, 10'000'000)});
+  table.Add({.name = "show-timelines",
+             .group = "Result",
+             .description = "Timelines to print as a person would read them",
+             .value = base::Count(&options.show_timelines, 0, 100)});
+  table.Add({.name = "json",
+             .group = "Result",
+             .description = "Print the summary as one JSON object on the last line",
+             .value = base::Flag(&options.json)});
+}
+
+}  // namespace
+
+base::OptionTable MakeOptionTable(LoadOptions& options) {
+  base::OptionTable table({.name = "klatch-load",
+                           .version = "0.1.0",
+                           .usage = "klatch-load play [options]",
+                           .summary =
+                               "Plays a social graph against Klatch and checks every promise "
+                               "it makes about who sees what."});
+  AddServerOptions(table, options);
+  AddGraphOptions(table, options);
+  AddPlayOptions(table, options);
+  AddDrillOptions(table, options);
+  AddResultOptions(table, options);
+  return table;
+}
+
+absl::Status ValidateOptions(const LoadOptions& options) {
+  auto error = [](std::string_view message) {
+    return base::Error(absl::StatusCode::kInvalidArgument, message);
+  };
+  if (!options.kill_node_at.empty()) {
+    if (options.node_pid == 0 && options.node_pid_file.empty()) {
+      return error("--kill-node-at wants --node-pid or --node-pid-file");
+    }
+    if (options.node_restart_command.empty()) {
+      return error("--kill-node-at wants --node-restart-command");
+    }
+  }
+  if (!options.graph.empty() && options.group_size != 0) {
+    return error("--group-size is for generated graphs, --graph imports one: give one of them");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<double> ParsePercent(std::string_view text) {
+  std::string_view number = text;
+  if (!number.empty() && number.back() == '%') {
+    number.remove_suffix(1);
+  }
+  double percent = 0;
+  auto parsed = std::from_chars(number.data(), number.data() + number.size(), percent);
+  bool whole = parsed.ec == std::errc() && parsed.ptr == number.data() + number.size();
+  if (!whole || !(percent >= 0 && percent <= 100)) {
+    return base::Error(absl::StatusCode::kInvalidArgument, "not a percentage from 0% to 100%");
+  }
+  return percent / 100;
+}
+
+}  // namespace klatch::load

@@ -1,0 +1,57 @@
+#pragma once
+// What klatch-load can be told. Defaults here play the demo: a small generated graph on one
+// machine.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "common/base/options.h"
+
+namespace klatch::load {
+
+struct LoadOptions {
+  std::string target = "127.0.0.1:7420";
+  std::string metrics;
+  std::string redis;
+
+  std::string graph;
+  uint32_t persons = 2000;
+  uint32_t group_size = 0;         // 0: sizes follow a power law
+  uint32_t groups_per_person = 0;  // 0: 10 with group_size, else 4
+  uint64_t seed = 1;
+
+  uint64_t updates =
+      0;  // 0: 20,000 for an imported graph, else 10,000, unless deliveries are given
+  uint64_t deliveries = 0;  // 0: no matter
+  uint32_t connections = 4;
+  uint32_t probers = 4;
+  uint32_t batch = 50;
+  uint64_t rate = 0;
+  uint32_t churn = 50;
+
+  std::string kill_node_at;
+  int64_t node_pid = 0;
+  std::string node_pid_file;
+  std::string node_restart_command;
+
+  uint32_t cap = 800;
+  uint32_t check_persons = 0;  // 0: everybody up to 20,000, else 2,000
+  uint32_t show_timelines = 2;
+  bool json = false;
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds retry_for{30'000};
+  std::chrono::milliseconds drain_timeout{60'000};
+};
+
+// The table that reads into `options`, which must outlive it.
+base::OptionTable MakeOptionTable(LoadOptions& options);
+
+// What the options say together. INVALID_ARGUMENT: what contradicts what.
+absl::Status ValidateOptions(const LoadOptions& options);
+
+// "50%" or "50" as 0.5. INVALID_ARGUMENT outside of [0, 100].
+absl::StatusOr<double> ParsePercent(std::string_view text);
+
+}  // namespace klatch::load

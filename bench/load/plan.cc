@@ -1,0 +1,62 @@
+#include "bench/load/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bench/load/texts.h"
+
+namespace klatch::load {
+namespace {
+
+constexpr uint64_t kLeaverSalt = 0x6c65617665727321ULL;
+constexpr uint64_t kPostSalt = 0x706f737473657121ULL;
+
+}  // namespace
+
+PlannedPost Plan::At(uint64_t number) const {
+  Random random(Mix(seed_ ^ kPostSalt) ^ number);
+  PersonNumber author = kNobody;
+  do {
+    author = static_cast<PersonNumber>(random.Below(graph_.person_count()));
+  } while (graph_.GroupsOf(author).empty());
+  return {number, author, GroupFor(author, random)};
+}
+
+GroupNumber Plan::GroupFor(PersonNumber author, Random& random) const {
+  std::span<const GroupNumber> groups = graph_.GroupsOf(author);
+  if (!graph_.first_circle().has_value()) {
+    return groups[random.Below(groups.size())];
+  }
+  if (random.Below(5) < 4) {
+    return author;  // friends' groups are numbered as their owners
+  }
+  auto circles = std::lower_bound(groups.begin(), groups.end(), *graph_.first_circle());
+  if (circles != groups.end()) {
+    return *(circles +
+             static_cast<ptrdiff_t>(random.Below(static_cast<uint64_t>(groups.end() - circles))));
+  }
+  return groups[random.Below(groups.size())];
+}
+
+std::string Plan::TextOf(uint64_t number) const { return StatusText(seed_, number); }
+
+std::string Plan::RequestIdOf(uint64_t number) const { return fmt::format("{}-{}", run_, number); }
+
+bool Plan::MayLeave(GroupNumber group, PersonNumber person) const {
+  return graph_.group(group).owner != person &&
+         Mix(Mix(seed_ ^ kLeaverSalt) ^ (static_cast<uint64_t>(group) << 32 | person)) % 8 == 0;
+}
+
+PersonNumber Plan::StayingMember(GroupNumber group, Random& random) const {
+  const GroupSpec& spec = graph_.group(group);
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    PersonNumber member = spec.members[random.Below(spec.members.size())];
+    if (!MayLeave(group, member)) {
+      return member;
+    }
+  }
+  return spec.owner;
+}
+
+}  // namespace klatch::load

@@ -1,0 +1,78 @@
+#pragma once
+// Posts until the target is reached: several threads, each with a connection and a batch under way.
+//
+// Threads: each Publisher belongs to one thread; results are read after it has been joined.
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "bench/load/client.h"
+#include "bench/load/history.h"
+#include "bench/load/plan.h"
+#include "bench/load/run_state.h"
+#include "bench/load/violations.h"
+#include "common/obs/latency_histogram.h"
+
+namespace klatch::load {
+
+// 0 in a field: no matter.
+struct Target {
+  uint64_t updates = 0;
+  uint64_t deliveries = 0;
+
+  // In [0, 1]; 1 when everything that is set is reached.
+  double Fraction(const RunState& state) const;
+  bool Reached(const RunState& state) const { return Fraction(state) >= 1.0; }
+};
+
+struct Latencies {
+  obs::LatencyHistogram publish;
+  obs::LatencyHistogram visible;
+};
+
+// What publishers and probers share. All by reference; they outlive the threads.
+struct Stage {
+  const Graph& graph;
+  const Plan& plan;
+  RunState& state;
+  Latencies& latencies;
+  Violations& violations;
+};
+
+klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPost& post);
+
+// Takes down how one post ended.
+void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
+            History& history);
+
+class Publisher {
+ public:
+  struct Options {
+    Client::Options client;
+    uint32_t batch = 50;
+    // Posts per second of all publishers together, each counted from the time it was meant to be
+    // sent; 0: as fast as they are answered.
+    uint64_t rate = 0;
+    std::chrono::steady_clock::time_point start;
+  };
+
+  Publisher(const Stage& stage, const Options& options)
+      : stage_(stage), options_(options), client_(options.client, stage.state) {}
+
+  // Returns when the target is reached or the run must stop.
+  void Run(const Target& target);
+
+  const History& history() const { return history_; }
+
+ private:
+  void PublishNext();
+  std::chrono::steady_clock::time_point WhenMeant(uint64_t number) const;
+
+  const Stage stage_;
+  const Options options_;
+  Client client_;
+  History history_;
+};
+
+}  // namespace klatch::load

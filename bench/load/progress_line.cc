@@ -1,0 +1,39 @@
+#include "bench/load/progress_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+namespace klatch::load {
+namespace {
+
+constexpr std::chrono::milliseconds kRefresh{200};
+
+}  // namespace
+
+ProgressLine::ProgressLine(std::function<std::string()> text)
+    : text_(std::move(text)), terminal_(isatty(STDERR_FILENO) == 1), thread_([this] { Run(); }) {}
+
+ProgressLine::~ProgressLine() {
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  fmt::print(stderr, "{}{}\n", terminal_ ? "\r\x1b[K" : "", text_());
+}
+
+void ProgressLine::Run() {
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, kRefresh, [this] { return ended_; })) {
+    if (terminal_) {
+      fmt::print(stderr, "\r\x1b[K{}", text_());
+      std::fflush(stderr);
+    }
+  }
+}
+
+}  // namespace klatch::load

@@ -1,0 +1,118 @@
+#include "bench/load/report.h"
+
+#include <fmt/format.h>
+
+namespace klatch::load {
+namespace {
+
+std::string Row(std::string_view name, std::string_view text) {
+  return fmt::format("  {:<12} {}\n", name, text);
+}
+
+std::string PostsText(const Summary& summary, const Circumstances& more) {
+  std::string text = fmt::format("{} published over {} connections",
+                                 WithThousands(summary.published), more.connections);
+  if (more.refused_rightly != 0) {
+    text += fmt::format(", {} refused as their author had just left",
+                        WithThousands(more.refused_rightly));
+  }
+  if (summary.unknown != 0) {
+    text += fmt::format(", {} calls undecided", WithThousands(summary.unknown));
+  }
+  return text;
+}
+
+std::string CheckedText(const Summary& summary, const Circumstances& more) {
+  std::string text =
+      fmt::format("{} home timelines ({}), {} group timelines, {} profiles, {} single updates",
+                  WithThousands(more.home_timelines),
+                  more.home_timelines >= summary.persons ? "everybody's" : "a sample",
+                  WithThousands(more.group_timelines), WithThousands(more.profiles),
+                  WithThousands(more.single_updates));
+  if (more.stored_timelines != 0) {
+    text += fmt::format(", {} stored timelines in Redis", WithThousands(more.stored_timelines));
+  }
+  return text;
+}
+
+std::string Verdict(const Summary& summary, const Circumstances& more) {
+  if (!more.checked) {
+    return "Not checked: the run was cut short.\n";
+  }
+  std::string text = fmt::format("{} lost, {} duplicated, {} leaked", WithThousands(summary.lost),
+                                 WithThousands(summary.duplicated), WithThousands(summary.leaked));
+  if (more.other_violations != 0) {
+    text += fmt::format(", {} other faults", WithThousands(more.other_violations));
+  }
+  text += "\n";
+  for (const std::string& example : more.examples) {
+    text += fmt::format("  {}\n", example);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string ToJson(const Summary& s) {
+  return fmt::format(
+      "{{\"persons\":{},\"groups\":{},\"published\":{},\"unknown\":{},\"trimmed\":{},"
+      "\"deliveries\":{},\"lost\":{},\"duplicated\":{},\"leaked\":{},\"publish_p50_us\":{},"
+      "\"publish_p99_us\":{},\"visible_p50_us\":{},\"visible_p99_us\":{},"
+      "\"deliveries_per_second\":{:.0f},\"seconds\":{:.3f}}}",
+      s.persons, s.groups, s.published, s.unknown, s.trimmed, s.deliveries, s.lost, s.duplicated,
+      s.leaked, s.publish_p50_us, s.publish_p99_us, s.visible_p50_us, s.visible_p99_us,
+      s.DeliveriesPerSecond(), s.seconds);
+}
+
+std::string WithThousands(uint64_t number) {
+  std::string digits = std::to_string(number);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i != 0 && (digits.size() - i) % 3 == 0) {
+      text += ',';
+    }
+    text += digits[i];
+  }
+  return text;
+}
+
+std::string LatencyText(uint64_t microseconds) {
+  auto value = static_cast<double>(microseconds);
+  if (microseconds < 1'000) {
+    return fmt::format("{} µs", microseconds);
+  }
+  return microseconds < 1'000'000 ? fmt::format("{:.2f} ms", value / 1e3)
+                                  : fmt::format("{:.2f} s", value / 1e6);
+}
+
+std::string ForPeople(const Summary& summary, const Circumstances& more) {
+  std::string text = "\nWhat was played\n";
+  text += Row("people", fmt::format("{} in {} groups, {} memberships, seed {}",
+                                    WithThousands(summary.persons), WithThousands(summary.groups),
+                                    WithThousands(more.memberships), more.seed));
+  text += Row("posts", PostsText(summary, more));
+  text += Row("meanwhile", fmt::format("{} departures and {} returns{}",
+                                       WithThousands(more.departures), WithThousands(more.returns),
+                                       more.node_kills == 0 ? "" : ", the node killed once"));
+  text += Row("delivered",
+              fmt::format("{} in {:.2f} s: {} per second{}", WithThousands(summary.deliveries),
+                          summary.seconds,
+                          WithThousands(static_cast<uint64_t>(summary.DeliveriesPerSecond())),
+                          more.flushed ? ", drained into Redis" : ""));
+  text += Row("published", fmt::format("p50 {}, p99 {}", LatencyText(summary.publish_p50_us),
+                                       LatencyText(summary.publish_p99_us)));
+  text +=
+      Row("visible",
+          fmt::format("p50 {}, p99 {} ({} samples)", LatencyText(summary.visible_p50_us),
+                      LatencyText(summary.visible_p99_us), WithThousands(more.visible_samples)));
+  if (more.checked) {
+    text += Row("checked", CheckedText(summary, more));
+  }
+  if (summary.trimmed != 0) {
+    text += Row("trimmed", fmt::format("{} older than the newest that a timeline keeps",
+                                       WithThousands(summary.trimmed)));
+  }
+  return text + Verdict(summary, more);
+}
+
+}  // namespace klatch::load

@@ -1,0 +1,66 @@
+#pragma once
+// The result of a run: for people a short table and a verdict, for programs one JSON object.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace klatch::load {
+
+// The keys of the JSON object, as DESIGN "Contracts" defines them.
+struct Summary {
+  uint64_t persons = 0;
+  uint64_t groups = 0;
+  uint64_t published = 0;
+  uint64_t unknown = 0;
+  uint64_t trimmed = 0;
+  uint64_t deliveries = 0;
+  uint64_t lost = 0;
+  uint64_t duplicated = 0;
+  uint64_t leaked = 0;
+  uint64_t publish_p50_us = 0;
+  uint64_t publish_p99_us = 0;
+  uint64_t visible_p50_us = 0;
+  uint64_t visible_p99_us = 0;
+  double seconds = 0;
+
+  double DeliveriesPerSecond() const {
+    return seconds > 0 ? static_cast<double>(deliveries) / seconds : 0;
+  }
+};
+
+// What people want to know besides.
+struct Circumstances {
+  uint64_t memberships = 0;
+  uint64_t seed = 0;
+  uint32_t connections = 0;
+  uint64_t departures = 0;
+  uint64_t returns = 0;
+  uint64_t refused_rightly = 0;
+  uint64_t retries = 0;
+  uint64_t node_kills = 0;
+  uint64_t visible_samples = 0;
+  bool flushed = false;  // waited until everything was in Redis
+  bool checked = false;  // false: interrupted, or nobody to read from
+  uint64_t home_timelines = 0;
+  uint64_t group_timelines = 0;
+  uint64_t profiles = 0;
+  uint64_t single_updates = 0;
+  uint64_t stored_timelines = 0;
+  uint64_t other_violations = 0;
+  std::vector<std::string> examples;
+};
+
+// One line, without its line feed.
+std::string ToJson(const Summary& summary);
+
+// "1,234,567".
+std::string WithThousands(uint64_t number);
+
+// 950 µs, 1.23 ms, 4.5 s.
+std::string LatencyText(uint64_t microseconds);
+
+// Several lines, each with its line feed.
+std::string ForPeople(const Summary& summary, const Circumstances& circumstances);
+
+}  // namespace klatch::load

@@ -1,0 +1,30 @@
+#pragma once
+// Makes the graph real: creates the groups and adds their members through several connections at
+// once. Groups that exist already (a repeated run on the same data) are taken over: who is missing
+// is added, members that the graph doesn't know of stay, and what was posted before is told apart
+// by position.
+//
+// Errors: the first call that was refused or stayed undecided, naming the group. CANCELLED if
+// interrupted.
+
+#include <atomic>
+#include <string>
+
+#include "bench/load/client.h"
+#include "bench/load/model.h"
+#include "bench/load/run_state.h"
+#include "common/base/status.h"
+
+namespace klatch::load {
+
+struct SetupOptions {
+  Client::Options client;
+  uint32_t connections = 4;
+  std::string run;  // begins every idempotency key
+};
+
+// Adds who joined, at which position, to `model`. `groups_ready` counts for progress.
+absl::Status SetUpGroups(const Graph& graph, const SetupOptions& options, RunState& state,
+                         Model& model, std::atomic<uint64_t>& groups_ready);
+
+}  // namespace klatch::load

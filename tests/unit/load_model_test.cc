@@ -1,0 +1,216 @@
+// The oracle on histories made by hand: who must see what, and what a page that shows something
+// else is called.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bench/load/compare.h"
+#include "bench/load/model.h"
+#include "bench/load/redis_checker.h"
+#include "bench/load/violations.h"
+#include "common/base/bytes.h"
+
+namespace klatch::load {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr PersonNumber kAnn = 0;
+constexpr PersonNumber kBob = 1;
+constexpr PersonNumber kEve = 2;
+constexpr GroupNumber kHiking = 0;
+constexpr GroupNumber kChoir = 1;
+
+class ModelTest : public testing::Test {
+ protected:
+  ModelTest()
+      : graph_({"ann", "bob", "eve"},
+               {{"hiking", kAnn, {kAnn, kBob}}, {"choir", kBob, {kBob, kEve}}}, std::nullopt),
+        model_(graph_) {
+    Turned(kHiking, kAnn, 10, Turn::kJoined);
+    Turned(kHiking, kBob, 11, Turn::kJoined);
+    Turned(kChoir, kBob, 12, Turn::kJoined);
+    Turned(kChoir, kEve, 13, Turn::kJoined);
+  }
+
+  void Turned(GroupNumber group, PersonNumber person, uint64_t position, Turn turn) {
+    history_.turns.push_back({group, person, position, turn});
+  }
+  void Posted(uint64_t id, PersonNumber author, GroupNumber group) {
+    history_.posts.push_back({id, id, group, author});
+  }
+  void Finish() {
+    model_.Add(history_);
+    model_.Finish();
+  }
+  Access AccessOf(PersonNumber person, uint64_t id) const {
+    return model_.AccessTo(person, *model_.Find(id));
+  }
+
+  Graph graph_;
+  Model model_;
+  History history_;
+};
+
+std::vector<uint64_t> Ids(const std::vector<DueUpdate>& due) {
+  std::vector<uint64_t> ids;
+  for (const DueUpdate& update : due) {
+    ids.push_back(update.id);
+  }
+  return ids;
+}
+
+TEST_F(ModelTest, HomeHoldsThePostsOfAllGroupsNewestFirst) {
+  Posted(20, kAnn, kHiking);
+  Posted(30, kEve, kChoir);
+  Posted(25, kBob, kHiking);
+  Finish();
+  EXPECT_THAT(Ids(model_.HomeOf(kBob)), ElementsAre(30, 25, 20));
+  EXPECT_THAT(Ids(model_.HomeOf(kAnn)), ElementsAre(25, 20));
+  EXPECT_THAT(Ids(model_.HomeOf(kEve)), ElementsAre(30));
+  EXPECT_EQ(model_.CountDeliveries(), 6u);
+}
+
+TEST_F(ModelTest, WhoLeftSeesNothingOfTheStayAndWhoCameBackOnlyTheNewOne) {
+  Posted(20, kAnn, kHiking);
+  Turned(kHiking, kBob, 25, Turn::kLeft);
+  Posted(30, kAnn, kHiking);
+  Turned(kHiking, kBob, 35, Turn::kJoined);
+  Posted(40, kAnn, kHiking);
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 20), Access::kPast);
+  EXPECT_EQ(AccessOf(kBob, 30), Access::kNone);
+  EXPECT_EQ(AccessOf(kBob, 40), Access::kVisible);
+  EXPECT_EQ(AccessOf(kEve, 40), Access::kNone);
+  EXPECT_TRUE(model_.IsMember(kHiking, kBob));
+  // What was due at posting counts, whoever left since: 2 + 1 + 2.
+  EXPECT_EQ(model_.CountDeliveries(), 5u);
+}
+
+TEST_F(ModelTest, TurnsMayBeAddedInAnyOrderBecausePositionsDecide) {
+  Turned(kHiking, kBob, 35, Turn::kJoined);
+  Turned(kHiking, kBob, 25, Turn::kLeft);
+  Posted(30, kAnn, kHiking);
+  Posted(40, kAnn, kHiking);
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 30), Access::kNone);
+  EXPECT_EQ(AccessOf(kBob, 40), Access::kVisible);
+}
+
+TEST_F(ModelTest, AnUndecidedTurnLeavesThatMembershipUnjudgedAndNoOther) {
+  Posted(20, kAnn, kHiking);
+  Turned(kHiking, kBob, 0, Turn::kUncertain);
+  Posted(30, kAnn, kHiking);
+  Posted(31, kEve, kChoir);
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 20), Access::kUncertain);
+  EXPECT_EQ(AccessOf(kBob, 30), Access::kUncertain);
+  EXPECT_EQ(AccessOf(kBob, 31), Access::kVisible);
+  EXPECT_EQ(AccessOf(kAnn, 30), Access::kVisible);
+  EXPECT_FALSE(model_.IsMember(kHiking, kBob));
+}
+
+TEST_F(ModelTest, GroupsAndProfilesAreSeenAsFarAsTheViewerHasAccess) {
+  Posted(20, kBob, kHiking);
+  Posted(30, kBob, kChoir);
+  Finish();
+  auto seen_by_ann = model_.ProfileSeenBy(kAnn, kBob);
+  ASSERT_THAT(Ids(seen_by_ann), ElementsAre(30, 20));
+  EXPECT_EQ(seen_by_ann[0].access, Access::kNone);
+  EXPECT_EQ(seen_by_ann[1].access, Access::kVisible);
+  EXPECT_THAT(Ids(model_.GroupSeenBy(kAnn, kHiking)), ElementsAre(20));
+}
+
+Stray NeverAsked(uint64_t id) {
+  ADD_FAILURE() << id << " was due and should not be asked about";
+  return Stray::kLeak;
+}
+
+std::vector<DueUpdate> Visible(std::initializer_list<uint64_t> ids) {
+  std::vector<DueUpdate> due;
+  for (uint64_t id : ids) {
+    due.push_back({id, Access::kVisible});
+  }
+  return due;
+}
+
+TEST(CompareTest, FindsNothingWhereEverythingIsShown) {
+  std::vector<uint64_t> shown = {3, 2, 1};
+  Comparison result = Compare(Visible({3, 2, 1}), {shown}, 800, NeverAsked);
+  EXPECT_THAT(result.lost, IsEmpty());
+  EXPECT_THAT(result.duplicated, IsEmpty());
+  EXPECT_THAT(result.leaked, IsEmpty());
+  EXPECT_FALSE(result.out_of_order);
+}
+
+TEST(CompareTest, NamesWhatIsMissingWhatIsThereTwiceAndWhatIsOutOfOrder) {
+  std::vector<uint64_t> shown = {2, 4, 4};
+  Comparison result = Compare(Visible({4, 3, 2}), {shown}, 800, NeverAsked);
+  EXPECT_THAT(result.lost, ElementsAre(3));
+  EXPECT_THAT(result.duplicated, ElementsAre(4));
+  EXPECT_TRUE(result.out_of_order);
+}
+
+TEST(CompareTest, CallsItALeakWhenSomebodySeesWhatIsNotForThem) {
+  std::vector<DueUpdate> due = {{4, Access::kVisible}, {3, Access::kPast}, {2, Access::kNone}};
+  std::vector<uint64_t> shown = {9, 4, 3, 2};
+  Comparison result = Compare(due, {shown}, 800, [](uint64_t) { return Stray::kLeak; });
+  EXPECT_THAT(result.leaked, ElementsAre(9, 3, 2));
+}
+
+TEST(CompareTest, DoesNotJudgeWhatIsUndecided) {
+  std::vector<DueUpdate> due = {{4, Access::kUncertain}, {3, Access::kUncertain}};
+  std::vector<uint64_t> shown = {4};
+  Comparison result = Compare(due, {shown}, 800, NeverAsked);
+  EXPECT_THAT(result.lost, IsEmpty());
+  EXPECT_THAT(result.leaked, IsEmpty());
+}
+
+TEST(CompareTest, OlderThanTheCapIsTrimmedIfThePageSaysSoAndLostIfNot) {
+  std::vector<uint64_t> shown = {5, 4};
+  Comparison said = Compare(Visible({5, 4, 3, 2}), {shown, true}, 2, NeverAsked);
+  EXPECT_EQ(said.trimmed, 2u);
+  EXPECT_THAT(said.lost, IsEmpty());
+  Comparison silent = Compare(Visible({5, 4, 3, 2}), {shown, false}, 2, NeverAsked);
+  EXPECT_EQ(silent.trimmed, 0u);
+  EXPECT_THAT(silent.lost, ElementsAre(3, 2));
+}
+
+TEST(CompareTest, WithinTheCapNothingMayBeMissingWhateverThePageSays) {
+  std::vector<uint64_t> shown = {5, 3};
+  Comparison result = Compare(Visible({5, 4, 3}), {shown, true}, 3, NeverAsked);
+  EXPECT_THAT(result.lost, ElementsAre(4));
+}
+
+TEST(CompareTest, NewerUpdatesOfOthersTakePlacesOfTheCapAndOlderOnesDoNot) {
+  std::vector<uint64_t> shown = {9, 5, 1};
+  auto foreign = [](uint64_t) { return Stray::kForeign; };
+  Comparison result = Compare(Visible({5, 4}), {shown, true}, 2, foreign);
+  EXPECT_THAT(result.lost, IsEmpty());
+  EXPECT_EQ(result.trimmed, 1u);
+}
+
+TEST(StoredRingTest, IdsComeNewestFirstWithoutEmptySlotsAndBrokenEnds) {
+  std::string ring;
+  for (uint64_t id : {5, 0, 9, 5, 0}) {
+    base::AppendLittleEndian<uint64_t>(ring, id);
+  }
+  EXPECT_THAT(IdsOfRing(ring + "abc"), ElementsAre(9, 5, 5));
+}
+
+TEST(ViolationsTest, CountsAPairOnceHoweverManyPathsShowIt) {
+  Graph graph({"ann", "bob"}, {{"g", 0, {0, 1}}}, std::nullopt);
+  Violations violations(graph);
+  violations.Add(Violation::kLost, kAnn, 7, "home timeline");
+  violations.Add(Violation::kLost, kAnn, 7, "stored timeline");
+  violations.Add(Violation::kLost, kBob, 7, "home timeline");
+  violations.Add(Violation::kLeaked, kAnn, 7, "home timeline");
+  EXPECT_EQ(violations.Count(Violation::kLost), 2u);
+  EXPECT_EQ(violations.Count(Violation::kLeaked), 1u);
+  EXPECT_EQ(violations.Count(Violation::kDuplicated), 0u);
+  EXPECT_EQ(violations.Examples().size(), 3u);
+}
+
+}  // namespace
+}  // namespace klatch::load

@@ -1,0 +1,188 @@
+// What klatch-load says and is told: the summary's keys, percentages, commands, metrics, retries.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <set>
+
+#include "bench/load/drain.h"
+#include "bench/load/node_drill.h"
+#include "bench/load/options.h"
+#include "bench/load/report.h"
+#include "bench/load/retry.h"
+#include "bench/load/texts.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace klatch::load {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::string> KeysOf(const std::string& json) {
+  std::vector<std::string> keys;
+  std::regex key("\"([a-z0-9_]+)\":");
+  for (std::sregex_iterator match(json.begin(), json.end(), key), end; match != end; ++match) {
+    keys.push_back((*match)[1]);
+  }
+  return keys;
+}
+
+TEST(ReportTest, JsonIsOneLineWithExactlyTheKeysOfTheContract) {
+  Summary summary;
+  summary.deliveries = 3'000'000;
+  summary.seconds = 1.5;
+  std::string json = ToJson(summary);
+  EXPECT_THAT(KeysOf(json),
+              ElementsAre("persons", "groups", "published", "unknown", "trimmed", "deliveries",
+                          "lost", "duplicated", "leaked", "publish_p50_us", "publish_p99_us",
+                          "visible_p50_us", "visible_p99_us", "deliveries_per_second", "seconds"));
+  EXPECT_EQ(json.find('\n'), std::string::npos);
+  EXPECT_THAT(json, HasSubstr("\"deliveries_per_second\":2000000,\"seconds\":1.500}"));
+}
+
+TEST(ReportTest, JsonOfARunWithoutTimeHasNoInfinity) {
+  EXPECT_THAT(ToJson({}), HasSubstr("\"deliveries_per_second\":0,"));
+}
+
+TEST(ReportTest, PeopleReadTheVerdict) {
+  Summary summary;
+  Circumstances more;
+  more.checked = true;
+  EXPECT_THAT(ForPeople(summary, more), HasSubstr("0 lost, 0 duplicated, 0 leaked\n"));
+  more.checked = false;
+  EXPECT_THAT(ForPeople(summary, more), HasSubstr("Not checked"));
+}
+
+TEST(ReportTest, NumbersAndLatenciesAreWrittenForPeople) {
+  EXPECT_EQ(WithThousands(0), "0");
+  EXPECT_EQ(WithThousands(999), "999");
+  EXPECT_EQ(WithThousands(1234567), "1,234,567");
+  EXPECT_EQ(LatencyText(950), "950 µs");
+  EXPECT_EQ(LatencyText(1234), "1.23 ms");
+  EXPECT_EQ(LatencyText(4'500'000), "4.50 s");
+}
+
+TEST(LoadOptionsTest, PercentagesAreReadWithAndWithoutSign) {
+  EXPECT_EQ(*ParsePercent("50%"), 0.5);
+  EXPECT_EQ(*ParsePercent("12.5"), 0.125);
+  for (const char* text : {"", "%", "x%", "101%", "-1", "5%%", "nan"}) {
+    EXPECT_FALSE(ParsePercent(text).ok()) << text;
+  }
+}
+
+TEST(LoadOptionsTest, AKillWantsAProcessAndACommand) {
+  LoadOptions options;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  options.kill_node_at = "50%";
+  EXPECT_FALSE(ValidateOptions(options).ok());
+  options.node_pid_file = "node.pid";
+  EXPECT_FALSE(ValidateOptions(options).ok());
+  options.node_restart_command = "klatchd";
+  EXPECT_TRUE(ValidateOptions(options).ok());
+}
+
+TEST(LoadOptionsTest, TheTableReadsWhatUpPasses) {
+  LoadOptions options;
+  auto resolved = MakeOptionTable(options).Resolve(
+      {"play", "--persons", "100000", "--group-size=400", "--deliveries", "20000000", "--json",
+       "--target", "unix:/tmp/k.sock"},
+      {}, base::Positionals::kCollect);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->positionals, ElementsAre("play"));
+  EXPECT_EQ(options.persons, 100'000u);
+  EXPECT_EQ(options.group_size, 400u);
+  EXPECT_EQ(options.deliveries, 20'000'000u);
+  EXPECT_TRUE(options.json);
+  EXPECT_EQ(options.target, "unix:/tmp/k.sock");
+}
+
+TEST(NodeDrillTest, CommandsAreSplitAsAShellDoes) {
+  EXPECT_THAT(*SplitCommand("klatchd --data-dir '/tmp/a b'  --x=\"1 \\\" 2\" a\\ b ''"),
+              ElementsAre("klatchd", "--data-dir", "/tmp/a b", "--x=1 \" 2", "a b", ""));
+  EXPECT_FALSE(SplitCommand("klatchd 'open").ok());
+  EXPECT_FALSE(SplitCommand("  ").ok());
+}
+
+TEST(NodeDrillTest, SaysWhenNoProcessRuns) {
+  EXPECT_EQ(FindNode({.pid = 0, .pid_file = "/nowhere.pid", .restart_command = {}}).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST(DrainTest, MetricsAreSummedOverTheirLabels) {
+  std::string text =
+      "# HELP klatch_unflushed_entries Entries\n"
+      "# TYPE klatch_unflushed_entries gauge\n"
+      "klatch_unflushed_entries{worker=\"0\"} 12\n"
+      "klatch_unflushed_entries{worker=\"1\"} 3.5e1\n"
+      "klatch_unflushed_entries_total 99\n"
+      "klatch_other 7\n";
+  EXPECT_EQ(MetricValue(text, "klatch_unflushed_entries"), 47);
+  EXPECT_EQ(MetricValue(text, "klatch_other"), 7);
+  EXPECT_EQ(MetricValue(text, "klatch_none"), std::nullopt);
+  EXPECT_EQ(MetricValue("", "klatch_other"), std::nullopt);
+}
+
+class RetryTest : public testing::Test {
+ protected:
+  Graph graph_{{"ann"}, {{"g", 0, {0}}}, std::nullopt};
+  std::atomic<bool> interrupted_{false};
+  RunState state_{interrupted_, graph_};
+};
+
+TEST_F(RetryTest, ADefiniteAnswerEndsRetriesAndIsDefinite) {
+  Retry retry(std::chrono::seconds(30), state_);
+  grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  EXPECT_TRUE(retry.Again(lost));
+  grpc::Status refused(grpc::StatusCode::PERMISSION_DENIED, "no member");
+  EXPECT_FALSE(retry.Again(refused));
+  EXPECT_EQ(retry.CertaintyOf(refused), Certainty::kRefused);
+  EXPECT_EQ(retry.CertaintyOf(grpc::Status::OK), Certainty::kDone);
+}
+
+TEST_F(RetryTest, ACallThatMayHaveHappenedStaysUnknownWhenTheTimeIsOver) {
+  Retry retry(std::chrono::milliseconds(0), state_);
+  grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  EXPECT_FALSE(retry.Again(lost));
+  EXPECT_EQ(retry.CertaintyOf(lost), Certainty::kUnknown);
+}
+
+TEST_F(RetryTest, ARefusalForOverloadDidNotHappen) {
+  Retry retry(std::chrono::milliseconds(0), state_);
+  grpc::Status busy(grpc::StatusCode::RESOURCE_EXHAUSTED, "behind");
+  EXPECT_FALSE(retry.Again(busy));
+  EXPECT_EQ(retry.CertaintyOf(busy), Certainty::kRefused);
+}
+
+TEST_F(RetryTest, AnInterruptEndsRetriesAtOnce) {
+  Retry retry(std::chrono::seconds(30), state_);
+  interrupted_.store(true, std::memory_order_relaxed);
+  EXPECT_FALSE(retry.Again(grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone")));
+}
+
+TEST_F(RetryTest, TheServersHintIsRead) {
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_nanos(75'000'000);
+  google::rpc::Status details;
+  details.set_code(8);
+  details.set_message("behind");
+  details.add_details()->PackFrom(info);
+  EXPECT_EQ(RetryAfter(ToGrpcStatus(details)), std::chrono::milliseconds(75));
+  EXPECT_EQ(RetryAfter(grpc::Status::OK), std::chrono::milliseconds(0));
+}
+
+TEST(TextsTest, TheSameNumberGivesTheSameTextAndOthersVary) {
+  EXPECT_EQ(StatusText(1, 7), StatusText(1, 7));
+  std::set<std::string> texts;
+  for (uint64_t number = 0; number < 1000; ++number) {
+    std::string text = StatusText(1, number);
+    EXPECT_FALSE(text.empty());
+    EXPECT_EQ(text.find('{'), std::string::npos);
+    texts.insert(std::move(text));
+  }
+  EXPECT_GT(texts.size(), 900u);
+}
+
+}  // namespace
+}  // namespace klatch::load
