@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# What the scripts say, and how they end. Sourced; the sourcing script sets `program`.
+# Progress goes to stderr, so that stdout holds results only.
+
+# Exit codes of every command of Klatch.
+# shellcheck disable=SC2034  # Used by the scripts that source this.
+readonly exit_missed=1 exit_usage=2 exit_prerequisite=3 exit_unreachable=4
+
+# The command of the phase that runs, for whoever cleans up; empty between phases.
+phase_pid=""
+
+say() {
+  printf '%s\n' "$*" >&2
+}
+
+# die CODE MESSAGE…: one line that says what to do, and the end.
+die() {
+  local code=$1
+  shift
+  say "${program:?}: $*"
+  exit "$code"
+}
+
+# done_line TITLE SECONDS: a phase that is over.
+done_line() {
+  say "✓ $1 ($2 s)"
+}
+
+# phase TITLE LOG COMMAND…: runs the command with all its output in LOG. Shows one line: on a terminal
+# with the last step of the log that looks like "[12/340]" while it runs. Returns the command's code;
+# on failure the log's end has been shown.
+phase() {
+  local title=$1 log=$2 started=$SECONDS code=0
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  "$@" </dev/null >"$log" 2>&1 &
+  phase_pid=$!
+  if [[ -t 2 ]]; then
+    while kill -0 "$phase_pid" 2>/dev/null; do
+      printf '\r\033[K… %s %s %s s' "$title" "$(last_step "$log")" "$((SECONDS - started))" >&2
+      sleep 0.5
+    done
+    printf '\r\033[K' >&2
+  else
+    say "… $title"
+  fi
+  wait "$phase_pid" || code=$?
+  phase_pid=""
+  if ((code == 0)); then
+    done_line "$title" "$((SECONDS - started))"
+  else
+    tail -n 20 "$log" >&2
+    say "✗ $title, exit $code after $((SECONDS - started)) s; all of it is in $log"
+  fi
+  return "$code"
+}
+
+last_step() {
+  tail -c 4096 "$1" 2>/dev/null | tr '\r' '\n' | grep -aoE '^\[[0-9]+/[0-9]+\]' | tail -n 1
+}
+
+# end_phase: ends what the phase started, for a script that is being ended itself. A shell without job
+# control starts its background commands deaf to Ctrl-C.
+end_phase() {
+  if [[ -n $phase_pid ]]; then
+    kill -TERM "$phase_pid" 2>/dev/null
+    wait "$phase_pid" 2>/dev/null
+    phase_pid=""
+  fi
+}
