@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/obs/log.h"
+#include "services/klatchd/redis_rights.h"
 #include "services/log/namespace_facts.h"
 #include "services/materialize/loader.h"
 
@@ -119,6 +120,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
   KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(*redis));
   guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
+  KLATCH_RETURN_IF_ERROR(CheckRights(*redis, layout_));
   KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(*redis, layout_));
   KLATCH_RETURN_IF_ERROR(
       leases_.TakeAll(*redis, clock_.Monotonic() + kLeaseWaits * options_.lease_duration));

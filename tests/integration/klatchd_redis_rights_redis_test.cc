@@ -1,0 +1,114 @@
+// What the user of a Redis may run: whatever is missing is named at the start, and nothing beyond
+// what is asked for is needed.
+
+#include <absl/strings/ascii.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "services/klatchd/redis_rights.h"
+#include "tests/integration/klatchd_client.h"
+#include "tests/integration/klatchd_process.h"
+#include "tests/integration/redis_server_fixture.h"
+
+namespace klatch {
+namespace {
+
+using testing::Client;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::Klatchd;
+using testing::RedisServer;
+using testing::RedisTest;
+using testing::Succeeds;
+using testing::TextsOf;
+
+constexpr int kExitGood = 0;
+constexpr int kExitConfiguration = 2;
+
+// A user with what `rules` say, beside the default one.
+void SetUser(redis::Connection& admin, const std::vector<std::string>& rules) {
+  std::vector<std::string> words = {"ACL", "SETUSER", "klatch", "reset", "on", ">secret"};
+  words.insert(words.end(), rules.begin(), rules.end());
+  const absl::Status set = admin.Call(redis::Command(words)).status();
+  ASSERT_TRUE(set.ok()) << set;
+}
+
+class RedisRightsTest : public RedisTest {
+ protected:
+  std::unique_ptr<redis::Connection> ConnectAsUser() const {
+    auto address = redis::Address::Parse(UserUri());
+    auto connection = redis::Connection::Connect(*address, {});
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    return *std::move(connection);
+  }
+  std::string UserUri() const { return "unix://klatch:secret@" + server_.address().socket_path; }
+
+  const Layout layout_;
+  const std::unique_ptr<redis::Connection> admin_ = Connect();
+};
+
+TEST_F(RedisRightsTest, EachCommandThatIsMissingIsNamed) {
+  for (const std::string& command : NeededCommands(layout_)) {
+    SCOPED_TRACE(command);
+    SetUser(*admin_, {"~*", "+@all", "-" + command});
+    const absl::Status rights = CheckRights(*ConnectAsUser(), layout_);
+    EXPECT_TRUE(absl::IsPermissionDenied(rights)) << rights;
+    // A lower-case name is how Redis itself refuses the script that asks.
+    EXPECT_THAT(absl::AsciiStrToUpper(base::MessageOf(rights)), HasSubstr(command));
+  }
+}
+
+TEST_F(RedisRightsTest, KeysOfAnotherNamespaceAreNotEnough) {
+  SetUser(*admin_, {"~{default:g*", "+@all"});
+  const absl::Status rights = CheckRights(*ConnectAsUser(), layout_);
+  EXPECT_TRUE(absl::IsPermissionDenied(rights)) << rights;
+  EXPECT_THAT(base::MessageOf(rights), HasSubstr("{default:t0}:checkpoint"));
+}
+
+TEST_F(RedisRightsTest, KlatchdWithoutARightEndsBeforeItServes) {
+  SetUser(*admin_, {"~*", "+@all", "-setrange"});
+  Klatchd klatchd({.arguments = {"--redis", UserUri()}, .begin = Klatchd::Begin::kNotStarted});
+  klatchd.Launch();
+  EXPECT_EQ(klatchd.process().AwaitEnd(), kExitConfiguration);
+  EXPECT_THAT(klatchd.process().errors(), HasSubstr("may not run: SETRANGE"));
+}
+
+// Whoever adds a command to a script adds it to the table, or this fails.
+TEST_F(RedisRightsTest, TheNeededCommandsSufficeForEveryCall) {
+  std::vector<std::string> rules = {"~{default*", "+info"};
+  for (const std::string& command : NeededCommands(layout_)) {
+    rules.push_back("+" + command);
+  }
+  SetUser(*admin_, rules);
+  Klatchd klatchd({.arguments = {"--redis", UserUri()}});
+  Client client(klatchd.Channel());
+  ASSERT_THAT(client.CreateGroup("ann", "g"), Succeeds());
+  ASSERT_THAT(client.Add("ann", "g", {"bob", "cleo"}), Succeeds());
+  const auto first = client.Publish("bob", "g", "first");
+  ASSERT_THAT(first, Succeeds());
+  const auto second = client.Publish("ann", "g", "second");
+  ASSERT_THAT(second, Succeeds());
+  EXPECT_THAT(client.Edit("bob", first->update_id(), "first, mended"), Succeeds());
+  EXPECT_THAT(client.Delete("ann", second->update_id()), Succeeds());
+  EXPECT_THAT(client.Remove("ann", "g", {"cleo"}), Succeeds());
+  v1::ListMembersRequest members;
+  members.set_actor("ann");
+  members.set_group("g");
+  EXPECT_THAT(client.Groups(&v1::GroupService::Stub::ListMembers, members), Succeeds());
+  // What a start reads is what the end before wrote.
+  ASSERT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
+  klatchd.Start();
+  Client again(klatchd.Channel());
+  const auto home = again.Home("bob");
+  ASSERT_THAT(home, Succeeds());
+  EXPECT_THAT(TextsOf(*home), ElementsAre("first, mended"));
+  EXPECT_THAT(again.DeleteGroup("ann", "g"), Succeeds());
+  EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
+  EXPECT_THAT(klatchd.process().errors(), ::testing::Not(HasSubstr("NOPERM")));
+}
+
+}  // namespace
+}  // namespace klatch
