@@ -7,9 +7,9 @@
 // Thread safety: every method from any thread. Nothing blocks; a task continues on the executor
 // after its first wait. Lifetime: what Dependencies names outlives this object, and this object
 // outlives its tasks. Bounds: services/model/limits.h; an edit is tried kEditAttemptsMax times
-// against others' edits. Errors: as feed_service.proto says. UNAVAILABLE with reason
-// OUTCOME_UNKNOWN comes from the log as it is; with reason NOT_YET_IN_FORCE the change is
-// committed.
+// against others' edits. A call whose deadline has come appends nothing more. Errors: as
+// feed_service.proto says. UNAVAILABLE with reason OUTCOME_UNKNOWN comes from the log as it is;
+// with reason NOT_YET_IN_FORCE the change is committed.
 
 #include <memory>
 #include <string>
@@ -44,6 +44,7 @@ class FeedWrites {
     Barrier& barrier;
     const Admission& admission;
     base::Executor& executor;
+    const base::Clock& clock;
   };
 
   explicit FeedWrites(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
@@ -67,8 +68,12 @@ class FeedWrites {
   absl::Status CheckPublish(const v1::PublishUpdateRequest& request) const;
   base::Task<absl::StatusOr<PublishCommand>> Prepare(v1::PublishUpdateRequest request,
                                                      base::MonotonicTime deadline);
-  base::Task<absl::Status> CheckReference(PersonId actor, uint64_t id, std::string field,
-                                          base::MonotonicTime deadline);
+  // The same into a place of a batch's commands.
+  base::Task<void> PrepareItem(v1::PublishUpdateRequest item, base::MonotonicTime deadline,
+                               absl::StatusOr<PublishCommand>& result);
+  // Whether `id` is 0 or an update that the actor can see now.
+  base::Task<absl::StatusOr<bool>> Sees(PersonId actor, uint64_t id, std::string field,
+                                        base::MonotonicTime deadline);
 
   // Appends `commands`, all of one shard, and keeps the bodies of what was accepted. Continues on
   // the executor.

@@ -4,6 +4,7 @@
 
 #include "services/accept/feed_writes.h"
 #include "services/accept/grpc_status.h"
+#include "services/accept/in_time.h"
 #include "services/accept/update_message.h"
 #include "services/accept/validate.h"
 #include "services/accept/when_all.h"
@@ -41,6 +42,23 @@ v1::PublishUpdateResponse MakeResponse(Position position) {
   return response;
 }
 
+// An item that was refused before it could be appended has its error among the commands.
+v1::BatchPublishUpdatesResponse MakeResponse(
+    const std::vector<absl::StatusOr<PublishCommand>>& commands,
+    const std::vector<absl::StatusOr<Appended>>& appended) {
+  v1::BatchPublishUpdatesResponse response;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    v1::BatchPublishResult* result = response.add_results();
+    const absl::Status outcome = commands[i].ok() ? appended[i].status() : commands[i].status();
+    if (outcome.ok()) {
+      *result->mutable_published() = MakeResponse(appended[i]->position);
+    } else {
+      *result->mutable_error() = ToRpcStatus(outcome);
+    }
+  }
+  return response;
+}
+
 absl::Status CheckItemNamespace(const v1::PublishUpdateRequest& item, const Layout& layout) {
   if (item.namespace_().empty() || item.namespace_() == layout.name) {
     return absl::OkStatus();
@@ -58,40 +76,45 @@ absl::Status FeedWrites::CheckPublish(const v1::PublishUpdateRequest& request) c
   return CheckUpdateContent(request.update(), "update");
 }
 
-base::Task<absl::Status> FeedWrites::CheckReference(PersonId actor, uint64_t id, std::string field,
-                                                    base::MonotonicTime deadline) {
+base::Task<absl::StatusOr<bool>> FeedWrites::Sees(PersonId actor, uint64_t id, std::string field,
+                                                  base::MonotonicTime deadline) {
   if (id == 0) {
-    co_return absl::OkStatus();
+    co_return true;
   }
   auto task = dependencies_.visible.FindVisible(std::move(actor), UpdateId(id), deadline);
   const absl::StatusOr<SharedBody> found = co_await std::move(task);
-  if (absl::IsNotFound(found.status())) {
-    co_return base::FieldError(absl::StatusCode::kNotFound, field,
-                               "is nothing that the actor can see");
+  if (!found.ok() && !absl::IsNotFound(found.status())) {
+    co_return base::Annotate(found.status(), field);
   }
-  co_return base::Annotate(found.status(), field);
+  co_return found.ok();
 }
 
+// What can't be seen is refused by the script, which knows whether this is a repetition: what was
+// accepted once stays accepted, whatever has become of the update that it refers to.
 base::Task<absl::StatusOr<PublishCommand>> FeedWrites::Prepare(v1::PublishUpdateRequest request,
                                                                base::MonotonicTime deadline) {
-  absl::Status status = CheckPublish(request);
+  const absl::Status status = CheckPublish(request);
   if (!status.ok()) {
     co_return status;
   }
   const PersonId actor(request.actor());
-  auto reply_check =
-      CheckReference(actor, request.update().reply_to(), "update.reply_to", deadline);
-  status = co_await std::move(reply_check);
-  if (!status.ok()) {
-    co_return status;
+  auto reply_check = Sees(actor, request.update().reply_to(), "update.reply_to", deadline);
+  const absl::StatusOr<bool> sees_reply = co_await std::move(reply_check);
+  if (!sees_reply.ok()) {
+    co_return sees_reply.status();
   }
-  auto reshare_check =
-      CheckReference(actor, request.update().reshare_of(), "update.reshare_of", deadline);
-  status = co_await std::move(reshare_check);
-  if (!status.ok()) {
-    co_return status;
+  auto reshare_check = Sees(actor, request.update().reshare_of(), "update.reshare_of", deadline);
+  const absl::StatusOr<bool> sees_reshare = co_await std::move(reshare_check);
+  if (!sees_reshare.ok()) {
+    co_return sees_reshare.status();
   }
-  co_return MakeCommand(request);
+  PublishCommand command = MakeCommand(request);
+  if (!*sees_reply) {
+    command.bad_reference = BadReference::kReplyTo;
+  } else if (!*sees_reshare) {
+    command.bad_reference = BadReference::kReshareOf;
+  }
+  co_return command;
 }
 
 base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
@@ -107,6 +130,10 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
   absl::StatusOr<PublishCommand> command = co_await std::move(preparation);
   if (!command.ok()) {
     co_return command.status();
+  }
+  status = CheckInTime(dependencies_.clock, deadline);
+  if (!status.ok()) {
+    co_return status;
   }
   std::vector<PublishCommand> commands;
   commands.push_back(*std::move(command));
@@ -130,40 +157,44 @@ base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> FeedWrites::BatchPub
   if (!status.ok()) {
     co_return status;
   }
-  std::vector<absl::StatusOr<PublishCommand>> commands;
+  // Side by side, so that a batch of replies waits for Redis no longer than one.
+  std::vector<absl::StatusOr<PublishCommand>> commands(request.requests_size());
+  std::vector<base::Task<void>> preparing;
+  for (int i = 0; i < request.requests_size(); ++i) {
+    v1::PublishUpdateRequest& item = *request.mutable_requests(i);
+    preparing.push_back(PrepareItem(std::move(item), deadline, commands[i]));
+  }
+  auto all_prepared = WhenAll(std::move(preparing));
+  co_await std::move(all_prepared);
+  status = CheckInTime(dependencies_.clock, deadline);
   std::map<ShardIndex, std::vector<size_t>> by_shard;
-  for (v1::PublishUpdateRequest& item : *request.mutable_requests()) {
-    status = CheckItemNamespace(item, dependencies_.layout);
+  std::vector<absl::StatusOr<Appended>> appended(commands.size());
+  for (size_t i = 0; i < commands.size(); ++i) {
     if (!status.ok()) {
-      commands.emplace_back(status);
-      continue;
-    }
-    auto preparation = Prepare(std::move(item), deadline);
-    absl::StatusOr<PublishCommand> command = co_await std::move(preparation);
-    commands.push_back(std::move(command));
-    if (commands.back().ok()) {
-      by_shard[dependencies_.layout.ShardOf(commands.back()->group)].push_back(commands.size() - 1);
+      appended[i] = status;
+    } else if (commands[i].ok()) {
+      by_shard[dependencies_.layout.ShardOf(commands[i]->group)].push_back(i);
     }
   }
-  std::vector<absl::StatusOr<Appended>> appended(commands.size());
   std::vector<base::Task<void>> shards;
   for (auto& [shard, which] : by_shard) {
     shards.push_back(AppendShard(commands, std::move(which), appended));
   }
   auto all = WhenAll(std::move(shards));
   co_await std::move(all);
+  co_return MakeResponse(commands, appended);
+}
 
-  v1::BatchPublishUpdatesResponse response;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    v1::BatchPublishResult* result = response.add_results();
-    const absl::Status outcome = commands[i].ok() ? appended[i].status() : commands[i].status();
-    if (outcome.ok()) {
-      *result->mutable_published() = MakeResponse(appended[i]->position);
-    } else {
-      *result->mutable_error() = ToRpcStatus(outcome);
-    }
+base::Task<void> FeedWrites::PrepareItem(v1::PublishUpdateRequest item,
+                                         base::MonotonicTime deadline,
+                                         absl::StatusOr<PublishCommand>& result) {
+  const absl::Status status = CheckItemNamespace(item, dependencies_.layout);
+  if (!status.ok()) {
+    result = status;
+    co_return;
   }
-  co_return response;
+  auto preparation = Prepare(std::move(item), deadline);
+  result = co_await std::move(preparation);
 }
 
 base::Task<void> FeedWrites::AppendShard(std::vector<absl::StatusOr<PublishCommand>>& commands,

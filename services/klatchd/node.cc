@@ -222,7 +222,8 @@ void Node::BuildServices(std::string cursor_key) {
                                                                   .stored = facts_,
                                                                   .barrier = barrier_,
                                                                   .admission = admission_,
-                                                                  .executor = executor_});
+                                                                  .executor = executor_,
+                                                                  .clock = clock_});
   group_calls_ =
       std::make_unique<GroupCalls>(GroupCalls::Dependencies{.layout = layout_,
                                                             .appender = appender_,

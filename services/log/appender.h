@@ -24,12 +24,17 @@
 
 namespace klatch {
 
+// What an update refers to and its author can't see.
+enum class BadReference { kNone, kReplyTo, kReshareOf };
+
 struct PublishCommand {
   PersonId actor;
   GroupId group;
   std::string request_id;
   std::string payload_digest;  // 16 bytes; equal digests mean the same request
   std::string body;            // EncodeBody; audience may be kGroupDefault
+  // Refuses the update, but not the repetition of one that was published when it could be seen.
+  BadReference bad_reference = BadReference::kNone;
 };
 
 struct Appended {
@@ -116,8 +121,9 @@ class Appender {
 
   // Publishes each on its own; results in the order of `commands`, all of which must be in groups
   // of one shard, at most limits::kBatchUpdatesMax. Per command: NOT_FOUND (field "update.groups")
-  // no such group; PERMISSION_DENIED (field "actor") no member, or a reader; ALREADY_EXISTS (field
-  // "request_id") used with another payload.
+  // no such group, ("update.reply_to", "update.reshare_of") its bad_reference; PERMISSION_DENIED
+  // (field "actor") no member, or a reader; ALREADY_EXISTS (field "request_id") used with another
+  // payload.
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) = 0;
 

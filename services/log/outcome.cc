@@ -25,6 +25,10 @@ constexpr std::string_view kPersonsField = "?";
 
 constexpr std::array kRefusals = {
     Refusal{"NO_GROUP", StatusCode::kNotFound, kGroupField, "does not exist"},
+    Refusal{"BAD_REPLY", StatusCode::kNotFound, "update.reply_to",
+            "is nothing that the actor can see"},
+    Refusal{"BAD_RESHARE", StatusCode::kNotFound, "update.reshare_of",
+            "is nothing that the actor can see"},
     Refusal{"GROUP_EXISTS", StatusCode::kAlreadyExists, kGroupField, "is taken"},
     Refusal{"NOT_MEMBER", StatusCode::kPermissionDenied, "actor", "is not a member of the group"},
     Refusal{"ROLE_TOO_LOW", StatusCode::kPermissionDenied, "actor",

@@ -32,6 +32,19 @@ void ReadChunk(redis::ReplyView reply, size_t count, std::string_view what,
   }
 }
 
+// What publish.lua answers in place of publishing.
+std::string RefusalFor(BadReference reference) {
+  switch (reference) {
+    case BadReference::kReplyTo:
+      return "BAD_REPLY";
+    case BadReference::kReshareOf:
+      return "BAD_RESHARE";
+    case BadReference::kNone:
+      break;
+  }
+  return "";
+}
+
 // A task that has failed already.
 base::Task<absl::StatusOr<Appended>> Refused(absl::Status status) { co_return status; }
 
@@ -66,6 +79,7 @@ redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& co
     arguments.push_back(command.payload_digest);
     arguments.push_back(command.body);
     arguments.push_back(records::Published(command.group, command.actor));
+    arguments.push_back(RefusalFor(command.bad_reference));
   }
   return redis::Command::Eval(scripts::Publish(), std::move(keys), std::move(arguments));
 }

@@ -524,5 +524,31 @@ TEST_F(KlatchdApiTest, SameRequestIdYieldsTheSameUpdateOnceOnEveryPage) {
   EXPECT_THAT(TextsOf(*client_.Home("retrier", first->tokens())), ElementsAre("only once"));
 }
 
+TEST_F(KlatchdApiTest, RepeatedReplyStandsThoughWhatItAnswersIsGone) {
+  MakeGroup("answers", {"asker", "replier"});
+  const auto asked = client_.Publish("asker", "answers", "who comes along?");
+  ASSERT_THAT(asked, Succeeds());
+  auto reply = Client::Post("replier", "answers", "I do");
+  reply.mutable_update()->set_reply_to(asked->update_id());
+  auto reshare = Client::Post("replier", "answers", "look");
+  reshare.mutable_update()->set_reshare_of(asked->update_id());
+  const auto replied = client_.Publish(reply);
+  const auto reshared = client_.Publish(reshare);
+  ASSERT_THAT(replied, Succeeds());
+  ASSERT_THAT(reshared, Succeeds());
+  ASSERT_THAT(client_.Delete("asker", asked->update_id()), Succeeds());
+  EXPECT_EQ(client_.Publish(reply)->update_id(), replied->update_id());
+  EXPECT_EQ(client_.Publish(reshare)->update_id(), reshared->update_id());
+  v1::BatchPublishUpdatesRequest batch;
+  *batch.add_requests() = reply;
+  *batch.add_requests() = reshare;
+  const auto again = client_.Feed(&v1::FeedService::Stub::BatchPublishUpdates, batch);
+  ASSERT_THAT(again, Succeeds());
+  EXPECT_EQ(again->results(0).published().update_id(), replied->update_id());
+  EXPECT_EQ(again->results(1).published().update_id(), reshared->update_id());
+  reply.set_request_id(Client::NewRequestId());
+  EXPECT_THAT(client_.Publish(reply), Refuses(StatusCode::NOT_FOUND, "update.reply_to"));
+}
+
 }  // namespace
 }  // namespace klatch::testing

@@ -96,6 +96,32 @@ TEST_F(LogUpdatesRedisTest, RepeatedRequestReturnsTheSameUpdateAndOtherPayloadIs
   EXPECT_EQ(Contents(), before);
 }
 
+TEST_F(LogUpdatesRedisTest, BadReferenceIsRefusedUnlessTheUpdateWasPublishedBefore) {
+  MakeGroup("ann", "hiking");
+  auto reply = Publish(Post("ann", "hiking", "r1"));
+  auto reshare = Publish(Post("ann", "hiking", "r2"));
+  ASSERT_THAT(reply, IsOk());
+  ASSERT_THAT(reshare, IsOk());
+  const auto before = Contents();
+  PublishCommand command = Post("ann", "hiking", "r1");
+  command.bad_reference = BadReference::kReplyTo;
+  PublishCommand second = Post("ann", "hiking", "r2");
+  second.bad_reference = BadReference::kReshareOf;
+  auto again = Await(appender_->Publish({command, second}));
+  ASSERT_THAT(again[0], IsOk());
+  ASSERT_THAT(again[1], IsOk());
+  EXPECT_EQ(again[0]->position, reply->position);
+  EXPECT_EQ(again[1]->position, reshare->position);
+  command.request_id = "r3";
+  EXPECT_THAT(Publish(command), FailsWith(StatusCode::kNotFound, "update.reply_to"));
+  second.request_id = "r4";
+  EXPECT_THAT(Publish(second), FailsWith(StatusCode::kNotFound, "update.reshare_of"));
+  second.request_id = "r1";
+  second.payload_digest = Digest("other");
+  EXPECT_THAT(Publish(second), FailsWith(StatusCode::kAlreadyExists, "request_id"));
+  EXPECT_EQ(Contents(), before);
+}
+
 TEST_F(LogUpdatesRedisTest, RequestIdsOfDifferentActorsAndGroupsDoNotMeet) {
   MakeGroup("ann", "a");
   MakeGroup("ann", "b");

@@ -4,6 +4,7 @@
 // Thread safety: the fakes are set up before a call and looked at after it.
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/executor.h"
 #include "common/base/task.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
@@ -190,6 +192,16 @@ class FakeFacts final : public StoredFacts, public UpdateReader {
   }
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
       PersonId viewer, UpdateId update, base::MonotonicTime) override {
+    if (on_find) {
+      on_find();
+    }
+    if (answers_on != nullptr) {
+      co_await answers_on->Schedule();
+      answers_after.wait();
+    }
+    if (!unreadable.ok()) {
+      co_return unreadable;
+    }
     const auto found = bodies.find(update);
     const bool member = found != bodies.end() &&
                         roles.contains({found->second->header().group.value(), viewer.value()});
@@ -201,6 +213,11 @@ class FakeFacts final : public StoredFacts, public UpdateReader {
 
   std::map<UpdateId, std::shared_ptr<const Body>> bodies;
   std::map<std::pair<std::string, std::string>, Role> roles;
+  // What FindVisible does first; where and when it goes on; what it answers instead of an update.
+  std::function<void()> on_find;
+  base::Executor* answers_on = nullptr;
+  std::shared_future<void> answers_after;
+  absl::Status unreadable;
 };
 
 }  // namespace klatch::testing

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <set>
 #include <string>
 
@@ -28,7 +29,8 @@ class FeedWritesTest : public ::testing::Test {
         bodies_(1 << 20),
         admission_(appender_, pressure_, Admission::Bounds{}),
         executor_(1, "test"),
-        writes_({layout_, appender_, bodies_, facts_, facts_, barrier_, admission_, executor_}) {}
+        writes_({layout_, appender_, bodies_, facts_, facts_, barrier_, admission_, executor_,
+                 clock_}) {}
 
   static v1::PublishUpdateRequest Request(const std::string& text) {
     v1::PublishUpdateRequest request;
@@ -81,6 +83,7 @@ class FeedWritesTest : public ::testing::Test {
   testing::FakePressure pressure_;
   testing::FakeFacts facts_;
   testing::FakeBarrier barrier_;
+  testing::FakeClock clock_;
   BodyStore bodies_;
   Admission admission_;
   base::Executor executor_;
@@ -163,19 +166,83 @@ TEST_F(FeedWritesTest, BadRequestsAppendNothing) {
   EXPECT_EQ(appender_.publish_calls, 0u);
 }
 
-TEST_F(FeedWritesTest, RepliesOnlyToWhatTheActorSees) {
+TEST_F(FeedWritesTest, TellsTheLogWhatTheActorCannotSee) {
   const UpdateId id = StoredUpdate();
   v1::PublishUpdateRequest reply = Request("re");
   reply.mutable_update()->set_reply_to(id.value());
-  EXPECT_TRUE(Publish(reply).ok());
+  ASSERT_TRUE(Publish(reply).ok());
   reply.set_actor("eve");
-  const absl::Status hidden = Publish(reply).status();
-  EXPECT_TRUE(absl::IsNotFound(hidden));
-  EXPECT_EQ(FieldOf(hidden), "update.reply_to");
+  ASSERT_TRUE(Publish(reply).ok());
   v1::PublishUpdateRequest reshare = Request("re");
   reshare.mutable_update()->set_reshare_of(12345);
-  EXPECT_EQ(FieldOf(Publish(reshare).status()), "update.reshare_of");
-  EXPECT_EQ(appender_.publish_calls, 1u);
+  ASSERT_TRUE(Publish(reshare).ok());
+  v1::BatchPublishUpdatesRequest batch;
+  for (const auto& item : {Request("x"), reply, reshare}) {
+    *batch.add_requests() = item;
+  }
+  ASSERT_TRUE(Await(writes_.BatchPublish(batch, kDeadline)).ok());
+  const auto& published = appender_.published;
+  ASSERT_EQ(published.size(), 6u);
+  EXPECT_EQ(published[0].bad_reference, BadReference::kNone);
+  EXPECT_EQ(published[1].bad_reference, BadReference::kReplyTo);
+  EXPECT_EQ(published[2].bad_reference, BadReference::kReshareOf);
+  EXPECT_EQ(published[3].bad_reference, BadReference::kNone);
+  EXPECT_EQ(published[4].bad_reference, BadReference::kReplyTo);
+  EXPECT_EQ(published[5].bad_reference, BadReference::kReshareOf);
+}
+
+TEST_F(FeedWritesTest, AppendsNothingWhenTheReferenceCouldNotBeLookedUp) {
+  facts_.unreadable = base::Error(absl::StatusCode::kUnavailable, "Redis is away");
+  v1::PublishUpdateRequest reply = Request("re");
+  reply.mutable_update()->set_reply_to(12345);
+  EXPECT_TRUE(absl::IsUnavailable(Publish(reply).status()));
+  EXPECT_EQ(appender_.publish_calls, 0u);
+}
+
+TEST_F(FeedWritesTest, AppendsNothingWhenTheDeadlineCameDuringTheChecks) {
+  const UpdateId id = StoredUpdate();
+  facts_.on_find = [this] { clock_.monotonic += std::chrono::seconds(5); };
+  const base::MonotonicTime deadline = clock_.monotonic + std::chrono::seconds(3);
+  v1::PublishUpdateRequest reply = Request("re");
+  reply.mutable_update()->set_reply_to(id.value());
+  const absl::Status late = Await(writes_.Publish(reply, deadline)).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late));
+  EXPECT_EQ(base::ReasonOf(late), "NOT_SENT");
+  v1::BatchPublishUpdatesRequest batch;
+  *batch.add_requests() = Request("x");
+  *batch.add_requests() = Request("");
+  *batch.add_requests() = reply;
+  const auto results = Await(writes_.BatchPublish(batch, deadline));
+  ASSERT_TRUE(results.ok());
+  EXPECT_EQ(results->results(0).error().code(),
+            static_cast<int>(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(results->results(1).error().code(),
+            static_cast<int>(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(results->results(2).error().code(),
+            static_cast<int>(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(appender_.publish_calls, 0u);
+}
+
+TEST_F(FeedWritesTest, BatchLooksUpItsReferencesSideBySide) {
+  const UpdateId id = StoredUpdate();
+  base::Executor elsewhere(1, "elsewhere");
+  facts_.answers_on = &elsewhere;
+  int begun = 0;
+  std::promise<void> all_begun;
+  // Holds back every answer until all have been asked for.
+  facts_.on_find = [&] {
+    if (++begun == 10) {
+      all_begun.set_value();
+    }
+  };
+  facts_.answers_after = all_begun.get_future().share();
+  v1::BatchPublishUpdatesRequest batch;
+  for (int i = 0; i < 10; ++i) {
+    *batch.add_requests() = Request("re");
+    batch.mutable_requests(i)->mutable_update()->set_reply_to(id.value());
+  }
+  ASSERT_TRUE(Await(writes_.BatchPublish(batch, kDeadline)).ok());
+  EXPECT_EQ(appender_.published.size(), 10u);
 }
 
 TEST_F(FeedWritesTest, UnknownOutcomesPassThrough) {

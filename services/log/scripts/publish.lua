@@ -2,8 +2,9 @@
 --
 -- KEYS: log, then per update: once, group, members, feed
 -- ARGV: shard, body retention ms, once retention ms, prefix of update keys, then per update: actor,
---       digest, body, record
--- Answers per update: {'OK', position, replayed, audience}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW, KEY_REUSED.
+--       digest, body, record, refusal: '', or what to answer unless the update was published before
+-- Answers per update: {'OK', position, replayed, audience}, the refusal, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
+-- KEY_REUSED.
 
 local ROLE_MEMBER = 2
 local body_retention_ms, once_retention_ms, update_prefix = ARGV[2], ARGV[3], ARGV[4]
@@ -28,11 +29,15 @@ local function publish(first_key, first_argument)
   local members, feed = KEYS[first_key + 2], KEYS[first_key + 3]
   local actor, digest = ARGV[first_argument], ARGV[first_argument + 1]
   local body, record = ARGV[first_argument + 2], ARGV[first_argument + 3]
+  local refusal = ARGV[first_argument + 4]
 
   local earlier = used(once, digest)
   if earlier then
     earlier[4] = 0
     return earlier
+  end
+  if refusal ~= '' then
+    return {refusal}
   end
   local facts = at('HMGET', group, 's', 'a', 'f')
   if facts[1] ~= '1' then
@@ -75,6 +80,6 @@ end
 
 local results = {}
 for i = 1, (#KEYS - 1) / 4 do
-  results[i] = guarded(publish, 4 * i - 2, 4 * i + 1)
+  results[i] = guarded(publish, 4 * i - 2, 5 * i)
 end
 return results
