@@ -127,8 +127,9 @@ class Appender {
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) = 0;
 
-  // NOT_FOUND ("update_id"); PERMISSION_DENIED ("actor") not the author; ABORTED another edit came
-  // first. If the stored body is `body` already, yields the log's last position and `replayed`.
+  // NOT_FOUND ("update_id"); PERMISSION_DENIED ("actor") not the author, or one who may not post in
+  // the update's group any more; ABORTED another edit came first. If the stored body is `body`
+  // already, yields the log's last position and `replayed`.
   virtual base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) = 0;
 
   // PERMISSION_DENIED ("actor") neither the author nor a moderator or owner. Deleting what is gone

@@ -141,10 +141,12 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
   if (!body) {
     return Refused(base::Error(absl::StatusCode::kInternal, "the new body can't be decoded"));
   }
-  std::string record = records::Edited(body->header().group, command.actor, command.update);
+  const GroupId& group = body->header().group;
+  std::string record = records::Edited(group, command.actor, command.update);
   return Append(
-      redis::Command::Eval(scripts::Edit(), {keys_.Log(shard), keys_.Update(command.update)},
-                           {Number(shard.value()), command.actor.value(),
+      redis::Command::Eval(scripts::Edit(),
+                           {keys_.Log(shard), keys_.Update(command.update), keys_.Members(group)},
+                           {Number(shard.value()), command.actor.value(), group.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
       "edit", shard, {});
 }

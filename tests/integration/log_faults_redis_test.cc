@@ -62,7 +62,7 @@ class LogFaultsRedisTest : public LogRedisTest {
          {log, Once("hiking", "r2"), group, members, feed},
          [this] { return Publish(Post("ann", "hiking", "r2")).status(); }},
         {"edit",
-         {log, update},
+         {log, update, members},
          [this] {
            return Await(appender_->Edit({PersonId("ann"), update_, 0,
                                          BodyOf(PersonId("ann"), GroupId("hiking"), "new", 1)}))

@@ -1,12 +1,14 @@
 -- Replaces an update's body.
 --
--- KEYS: log, update
--- ARGV: shard, actor, expected revision, body, record
--- Answers {'OK', position, replayed}, NO_UPDATE, NOT_AUTHOR, REVISION. An edit that is in force already
--- yields the log's last position, replayed.
+-- KEYS: log, update, members
+-- ARGV: shard, actor, group, expected revision, body, record
+-- Answers {'OK', position, replayed}, NO_UPDATE, NOT_AUTHOR, NOT_MEMBER, ROLE_TOO_LOW, REVISION. An edit that
+-- is in force already yields the log's last position, replayed.
 
-local update = KEYS[2]
-local actor, expected_revision, body, record = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local ROLE_MEMBER = 2
+local update, members = KEYS[2], KEYS[3]
+local actor, group, expected_revision = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local body, record = ARGV[5], ARGV[6]
 
 return guarded(function()
   read_log()
@@ -17,8 +19,18 @@ return guarded(function()
   if #stored < 8 or string.byte(stored, 1) ~= 1 then
     corrupt(update, 'holds no body')
   end
-  if string.sub(stored, 9, 8 + string.byte(stored, 7)) ~= actor then
+  local group_offset = 9 + string.byte(stored, 7)
+  if string.sub(stored, 9, group_offset - 1) ~= actor then
     return {'NOT_AUTHOR'}
+  end
+  if string.sub(stored, group_offset, group_offset + string.byte(stored, 8) - 1) ~= group then
+    corrupt(update, 'is not in that group')
+  end
+  local role = role_of(at('HGET', members, actor), members)
+  if role == 0 then
+    return {'NOT_MEMBER'}
+  elseif role < ROLE_MEMBER then
+    return {'ROLE_TOO_LOW'}
   end
   if stored == body then
     return {'OK', last_position(), 1}
