@@ -45,6 +45,28 @@ base::Task<absl::StatusOr<std::vector<UpdateId>>> Bodies::ReadFeed(GroupId group
   co_return ids;
 }
 
+base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Bodies::ReadBody(UpdateId id) {
+  if (id.shard().value() >= layout_.shard_count) {
+    co_return std::shared_ptr<const Body>();
+  }
+  const std::string key = keys_.Update(id);
+  redis::Command command{"GET", key};
+  redis::Pipeline::CallAwaiter call = pipeline_.Call(std::move(command));
+  const absl::StatusOr<redis::Reply> reply = co_await call;
+  const absl::Status status = reply.ok() ? redis::ToStatus(reply->view()) : reply.status();
+  if (!status.ok()) {
+    co_return base::Annotate(status, key);
+  }
+  if (reply->is_nil()) {
+    co_return std::shared_ptr<const Body>();
+  }
+  std::shared_ptr<const Body> body = DecodeBody(reply->view());
+  if (body == nullptr) {
+    co_return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no body", key));
+  }
+  co_return body;
+}
+
 base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::ReadBodies(
     std::vector<UpdateId> ids) {
   std::vector<std::shared_ptr<const Body>> bodies(ids.size());

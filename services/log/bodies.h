@@ -3,7 +3,7 @@
 //
 // Thread safety: any thread; tasks continue on the pipeline's thread.
 // Lifetime: `pipeline` and this outlive every task.
-// Errors: those of the pipeline and of Redis; DATA_LOSS for a feed of odd length.
+// Errors: those of the pipeline and of Redis; DATA_LOSS for what can't be decoded.
 
 #include <memory>
 #include <vector>
@@ -24,6 +24,10 @@ class Bodies {
   // The ids of the group's newest updates, at most limits::kStoredSlotsMax, in no order; deleted
   // and expired ones among them. Empty if there is no such group.
   base::Task<absl::StatusOr<std::vector<UpdateId>>> ReadFeed(GroupId group);
+
+  // Null if it is gone. FAILED_PRECONDITION or DATA_LOSS, naming the key, if something else stands
+  // in its place.
+  base::Task<absl::StatusOr<std::shared_ptr<const Body>>> ReadBody(UpdateId id);
 
   // One per id, in the order of the ids; null if it is gone, or is nothing that can be decoded. One
   // command per shard: ask for a page, not for a timeline.

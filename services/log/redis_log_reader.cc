@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "services/log/log_end.h"
+
 namespace klatch {
 namespace {
 
@@ -130,7 +132,7 @@ absl::StatusOr<std::vector<Position>> RedisLogReader::LastPositions() {
   KLATCH_RETURN_IF_ERROR(base::Annotate(EnsureConnected(), "read the log's end"));
   std::vector<redis::Command> commands;
   for (const std::string& stream : streams_) {
-    commands.push_back({"XREVRANGE", stream, "+", "-", "COUNT", "1"});
+    commands.push_back(LogEnd::Question(stream));
   }
   absl::StatusOr<std::vector<redis::Reply>> replies = connection_->CallAll(commands);
   if (!replies.ok()) {
@@ -138,17 +140,8 @@ absl::StatusOr<std::vector<Position>> RedisLogReader::LastPositions() {
   }
   std::vector<Position> positions(shard_count_);
   for (uint32_t shard = 0; shard < shard_count_; ++shard) {
-    const redis::ReplyView reply = (*replies)[shard].view();
-    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply), streams_[shard]));
-    if (reply.size() == 0) {
-      continue;
-    }
-    const std::string_view id = reply[0][0].text();
-    std::optional<Position> position = Position::FromStreamId(id, ShardIndex(shard));
-    if (!position) {
-      return DataLoss(streams_[shard], id, "is at no position");
-    }
-    positions[shard] = *position;
+    KLATCH_ASSIGN_OR_RETURN(positions[shard], LogEnd::Decode((*replies)[shard].view(),
+                                                             ShardIndex(shard), streams_[shard]));
   }
   return positions;
 }

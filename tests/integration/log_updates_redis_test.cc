@@ -5,6 +5,7 @@
 #include <set>
 
 #include "services/log/bodies.h"
+#include "services/log/log_end.h"
 #include "tests/integration/log_fixture.h"
 
 namespace klatch::testing {
@@ -225,6 +226,43 @@ TEST_F(LogUpdatesRedisTest, EditReplacesTheBodyOnceAndOnlyForItsAuthor) {
   EXPECT_THAT(Await(appender_->Edit(edit)), FailsWith(StatusCode::kNotFound, "update_id"));
 }
 
+TEST_F(LogUpdatesRedisTest, EditIsRefusedToAuthorsWhoMayNotPostAnyMore) {
+  MakeGroup("ann", "hiking");
+  ASSERT_THAT(Add("ann", "hiking", {{"cat", Role::kMember}}, "a1"), IsOk());
+  auto published = Publish(Post("cat", "hiking", "r1", "old"));
+  ASSERT_THAT(published, IsOk());
+  const auto edit = [&](const char* text, uint32_t revision) {
+    return Await(appender_->Edit({PersonId("cat"), published->position, revision,
+                                  BodyOf(PersonId("cat"), GroupId("hiking"), text, revision + 1,
+                                         AudienceRule::kMembersAtPosting)}));
+  };
+  ASSERT_THAT(SetRole("ann", "hiking", "cat", Role::kReader), IsOk());
+  auto before = Contents();
+  EXPECT_THAT(edit("new", 0), FailsWith(StatusCode::kPermissionDenied, "actor"));
+  EXPECT_EQ(Contents(), before);
+  ASSERT_THAT(SetRole("ann", "hiking", "cat", Role::kMember), IsOk());
+  ASSERT_THAT(edit("new", 0), IsOk());
+  ASSERT_THAT(Remove("ann", "hiking", {"cat"}, "d1"), IsOk());
+  before = Contents();
+  EXPECT_THAT(edit("newer", 1), FailsWith(StatusCode::kPermissionDenied, "actor"));
+  EXPECT_THAT(edit("new", 0), FailsWith(StatusCode::kPermissionDenied, "actor"));
+  EXPECT_EQ(Contents(), before);
+}
+
+TEST_F(LogUpdatesRedisTest, EditUnderAnotherGroupsNameIsRefused) {
+  MakeGroup("ann", "hiking");
+  MakeGroup("ann", "sailing");
+  auto published = Publish(Post("ann", "hiking", "r1", "old"));
+  ASSERT_THAT(published, IsOk());
+  const auto before = Contents();
+  const absl::Status status =
+      Await(appender_->Edit({PersonId("ann"), published->position, 0,
+                             BodyOf(PersonId("ann"), GroupId("sailing"), "new", 1)}))
+          .status();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
+  EXPECT_EQ(Contents(), before);
+}
+
 TEST_F(LogUpdatesRedisTest, DeleteIsForAuthorAndModeratorsAndHappensOnce) {
   MakeGroup("ann", "hiking");
   ASSERT_THAT(
@@ -295,6 +333,49 @@ TEST_F(LogUpdatesRedisTest, ReadBodiesKeepsTheOrderAndAnswersNullForWhatIsGone) 
   auto none = Await(bodies.ReadBodies({}));
   ASSERT_THAT(none, IsOk());
   EXPECT_TRUE(none->empty());
+}
+
+TEST_F(LogUpdatesRedisTest, ReadBodyNamesTheKeyOfWhatIsNoBody) {
+  MakeGroup("ann", "hiking");
+  auto published = Publish(Post("ann", "hiking", "r1"));
+  ASSERT_THAT(published, IsOk());
+  const UpdateId id = published->position;
+  Bodies bodies(*pipeline_, layout_);
+  auto body = Await(bodies.ReadBody(id));
+  ASSERT_THAT(body, IsOk());
+  EXPECT_EQ((*body)->header().author, PersonId("ann"));
+  const std::string key = keys_.Update(id);
+  Redis({"SET", key, "x"});
+  body = Await(bodies.ReadBody(id));
+  EXPECT_EQ(body.status().code(), StatusCode::kDataLoss);
+  EXPECT_NE(base::MessageOf(body.status()).find(key), std::string::npos) << body.status();
+  Redis({"DEL", key});
+  Redis({"RPUSH", key, "planted"});
+  body = Await(bodies.ReadBody(id));
+  EXPECT_EQ(body.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(base::MessageOf(body.status()).find(key), std::string::npos) << body.status();
+  Redis({"DEL", key});
+  for (const UpdateId absent : {id, Position(5, ShardIndex(900), 1)}) {
+    body = Await(bodies.ReadBody(absent));
+    ASSERT_THAT(body, IsOk());
+    EXPECT_EQ(*body, nullptr);
+  }
+}
+
+TEST_F(LogUpdatesRedisTest, LogEndIsTheLastPositionAndReadingItWritesNothing) {
+  MakeGroup("ann", "hiking");
+  auto published = Publish(Post("ann", "hiking", "r1"));
+  ASSERT_THAT(published, IsOk());
+  const ShardIndex shard = published->position.shard();
+  LogEnd log_end(*pipeline_, layout_);
+  const auto before = Contents();
+  auto end = Await(log_end.Read(shard));
+  ASSERT_THAT(end, IsOk());
+  EXPECT_EQ(*end, published->position);
+  end = Await(log_end.Read(ShardIndex((shard.value() + 1) % layout_.shard_count)));
+  ASSERT_THAT(end, IsOk());
+  EXPECT_TRUE(end->is_zero());
+  EXPECT_EQ(Contents(), before);
 }
 
 TEST_F(LogUpdatesRedisTest, TickAppendsATick) {
