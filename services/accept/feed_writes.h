@@ -86,8 +86,9 @@ class FeedWrites {
 
   base::Task<absl::StatusOr<Edited>> EditOnce(const v1::EditUpdateRequest& request,
                                               const EditMask& mask, base::MonotonicTime deadline);
-  base::Task<absl::Status> CheckMayEdit(PersonId actor, UpdateId update, SharedBody body,
-                                        base::MonotonicTime deadline);
+  // `refusal` if the actor can see the update, otherwise NOT_FOUND.
+  base::Task<absl::Status> RefuseTo(PersonId actor, UpdateId update, absl::Status refusal,
+                                    base::MonotonicTime deadline);
   base::Task<absl::StatusOr<Position>> AppendDelete(PersonId actor, UpdateId update,
                                                     base::MonotonicTime deadline);
   base::Task<absl::Status> WaitForAbsence(UpdateId update, base::MonotonicTime deadline);

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "services/accept/feed_writes.h"
+#include "services/accept/in_time.h"
 #include "services/accept/update_message.h"
 #include "services/accept/validate.h"
 
@@ -84,14 +85,19 @@ base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
   if (*current == nullptr) {
     co_return NoSuchUpdate();
   }
-  auto checking = CheckMayEdit(actor, id, *current, deadline);
-  const absl::Status allowed = co_await std::move(checking);
-  if (!allowed.ok()) {
-    co_return allowed;
+  // Authors may, as long as they may post, which the script knows: who was put out of a group
+  // brings nothing new into it.
+  if ((*current)->header().author != actor) {
+    auto refusing = RefuseTo(actor, id, NotAllowed("is not the author"), deadline);
+    co_return co_await std::move(refusing);
   }
   absl::StatusOr<std::string> edited = EditedBody(id, **current, mask, request.update());
   if (!edited.ok()) {
     co_return edited.status();
+  }
+  const absl::Status in_time = CheckInTime(dependencies_.clock, deadline);
+  if (!in_time.ok()) {
+    co_return in_time;
   }
   EditCommand command;
   command.actor = actor;
@@ -111,26 +117,15 @@ base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
   co_return Edited{appended->position, std::make_shared<const Body>(*std::move(body))};
 }
 
-// Authors may, as long as they may post: who was put out of a group brings nothing new into it. The
-// others learn of the update only if they can see it.
-base::Task<absl::Status> FeedWrites::CheckMayEdit(PersonId actor, UpdateId update, SharedBody body,
-                                                  base::MonotonicTime deadline) {
-  if (body->header().author != actor) {
-    auto finding = dependencies_.visible.FindVisible(std::move(actor), update, deadline);
-    const absl::StatusOr<SharedBody> visible = co_await std::move(finding);
-    if (absl::IsNotFound(visible.status())) {
-      co_return NoSuchUpdate();
-    }
-    co_return visible.ok() ? NotAllowed("is not the author") : visible.status();
+// The others learn of the update only if they can see it.
+base::Task<absl::Status> FeedWrites::RefuseTo(PersonId actor, UpdateId update, absl::Status refusal,
+                                              base::MonotonicTime deadline) {
+  auto finding = dependencies_.visible.FindVisible(std::move(actor), update, deadline);
+  const absl::StatusOr<SharedBody> visible = co_await std::move(finding);
+  if (absl::IsNotFound(visible.status())) {
+    co_return NoSuchUpdate();
   }
-  auto reading = dependencies_.stored.ReadStay(body->header().group, std::move(actor));
-  const absl::StatusOr<Stay> stay = co_await std::move(reading);
-  co_await dependencies_.executor.Schedule();
-  if (!stay.ok()) {
-    co_return stay.status();
-  }
-  co_return stay->role >= Role::kMember ? absl::OkStatus()
-                                        : NotAllowed("may not post in the update's group any more");
+  co_return visible.ok() ? refusal : visible.status();
 }
 
 base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> FeedWrites::Delete(
@@ -155,7 +150,8 @@ base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> FeedWrites::Delete(
   co_return response;
 }
 
-// Authors may delete even after they have left the group. The script decides about moderators.
+// Authors may delete even after they have left the group. The script decides about moderators, who
+// need not be able to see the update: the audience rule is not there to keep it from them.
 base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, UpdateId update,
                                                               base::MonotonicTime deadline) {
   auto reading = dependencies_.stored.ReadBody(update);
@@ -169,18 +165,19 @@ base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, Up
     const absl::Status absent = co_await std::move(waiting);
     co_return absent.ok() ? NoSuchUpdate() : absent;
   }
-  const BodyHeader& header = (*body)->header();
-  if (header.author != actor) {
-    auto finding = dependencies_.visible.FindVisible(actor, update, deadline);
-    const absl::StatusOr<SharedBody> visible = co_await std::move(finding);
-    if (!visible.ok()) {
-      co_return absl::IsNotFound(visible.status()) ? NoSuchUpdate() : visible.status();
-    }
+  const absl::Status in_time = CheckInTime(dependencies_.clock, deadline);
+  if (!in_time.ok()) {
+    co_return in_time;
   }
-  DeleteCommand command{std::move(actor), update, header.group, header.author};
+  const BodyHeader& header = (*body)->header();
+  DeleteCommand command{actor, update, header.group, header.author};
   auto appending = dependencies_.appender.Delete(std::move(command));
   const absl::StatusOr<Appended> appended = co_await std::move(appending);
   co_await dependencies_.executor.Schedule();
+  if (absl::IsPermissionDenied(appended.status())) {
+    auto refusing = RefuseTo(std::move(actor), update, appended.status(), deadline);
+    co_return co_await std::move(refusing);
+  }
   if (!appended.ok()) {
     co_return appended.status();
   }
@@ -188,16 +185,17 @@ base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, Up
 }
 
 // The update is gone from Redis, perhaps by an earlier call of the same caller that timed out
-// before its deletion was in force here. A tick stands behind that deletion in the log: once it is
-// applied, so is the deletion, and the caller may be told that there is nothing.
+// before its deletion was in force here. The log's end, read after that, is not before the
+// deletion: once it is applied, so is the deletion, and the caller may be told that there is
+// nothing.
 base::Task<absl::Status> FeedWrites::WaitForAbsence(UpdateId update, base::MonotonicTime deadline) {
-  auto ticking = dependencies_.appender.Tick(update.shard());
-  const absl::StatusOr<Appended> tick = co_await std::move(ticking);
+  auto reading = dependencies_.stored.ReadLogEnd(update.shard());
+  const absl::StatusOr<Position> end = co_await std::move(reading);
   co_await dependencies_.executor.Schedule();
-  if (!tick.ok()) {
-    co_return tick.status();
+  if (!end.ok()) {
+    co_return end.status();
   }
-  auto waiting = WaitInForce(dependencies_.barrier, tick->position, deadline);
+  auto waiting = WaitInForce(dependencies_.barrier, *end, deadline);
   co_return co_await std::move(waiting);
 }
 

@@ -4,42 +4,27 @@
 // Thread safety: any thread. Lifetime: refers to the readers.
 
 #include <memory>
-#include <optional>
-#include <utility>
-#include <vector>
 
 #include "services/accept/stored_facts.h"
 #include "services/log/bodies.h"
-#include "services/log/group_store.h"
+#include "services/log/log_end.h"
 
 namespace klatch {
 
 class RedisFacts final : public StoredFacts {
  public:
-  RedisFacts(Bodies& bodies, GroupStore& groups) : bodies_(bodies), groups_(groups) {}
+  RedisFacts(Bodies& bodies, LogEnd& log_end) : bodies_(bodies), log_end_(log_end) {}
 
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> ReadBody(UpdateId update) override {
-    std::vector<UpdateId> ids{update};
-    auto reading = bodies_.ReadBodies(std::move(ids));
-    auto found = co_await std::move(reading);
-    if (!found.ok()) {
-      co_return found.status();
-    }
-    co_return std::move(found->front());
+    return bodies_.ReadBody(update);
   }
-
-  base::Task<absl::StatusOr<Stay>> ReadStay(GroupId group, PersonId person) override {
-    auto reading = groups_.ReadStay(std::move(person), std::move(group));
-    auto stay = co_await std::move(reading);
-    if (!stay.ok()) {
-      co_return stay.status();
-    }
-    co_return stay->value_or(Stay{});
+  base::Task<absl::StatusOr<Position>> ReadLogEnd(ShardIndex shard) override {
+    return log_end_.Read(shard);
   }
 
  private:
   Bodies& bodies_;
-  GroupStore& groups_;
+  LogEnd& log_end_;
 };
 
 }  // namespace klatch

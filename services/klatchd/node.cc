@@ -86,7 +86,8 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       barrier_(progress_, leases_, layout_, clock),
       bodies_reader_(read_pipeline_, layout_),
       group_store_(read_pipeline_, layout_),
-      facts_(bodies_reader_, group_store_),
+      log_end_(read_pipeline_, layout_),
+      facts_(bodies_reader_, log_end_),
       group_reader_(group_store_),
       person_groups_(layout_, people_, groups_, leases_, clock),
       calls_(clock, gate_) {}

@@ -116,6 +116,7 @@ class Node {
   ProgressBarrier barrier_;
   Bodies bodies_reader_;
   GroupStore group_store_;
+  LogEnd log_end_;
   RedisFacts facts_;
   RedisGroupReader group_reader_;
   AppliedPersonGroups person_groups_;

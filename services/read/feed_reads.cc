@@ -246,13 +246,12 @@ base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, U
   if (id.shard().value() >= d_.layout.shard_count) {
     co_return NoSuchUpdate();
   }
-  const std::vector<UpdateId> ids(1, id);
-  base::Task<absl::StatusOr<Hydrator::Found>> finding = hydrator_.Find(ids);
-  absl::StatusOr<Hydrator::Found> bodies = co_await std::move(finding);
-  if (!bodies.ok()) {
-    co_return base::Annotate(bodies.status(), "read the update");
+  auto finding = hydrator_.FindOne(id);
+  absl::StatusOr<std::shared_ptr<const Body>> body = co_await std::move(finding);
+  if (!body.ok()) {
+    co_return base::Annotate(body.status(), "read the update");
   }
-  PageEntry entry{id, bodies->front()};
+  PageEntry entry{id, *std::move(body)};
   if (entry.body == nullptr) {
     co_return NoSuchUpdate();
   }

@@ -36,4 +36,19 @@ base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId>
   co_return found;
 }
 
+base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Hydrator::FindOne(UpdateId id) {
+  std::shared_ptr<const Body> kept = store_.Find(id);
+  if (kept != nullptr) {
+    co_return kept;
+  }
+  const uint64_t generation = store_.Generation(id.shard());  // taken before the fetch is sent
+  auto reading = stored_.ReadBody(id);
+  absl::StatusOr<std::shared_ptr<const Body>> fetched = co_await std::move(reading);
+  co_await executor_.Schedule();
+  if (fetched.ok() && *fetched != nullptr) {
+    store_.Put(id, *fetched, generation);
+  }
+  co_return fetched;
+}
+
 }  // namespace klatch

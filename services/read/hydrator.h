@@ -26,6 +26,10 @@ class Hydrator {
   // executor if it had to ask Redis. The error of Redis if it can't be asked.
   base::Task<absl::StatusOr<Found>> Find(std::vector<UpdateId> ids);
 
+  // The same for one. A page passes over what can't be read; who asks for this one is told what
+  // stands in its place: FAILED_PRECONDITION or DATA_LOSS, naming the key.
+  base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindOne(UpdateId id);
+
  private:
   BodyStore& store_;
   Bodies& stored_;

@@ -550,5 +550,19 @@ TEST_F(KlatchdApiTest, RepeatedReplyStandsThoughWhatItAnswersIsGone) {
   EXPECT_THAT(client_.Publish(reply), Refuses(StatusCode::NOT_FOUND, "update.reply_to"));
 }
 
+TEST_F(KlatchdApiTest, ModeratorsDeleteWhatTheyCannotSeeAndNobodyElseLearnsOfIt) {
+  MakeGroup("moderated", {"early"});
+  const auto posted = client_.Publish("early", "moderated", "before they came");
+  ASSERT_THAT(posted, Succeeds());
+  ASSERT_THAT(client_.Add("owner", "moderated", {"late"}), Succeeds());
+  ASSERT_THAT(client_.Add("owner", "moderated", {"late-mod"}, v1::ROLE_MODERATOR), Succeeds());
+  const uint64_t id = posted->update_id();
+  EXPECT_THAT(client_.Get("late-mod", id), Refuses(StatusCode::NOT_FOUND, "update_id"));
+  EXPECT_THAT(client_.Delete("late", id), Refuses(StatusCode::NOT_FOUND, "update_id"));
+  EXPECT_THAT(client_.Delete("stranger", id), Refuses(StatusCode::NOT_FOUND, "update_id"));
+  ASSERT_THAT(client_.Delete("late-mod", id), Succeeds());
+  EXPECT_THAT(client_.Get("early", id), Refuses(StatusCode::NOT_FOUND, "update_id"));
+}
+
 }  // namespace
 }  // namespace klatch::testing

@@ -1,11 +1,14 @@
 // Bad ids, bodies, keys and meanings (QUALITY: Bad inputs) over gRPC: the exact code, the field at
 // fault, nothing changed in Redis, the server as it was.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
 
+#include "services/model/position.h"
 #include "tests/integration/klatchd_bad_input.h"
 
 namespace klatch::testing {
@@ -397,6 +400,33 @@ TEST_F(KlatchdBadInputTest, JoiningTwiceAndLeavingUnjoinedChangeNobody) {
   EXPECT_EQ(left->removed_count(), 0u);
   EXPECT_THAT(client_.Home("ann", joined->tokens()), Succeeds());
   EXPECT_THAT(Differences(before, membership()), IsEmpty());
+}
+
+TEST_F(KlatchdBadInputTest, WhatStandsInThePlaceOfABodyIsNamed) {
+  auto redis = klatchd_->ConnectRedis();
+  const auto plant = [&](uint32_t sequence, redis::Command command) {
+    const UpdateId id(1, ShardIndex(2), sequence);
+    command.args[1] = fmt::format("{{default:g2}}:update:{:016x}", id.value());
+    EXPECT_TRUE(redis->Call(command).ok());
+    return id.value();
+  };
+  const uint64_t list = plant(1, {"RPUSH", "", "planted"});
+  const uint64_t garbage = plant(2, {"SET", "", "planted"});
+  for (const auto& [id, code] : {std::pair(list, StatusCode::FAILED_PRECONDITION),
+                                 std::pair(garbage, StatusCode::DATA_LOSS)}) {
+    for (const grpc::Status& status :
+         {client_.Get("ann", id).status, client_.Edit("ann", id, "x").status,
+          client_.Delete("ann", id).status,
+          PostUpdate([&id = id](auto& u) { u.set_reply_to(id); })()}) {
+      EXPECT_EQ(status.error_code(), code) << status.error_message();
+      EXPECT_NE(status.error_message().find(fmt::format("{:016x}", id)), std::string::npos)
+          << status.error_message();
+    }
+  }
+  EXPECT_TRUE(redis
+                  ->Call({"DEL", fmt::format("{{default:g2}}:update:{:016x}", list),
+                          fmt::format("{{default:g2}}:update:{:016x}", garbage)})
+                  .ok());
 }
 
 TEST_F(KlatchdBadInputTest, OddIdsAreIdsLikeAllOthers) {

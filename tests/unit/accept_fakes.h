@@ -107,14 +107,10 @@ class FakeAppender final : public Appender {
     role_changes.push_back(std::move(member));
     co_return Append(layout_.ShardOf(group));
   }
-  base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override {
-    ++ticks;
-    co_return Append(shard);
-  }
+  base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override { co_return Append(shard); }
   std::chrono::nanoseconds OldestAge() const override { return oldest_age; }
 
   size_t publish_calls = 0;
-  size_t ticks = 0;
   std::vector<PublishCommand> published;
   std::vector<EditCommand> edits;
   std::vector<DeleteCommand> deletes;
@@ -184,11 +180,8 @@ class FakeFacts final : public StoredFacts, public UpdateReader {
     const auto found = bodies.find(update);
     co_return found == bodies.end() ? nullptr : found->second;
   }
-  base::Task<absl::StatusOr<Stay>> ReadStay(GroupId group, PersonId person) override {
-    const auto found = roles.find({group.value(), person.value()});
-    Stay stay;
-    stay.role = found == roles.end() ? Role::kNone : found->second;
-    co_return stay;
+  base::Task<absl::StatusOr<Position>> ReadLogEnd(ShardIndex shard) override {
+    co_return Position(log_end_ms, shard, 0);
   }
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
       PersonId viewer, UpdateId update, base::MonotonicTime) override {
@@ -213,6 +206,7 @@ class FakeFacts final : public StoredFacts, public UpdateReader {
 
   std::map<UpdateId, std::shared_ptr<const Body>> bodies;
   std::map<std::pair<std::string, std::string>, Role> roles;
+  uint64_t log_end_ms = 900;
   // What FindVisible does first; where and when it goes on; what it answers instead of an update.
   std::function<void()> on_find;
   base::Executor* answers_on = nullptr;
