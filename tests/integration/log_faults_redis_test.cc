@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <functional>
+#include <sstream>
 #include <thread>
 
 #include "common/base/clock.h"
+#include "services/log/log_end.h"
 #include "tests/integration/log_fixture.h"
 
 namespace klatch::testing {
@@ -224,6 +226,40 @@ TEST_F(LogFaultsRedisTest, OutOfMemoryRefusesAppendsWholeAndLetsRemovalsThrough)
   }
   SetMemoryLimit("0");
   EXPECT_EQ(Records("hiking").size(), 3u + 3u);
+}
+
+TEST_F(LogFaultsRedisTest, EveryScriptOnAReplicaChangesNothingAndMakesThePipelineConnectAnew) {
+  // A replica of nobody: it answers reads and refuses writes.
+  Redis({"REPLICAOF", "127.0.0.1", "1"});
+  const auto before = Contents();
+  const auto connection_id = [this] {
+    // The pipeline's is the only other client.
+    const std::string own(Redis({"CLIENT", "INFO"}).text());
+    std::istringstream all(std::string(Redis({"CLIENT", "LIST", "TYPE", "normal"}).text()));
+    for (std::string line; std::getline(all, line);) {
+      const std::string id = line.substr(0, line.find(' ') + 1);
+      if (!own.starts_with(id)) {
+        return id;
+      }
+    }
+    return std::string();
+  };
+  LogEnd log_end(*pipeline_, layout_);
+  for (const Operation& operation : Operations()) {
+    const std::string connected = connection_id();
+    const absl::Status status = operation.run();
+    EXPECT_EQ(status.code(), StatusCode::kUnavailable) << operation.name << ": " << status;
+    EXPECT_NE(base::MessageOf(status).find("READONLY"), std::string::npos)
+        << operation.name << ": " << status;
+    // The old connection answers nothing more; the new one is there after a pause.
+    while (!Await(log_end.Read(update_.shard())).ok()) {
+      std::this_thread::yield();
+    }
+    EXPECT_NE(connection_id(), connected) << operation.name;
+  }
+  EXPECT_EQ(Contents(), before);
+  Redis({"REPLICAOF", "NO", "ONE"});
+  EXPECT_THAT(Publish(Post("ann", "hiking", "r2")), IsOk());
 }
 
 TEST_F(LogFaultsRedisTest, ScriptFlushBetweenCallsIsNotNoticed) {

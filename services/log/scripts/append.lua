@@ -26,16 +26,19 @@ local function corrupt(key, what)
   error({err = 'CORRUPT ' .. what})
 end
 
--- Runs `action`; what Redis refuses becomes an answer.
+-- Runs `action`; what Redis refuses becomes an answer. That it is a replica now stays an error of the whole
+-- script, because the connection looks for that to look for the master anew; it comes at the first write,
+-- so nothing is lost.
 local function guarded(action, ...)
   local ok, result = pcall(action, ...)
   if ok then
     return result
   end
-  if type(result) == 'table' then
-    result = result.err
+  local message = type(result) == 'table' and result.err or tostring(result)
+  if string.sub(message, 1, 8) == 'READONLY' then
+    error({err = message})
   end
-  return {'REDIS', tostring(result), touched}
+  return {'REDIS', message, touched}
 end
 
 -- The 8 little-endian bytes of a position.
