@@ -151,19 +151,14 @@ base::Task<absl::StatusOr<v1::UpdateGroupResponse>> GroupCalls::UpdateGroup(
     co_return command.status();
   }
   auto appending = dependencies_.appender.UpdateGroup(*std::move(command));
-  const absl::StatusOr<Appended> appended = co_await std::move(appending);
+  const absl::StatusOr<GroupUpdated> updated = co_await std::move(appending);
   co_await dependencies_.executor.Schedule();
-  if (!appended.ok()) {
-    co_return appended.status();
-  }
-  auto reading = ReadActive(GroupId(request.group().id()), "group.id");
-  absl::StatusOr<v1::Group> group = co_await std::move(reading);
-  if (!group.ok()) {
-    co_return base::Annotate(group.status(), "changed, then read");
+  if (!updated.ok()) {
+    co_return updated.status();
   }
   v1::UpdateGroupResponse response;
-  *response.mutable_group() = *std::move(group);
-  *response.add_tokens() = TokenMessage(appended->position);
+  *response.mutable_group() = GroupMessage(updated->group);
+  *response.add_tokens() = TokenMessage(updated->position);
   co_return response;
 }
 

@@ -69,12 +69,14 @@ class GroupCalls {
       v1::ListPersonGroupsRequest request, base::MonotonicTime deadline);
 
  private:
-  // The chunks of a bulk call that are done.
+  // What a bulk call has come to: the chunks that are done, and why it broke off if not all are.
   struct Chunks {
-    std::vector<Position> positions;
+    size_t all = 0;
+    std::vector<Position> positions;  // of those that are done; zero where nobody changed
     Position last;
     uint32_t changed = 0;
     uint32_t unchanged = 0;
+    absl::Status status;
   };
 
   // namespace and actor, which every request has.
@@ -87,8 +89,7 @@ class GroupCalls {
   base::Task<absl::StatusOr<v1::Group>> ReadAsMember(GroupId group, PersonId actor);
 
   template <typename Command>
-  base::Task<absl::StatusOr<Chunks>> AppendChunks(std::vector<Command> commands,
-                                                  base::MonotonicTime deadline);
+  base::Task<Chunks> AppendChunks(std::vector<Command> commands, base::MonotonicTime deadline);
   base::Task<absl::StatusOr<MembersAppended>> AppendChunk(AddMembersCommand command);
   base::Task<absl::StatusOr<MembersAppended>> AppendChunk(RemoveMembersCommand command);
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "common/base/hash.h"
+#include "services/accept/in_time.h"
 #include "services/accept/update_message.h"
 #include "services/accept/validate.h"
 #include "services/groups/group_calls.h"
@@ -27,21 +27,14 @@ absl::Status CheckBulk(const Request& request, const Layout& layout) {
 
 // Each chunk carries the digest of the whole call: a key that is used again with other persons in a
 // later chunk is refused at the first.
-std::string ChunkDigest(std::string_view call_digest, size_t chunk) {
-  return base::PayloadDigest(fmt::format("{}/{}", call_digest, chunk));
-}
-
-std::string ChunkRequestId(std::string_view request_id, size_t chunk) {
-  return fmt::format("{}/{}", request_id, chunk);
-}
-
 template <typename Command, typename Request>
-Command EmptyChunk(const Request& request, std::string_view call_digest, size_t chunk) {
+Command EmptyChunk(const Request& request, const std::string& call_digest, size_t chunk) {
   Command command;
   command.actor = PersonId(request.actor());
   command.group = GroupId(request.group());
-  command.request_id = ChunkRequestId(request.request_id(), chunk);
-  command.payload_digest = ChunkDigest(call_digest, chunk);
+  command.request_id = request.request_id();
+  command.chunk = static_cast<uint32_t>(chunk);
+  command.payload_digest = call_digest;
   return command;
 }
 
@@ -69,8 +62,13 @@ std::vector<RemoveMembersCommand> CutIntoChunks(const v1::RemoveMembersRequest& 
   payload.set_group(request.group());
   *payload.mutable_persons() = request.persons();
   const std::string call_digest = RequestDigest(kRemoveMembersMethod, payload);
+  // The actor goes last: afterwards they may not remove the others any more.
+  std::vector<std::string> persons(request.persons().begin(), request.persons().end());
+  std::stable_partition(persons.begin(), persons.end(), [&request](const std::string& person) {
+    return person != request.actor();
+  });
   std::vector<RemoveMembersCommand> chunks;
-  for (const std::string& person : request.persons()) {
+  for (const std::string& person : persons) {
     if (chunks.empty() || chunks.back().persons.size() == limits::kMembersPerScript) {
       chunks.push_back(EmptyChunk<RemoveMembersCommand>(request, call_digest, chunks.size()));
     }
@@ -106,23 +104,23 @@ base::Task<absl::StatusOr<MembersAppended>> GroupCalls::AppendChunk(RemoveMember
 }
 
 template <typename Command>
-base::Task<absl::StatusOr<GroupCalls::Chunks>> GroupCalls::AppendChunks(
-    std::vector<Command> commands, base::MonotonicTime deadline) {
+base::Task<GroupCalls::Chunks> GroupCalls::AppendChunks(std::vector<Command> commands,
+                                                        base::MonotonicTime deadline) {
   const size_t all = commands.size();
   Chunks chunks;
+  chunks.all = all;
   for (Command& command : commands) {
     const size_t done = chunks.positions.size();
-    if (done > 0 && dependencies_.clock.Monotonic() >= deadline) {
-      const absl::Status late =
-          base::Error(absl::StatusCode::kDeadlineExceeded,
-                      "the deadline came first; repeat the call with the same request_id");
-      co_return AnnotateChunk(late, done, all);
+    chunks.status = AnnotateChunk(CheckInTime(dependencies_.clock, deadline), done, all);
+    if (!chunks.status.ok()) {
+      co_return chunks;
     }
     auto appending = AppendChunk(std::move(command));
     const absl::StatusOr<MembersAppended> appended = co_await std::move(appending);
     co_await dependencies_.executor.Schedule();
     if (!appended.ok()) {
-      co_return AnnotateChunk(appended.status(), done, all);
+      chunks.status = AnnotateChunk(appended.status(), done, all);
+      co_return chunks;
     }
     chunks.positions.push_back(appended->changed > 0 ? appended->position : Position());
     chunks.last = std::max(chunks.last, appended->position);
@@ -145,15 +143,15 @@ base::Task<absl::StatusOr<v1::AddMembersResponse>> GroupCalls::AddMembers(
     co_return status;
   }
   auto appending = AppendChunks(CutIntoChunks(request), deadline);
-  const absl::StatusOr<Chunks> chunks = co_await std::move(appending);
-  if (!chunks.ok()) {
-    co_return chunks.status();
+  const Chunks chunks = co_await std::move(appending);
+  if (!chunks.status.ok()) {
+    co_return chunks.status;
   }
   v1::AddMembersResponse response;
-  response.set_added_count(chunks->changed);
-  response.set_unchanged_count(chunks->unchanged);
-  *response.add_tokens() = TokenMessage(chunks->last);
-  AddPositions(chunks->positions, *response.mutable_chunk_positions());
+  response.set_added_count(chunks.changed);
+  response.set_unchanged_count(chunks.unchanged);
+  *response.add_tokens() = TokenMessage(chunks.last);
+  AddPositions(chunks.positions, *response.mutable_chunk_positions());
   co_return response;
 }
 
@@ -167,20 +165,23 @@ base::Task<absl::StatusOr<v1::RemoveMembersResponse>> GroupCalls::RemoveMembers(
     co_return status;
   }
   auto appending = AppendChunks(CutIntoChunks(request), deadline);
-  const absl::StatusOr<Chunks> chunks = co_await std::move(appending);
-  if (!chunks.ok()) {
-    co_return chunks.status();
+  const Chunks chunks = co_await std::move(appending);
+  // Also of a call that broke off: who reads how many chunks are done may rely on them.
+  if (!chunks.positions.empty()) {
+    auto waiting = WaitInForce(dependencies_.barrier, chunks.last, deadline);
+    status = co_await std::move(waiting);
+    if (!status.ok()) {
+      co_return AnnotateChunk(status, chunks.positions.size(), chunks.all);
+    }
   }
-  auto waiting = WaitInForce(dependencies_.barrier, chunks->last, deadline);
-  status = co_await std::move(waiting);
-  if (!status.ok()) {
-    co_return status;
+  if (!chunks.status.ok()) {
+    co_return chunks.status;
   }
   v1::RemoveMembersResponse response;
-  response.set_removed_count(chunks->changed);
-  response.set_unchanged_count(chunks->unchanged);
-  *response.add_tokens() = TokenMessage(chunks->last);
-  AddPositions(chunks->positions, *response.mutable_chunk_positions());
+  response.set_removed_count(chunks.changed);
+  response.set_unchanged_count(chunks.unchanged);
+  *response.add_tokens() = TokenMessage(chunks.last);
+  AddPositions(chunks.positions, *response.mutable_chunk_positions());
   co_return response;
 }
 
@@ -210,25 +211,19 @@ base::Task<absl::StatusOr<v1::UpdateMemberResponse>> GroupCalls::UpdateMember(
   PersonRole change{person, static_cast<Role>(role)};
   auto appending =
       dependencies_.appender.UpdateMember(PersonId(request.actor()), group, std::move(change));
-  const absl::StatusOr<Appended> appended = co_await std::move(appending);
+  const absl::StatusOr<MemberUpdated> updated = co_await std::move(appending);
   co_await dependencies_.executor.Schedule();
-  if (!appended.ok()) {
-    co_return appended.status();
+  if (!updated.ok()) {
+    co_return updated.status();
   }
-  auto waiting = WaitInForce(dependencies_.barrier, appended->position, deadline);
+  auto waiting = WaitInForce(dependencies_.barrier, updated->position, deadline);
   status = co_await std::move(waiting);
   if (!status.ok()) {
     co_return status;
   }
-  auto reading = dependencies_.reader.ReadStay(group, person);
-  const absl::StatusOr<Stay> stay = co_await std::move(reading);
-  co_await dependencies_.executor.Schedule();
-  if (!stay.ok()) {
-    co_return base::Annotate(stay.status(), "changed, then read");
-  }
   v1::UpdateMemberResponse response;
-  *response.mutable_member() = MemberMessage(person.value(), *stay);
-  *response.add_tokens() = TokenMessage(appended->position);
+  *response.mutable_member() = MemberMessage(person.value(), updated->stay);
+  *response.add_tokens() = TokenMessage(updated->position);
   co_return response;
 }
 

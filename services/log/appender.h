@@ -17,6 +17,7 @@
 
 #include "common/base/status.h"
 #include "common/base/task.h"
+#include "services/log/stored_group.h"
 #include "services/model/body.h"
 #include "services/model/ids.h"
 #include "services/model/membership.h"
@@ -59,14 +60,6 @@ struct DeleteCommand {
   PersonId author;  // as the body says
 };
 
-struct GroupFields {
-  GroupId id;
-  std::string display_name;
-  std::string description;
-  History history = History::kNone;
-  AudienceRule default_audience = AudienceRule::kMembersAtPosting;
-};
-
 struct CreateGroupCommand {
   PersonId actor;
   GroupFields group;
@@ -93,7 +86,8 @@ struct PersonRole {
 struct AddMembersCommand {
   PersonId actor;
   GroupId group;
-  std::string request_id;  // of this chunk
+  std::string request_id;
+  uint32_t chunk = 0;  // which part of the call that `request_id` stands for
   std::string payload_digest;
   std::vector<PersonRole> members;
 };
@@ -102,6 +96,7 @@ struct RemoveMembersCommand {
   PersonId actor;
   GroupId group;
   std::string request_id;
+  uint32_t chunk = 0;
   std::string payload_digest;
   std::vector<PersonId> persons;
 };
@@ -113,6 +108,18 @@ struct MembersAppended {
   uint32_t changed = 0;
   uint32_t unchanged = 0;
   bool replayed = false;
+};
+
+struct GroupUpdated {
+  Position position;
+  bool replayed = false;
+  StoredGroup group;  // as it was then
+};
+
+struct MemberUpdated {
+  Position position;
+  bool replayed = false;
+  Stay stay;  // as it was then
 };
 
 class Appender {
@@ -141,24 +148,25 @@ class Appender {
   virtual base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) = 0;
   // NOT_FOUND ("group.id"); PERMISSION_DENIED ("actor") no owner. Without a flag: the log's last
   // position and `replayed`.
-  virtual base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) = 0;
+  virtual base::Task<absl::StatusOr<GroupUpdated>> UpdateGroup(UpdateGroupCommand command) = 0;
   // The same, with field "group". Deleting what is deleted already yields the position of its
   // deletion and `replayed`, for whoever asks.
   virtual base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) = 0;
 
-  // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below moderator, or a role above the actor's
-  // own asked for ("members"); ALREADY_EXISTS ("request_id").
+  // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below moderator, or ("members") a moderator
+  // asked for a role that is not below their own; ALREADY_EXISTS ("request_id").
   virtual base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) = 0;
   // The same; everyone may remove exactly oneself. PERMISSION_DENIED ("persons") someone's role is
   // not below the actor's (owners may remove owners); FAILED_PRECONDITION ("persons") no owner
-  // would be left.
+  // would be left. Of a removal that removed nobody the outcome may not be kept: of a stranger's
+  // never, of others' not when memory is short.
   virtual base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(
       RemoveMembersCommand command) = 0;
   // NOT_FOUND ("group", "member.person" if no member); PERMISSION_DENIED ("actor") no owner;
   // FAILED_PRECONDITION ("member.role") no owner would be left. A role that the person has already
   // yields the log's last position and `replayed`.
-  virtual base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId actor, GroupId group,
-                                                            PersonRole member) = 0;
+  virtual base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
+                                                                 PersonRole member) = 0;
 
   // Appends a tick, so that the shard's time moves on.
   virtual base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) = 0;

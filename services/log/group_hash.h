@@ -12,6 +12,15 @@
 //   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
 //   c, x   positions of its creation and deletion; 8 bytes, little-endian
 
+//
+// Thread safety: functions without state.
+
+#include <array>
+#include <optional>
+
+#include "common/redis/reply.h"
+#include "services/log/stored_group.h"
+
 namespace klatch::group_hash {
 
 constexpr char kState[] = "s";
@@ -26,5 +35,13 @@ constexpr char kCreated[] = "c";
 constexpr char kDeleted[] = "x";
 
 constexpr char kActive[] = "1";
+
+// In the order in which scripts and readers ask for them.
+inline constexpr std::array kAll = {kState,       kDisplayName, kDescription, kHistory, kAudience,
+                                    kMemberCount, kOwnerCount,  kFeedCount,   kCreated, kDeleted};
+
+// The group whose kAll are `values`, without its id. Nothing if a field is missing or of a shape
+// that the scripts don't write.
+std::optional<StoredGroup> Decode(redis::ReplyView values);
 
 }  // namespace klatch::group_hash

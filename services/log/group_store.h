@@ -13,24 +13,12 @@
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "common/redis/pipeline.h"
-#include "services/log/appender.h"
+#include "services/log/stored_group.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/membership.h"
 
 namespace klatch {
-
-enum class GroupState { kActive, kDeleted };
-
-struct StoredGroup {
-  GroupFields fields;
-  GroupState state = GroupState::kActive;
-  uint64_t member_count = 0;
-  uint64_t owner_count = 0;
-  uint64_t feed_count = 0;  // how many updates were ever published to it
-  Position created;
-  Position deleted;  // zero unless state is kDeleted
-};
 
 struct StoredMember {
   PersonId person;

@@ -7,6 +7,7 @@
 
 #include "common/base/bytes.h"
 #include "common/redis/connection.h"
+#include "services/log/group_hash.h"
 
 namespace klatch {
 namespace {
@@ -33,8 +34,8 @@ constexpr std::array kRefusals = {
     Refusal{"NOT_MEMBER", StatusCode::kPermissionDenied, "actor", "is not a member of the group"},
     Refusal{"ROLE_TOO_LOW", StatusCode::kPermissionDenied, "actor",
             "does not have a role that allows this"},
-    Refusal{"ROLE_ABOVE", StatusCode::kPermissionDenied, kPersonsField,
-            "would get a role above the actor's own"},
+    Refusal{"ROLE_TOO_HIGH", StatusCode::kPermissionDenied, kPersonsField,
+            "contains a role that is not below the actor's"},
     Refusal{"ROLE_NOT_BELOW", StatusCode::kPermissionDenied, kPersonsField,
             "contains someone whose role is not below the actor's"},
     Refusal{"LAST_OWNER", StatusCode::kFailedPrecondition, kPersonsField,
@@ -102,6 +103,10 @@ absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields&
   } else if (const std::string_view counts = reply[3].text(); counts.size() == 8) {
     outcome.changed = base::LoadLittleEndian<uint32_t>(counts, 0);
     outcome.unchanged = base::LoadLittleEndian<uint32_t>(counts, 4);
+  } else if (const std::string_view stay = reply[3].text(); stay.size() == kStayBytes) {
+    outcome.stay = DecodeStay(stay).value_or(Stay{});
+  } else if (reply[3].is_array()) {
+    outcome.group = group_hash::Decode(reply[3]);
   }
   return outcome;
 }

@@ -4,11 +4,14 @@
 // Thread safety: any thread.
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "common/base/status.h"
 #include "common/redis/reply.h"
+#include "services/log/stored_group.h"
 #include "services/model/body.h"
+#include "services/model/membership.h"
 #include "services/model/position.h"
 
 namespace klatch {
@@ -19,6 +22,8 @@ struct Outcome {
   AudienceRule audience = AudienceRule::kGroupDefault;  // of a publish
   uint32_t changed = 0;                                 // of members
   uint32_t unchanged = 0;
+  Stay stay;                         // of a change of role
+  std::optional<StoredGroup> group;  // of a change of a group, without its id
 };
 
 // How the request calls what a refusal is about.

@@ -179,7 +179,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
                 "create group", shard, {.group = "group.id"});
 }
 
-base::Task<absl::StatusOr<Appended>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
+base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
   const GroupFields& group = command.group;
   const ShardIndex shard = layout_.ShardOf(group.id);
   std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(),
@@ -200,11 +200,21 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::UpdateGroup(UpdateGroupComma
   if (command.set_default_audience) {
     set(group_hash::kAudience, Number(static_cast<uint8_t>(group.default_audience)));
   }
-  return Append(
-      redis::Command::Eval(scripts::UpdateGroup(),
-                           {keys_.Log(shard), keys_.Group(group.id), keys_.Members(group.id)},
-                           std::move(arguments)),
-      "update group", shard, {.group = "group.id"});
+  redis::Command script = redis::Command::Eval(
+      scripts::UpdateGroup(), {keys_.Log(shard), keys_.Group(group.id), keys_.Members(group.id)},
+      std::move(arguments));
+  auto run = Run(std::move(script), "update group", shard, {.group = "group.id"});
+  absl::StatusOr<Outcome> outcome = co_await std::move(run);
+  if (!outcome.ok()) {
+    co_return outcome.status();
+  }
+  if (!outcome->group) {
+    co_return base::Error(absl::StatusCode::kDataLoss,
+                          fmt::format("changed, but key {} holds a group that can't be decoded",
+                                      keys_.Group(group.id)));
+  }
+  outcome->group->fields.id = group.id;
+  co_return GroupUpdated{outcome->position, outcome->replayed, *std::move(outcome->group)};
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteGroup(PersonId actor, GroupId group) {

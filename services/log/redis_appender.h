@@ -36,12 +36,12 @@ class RedisAppender final : public Appender {
   base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) override;
   base::Task<absl::StatusOr<Appended>> Delete(DeleteCommand command) override;
   base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) override;
-  base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) override;
+  base::Task<absl::StatusOr<GroupUpdated>> UpdateGroup(UpdateGroupCommand command) override;
   base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) override;
   base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) override;
   base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(RemoveMembersCommand command) override;
-  base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId actor, GroupId group,
-                                                    PersonRole member) override;
+  base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
+                                                         PersonRole member) override;
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
   std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
 

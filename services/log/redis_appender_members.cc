@@ -37,7 +37,8 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembers
   return ChangeMembers(
       redis::Command::Eval(
           scripts::AddMembers(),
-          {keys_.Log(shard), keys_.Once(command.actor, command.group, command.request_id),
+          {keys_.Log(shard),
+           keys_.Once(command.actor, command.group, command.request_id, command.chunk),
            keys_.Group(command.group), keys_.Members(command.group)},
           std::move(arguments)),
       "add members", shard, {.persons = "members"});
@@ -61,22 +62,27 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::RemoveMembers(
   return ChangeMembers(
       redis::Command::Eval(
           scripts::RemoveMembers(),
-          {keys_.Log(shard), keys_.Once(command.actor, command.group, command.request_id),
+          {keys_.Log(shard),
+           keys_.Once(command.actor, command.group, command.request_id, command.chunk),
            keys_.Group(command.group), keys_.Members(command.group)},
           std::move(arguments)),
       "remove members", shard, {});
 }
 
-base::Task<absl::StatusOr<Appended>> RedisAppender::UpdateMember(PersonId actor, GroupId group,
-                                                                 PersonRole member) {
+base::Task<absl::StatusOr<MemberUpdated>> RedisAppender::UpdateMember(PersonId actor, GroupId group,
+                                                                      PersonRole member) {
   const ShardIndex shard = layout_.ShardOf(group);
-  return Append(
-      redis::Command::Eval(scripts::UpdateMember(),
-                           {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
-                           {std::to_string(shard.value()), actor.value(), member.person.value(),
-                            std::to_string(static_cast<uint8_t>(member.role)),
-                            records::RoleChanged(group, actor, member)}),
-      "update member", shard, {.persons = "member.role"});
+  redis::Command script = redis::Command::Eval(
+      scripts::UpdateMember(), {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
+      {std::to_string(shard.value()), actor.value(), member.person.value(),
+       std::to_string(static_cast<uint8_t>(member.role)),
+       records::RoleChanged(group, actor, member)});
+  auto run = Run(std::move(script), "update member", shard, {.persons = "member.role"});
+  const absl::StatusOr<Outcome> outcome = co_await std::move(run);
+  if (!outcome.ok()) {
+    co_return outcome.status();
+  }
+  co_return MemberUpdated{outcome->position, outcome->replayed, outcome->stay};
 }
 
 }  // namespace klatch

@@ -49,11 +49,12 @@ std::string Keys::UpdatePrefix(ShardIndex shard) const { return ShardTag(shard) 
 std::string Keys::Update(UpdateId id) const {
   return fmt::format("{}{:016x}", UpdatePrefix(id.shard()), id.value());
 }
-std::string Keys::Once(const PersonId& actor, const GroupId& target,
-                       std::string_view request_id) const {
+std::string Keys::Once(const PersonId& actor, const GroupId& target, std::string_view request_id,
+                       uint32_t chunk) const {
   std::string key = Join(ShardTag(layout_.ShardOf(target)), ":once:", actor.value());
   key = Join(std::move(key), ":", target.value());
-  return Join(std::move(key), ":", request_id);
+  key = Join(std::move(key), ":", request_id);
+  return chunk == 0 ? key : fmt::format("{}:{}", key, chunk);
 }
 
 std::string Keys::Timeline(const PersonId& person) const {

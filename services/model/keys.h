@@ -6,6 +6,7 @@
 // braces and the key stays in its slot. Within a key, `%` and `:` of an id are written %25 and %3A,
 // so that two different lists of ids never make one key.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -28,7 +29,10 @@ class Keys {
   std::string Update(UpdateId id) const;
   // What scripts put before an update's 16 hexadecimal digits.
   std::string UpdatePrefix(ShardIndex shard) const;
-  std::string Once(const PersonId& actor, const GroupId& target, std::string_view request_id) const;
+  // Of a call in several parts `chunk` says which: the first has the key of a call in one part, the
+  // others end in a part that no id can spell, since the colon before it stands unescaped.
+  std::string Once(const PersonId& actor, const GroupId& target, std::string_view request_id,
+                   uint32_t chunk = 0) const;
 
   // In the person's slot.
   std::string Timeline(const PersonId& person) const;

@@ -139,8 +139,8 @@ class LogRedisTest : public RedisTest {
     return Await(appender_->RemoveMembers(std::move(command)));
   }
 
-  absl::StatusOr<Appended> SetRole(const char* actor, const char* group, const char* person,
-                                   Role role) {
+  absl::StatusOr<MemberUpdated> SetRole(const char* actor, const char* group, const char* person,
+                                        Role role) {
     return Await(
         appender_->UpdateMember(PersonId(actor), GroupId(group), {PersonId(person), role}));
   }

@@ -72,7 +72,12 @@ TEST_F(LogGroupsRedisTest, UpdateChangesOnlyWhatIsSetAndOnlyForOwners) {
   command.set_default_audience = true;
   auto updated = Await(appender_->UpdateGroup(command));
   ASSERT_THAT(updated, IsOk());
+  EXPECT_EQ(updated->group.fields.id, GroupId("hiking"));
+  EXPECT_EQ(updated->group.fields.display_name, "New");
+  EXPECT_EQ(updated->group.fields.description, "What it is");
+  EXPECT_EQ(updated->group.member_count, 2u);
   const StoredGroup group = Group("hiking");
+  EXPECT_EQ(updated->group.created, group.created);
   EXPECT_EQ(group.fields.display_name, "New");
   EXPECT_EQ(group.fields.description, "What it is");
   EXPECT_EQ(group.fields.history, History::kNone);
@@ -204,8 +209,12 @@ TEST_F(LogGroupsRedisTest, AddNeedsAModeratorAndNoRoleAboveTheirOwn) {
               FailsWith(StatusCode::kPermissionDenied, "members"));
   EXPECT_THAT(Add("mod", "nowhere", {{"cat", Role::kMember}}, "a2"),
               FailsWith(StatusCode::kNotFound, "group"));
+  EXPECT_THAT(Add("mod", "hiking", {{"cat", Role::kModerator}}, "a2"),
+              FailsWith(StatusCode::kPermissionDenied, "members"));
   EXPECT_EQ(Contents(), before);
-  EXPECT_THAT(Add("mod", "hiking", {{"cat", Role::kModerator}}, "a2"), IsOk());
+  EXPECT_THAT(Add("mod", "hiking", {{"cat", Role::kMember}, {"dan", Role::kReader}}, "a2"), IsOk());
+  EXPECT_THAT(Add("ann", "hiking", {{"eve", Role::kModerator}, {"fay", Role::kOwner}}, "a3"),
+              IsOk());
 }
 
 TEST_F(LogGroupsRedisTest, RemoveRecordsExactlyWhoLeft) {
@@ -263,11 +272,66 @@ TEST_F(LogGroupsRedisTest, RemoveFollowsTheRolesAndEveryoneMayLeave) {
   EXPECT_THAT(Remove("ann", "hiking", {"own"}, "d1"), IsOk());
   EXPECT_THAT(Remove("ann", "hiking", {"ann"}, "d2"),
               FailsWith(StatusCode::kFailedPrecondition, "persons"));
-  auto stranger = Remove("stranger", "hiking", {"stranger"}, "d3");
-  ASSERT_THAT(stranger, IsOk());
-  EXPECT_EQ(stranger->unchanged, 1u);
   EXPECT_EQ(Group("hiking").owner_count, 1u);
   EXPECT_EQ(Group("hiking").member_count, 2u);  // ann and mod
+}
+
+TEST_F(LogGroupsRedisTest, StrangersWhoLeaveWriteNothing) {
+  MakeGroup("ann", "hiking");
+  const Position end = Records("hiking").back().position;
+  const auto before = Contents();
+  for (const char* memory : {"0", "1"}) {
+    Redis({"CONFIG", "SET", "maxmemory", memory});
+    auto left = Remove("stranger", "hiking", {"stranger"}, "d1");
+    ASSERT_THAT(left, IsOk());
+    EXPECT_EQ(left->changed, 0u);
+    EXPECT_EQ(left->unchanged, 1u);
+    EXPECT_EQ(left->position, end);
+    EXPECT_EQ(Contents(), before);
+  }
+}
+
+TEST_F(LogGroupsRedisTest, RemovingNobodyIsRememberedWhileThereIsMemory) {
+  MakeGroup("ann", "hiking");
+  ASSERT_THAT(Remove("ann", "hiking", {"ben"}, "d1"), IsOk());
+  ASSERT_THAT(Add("ann", "hiking", {{"ben", Role::kMember}}, "a1"), IsOk());
+  auto again = Remove("ann", "hiking", {"ben"}, "d1");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->changed, 0u);
+  EXPECT_TRUE(StayOf("ben", "hiking").has_value());
+  Redis({"CONFIG", "SET", "maxmemory", "1"});
+  const auto before = Contents();
+  EXPECT_THAT(Remove("ann", "hiking", {"stranger"}, "d2"), IsOk());
+  EXPECT_EQ(Contents(), before);
+  EXPECT_THAT(Remove("ann", "hiking", {"ben"}, "d3"), IsOk());
+  Redis({"CONFIG", "SET", "maxmemory", "0"});
+  EXPECT_FALSE(StayOf("ben", "hiking").has_value());
+}
+
+TEST_F(LogGroupsRedisTest, PartsOfACallMeetNoOtherCallsRequestId) {
+  MakeGroup("ann", "hiking");
+  ASSERT_THAT(Publish(Post("ann", "hiking", "import")), IsOk());
+  EXPECT_THAT(Add("ann", "hiking", {{"ben", Role::kMember}}, "import"),
+              FailsWith(StatusCode::kAlreadyExists, "request_id"));
+  AddMembersCommand command;
+  command.actor = PersonId("ann");
+  command.group = GroupId("hiking");
+  command.request_id = "bulk";
+  command.payload_digest = Digest("bulk");
+  for (const char* person : {"ben", "cat"}) {
+    command.members = {{PersonId(person), Role::kMember}};
+    auto added = Await(appender_->AddMembers(command));
+    ASSERT_THAT(added, IsOk());
+    EXPECT_FALSE(added->replayed);
+    EXPECT_EQ(added->changed, 1u);
+    ++command.chunk;
+  }
+  for (const char* request_id : {"bulk/0", "bulk/1", "bulk:1", "bulk%3A1"}) {
+    auto published = Publish(Post("ann", "hiking", request_id));
+    ASSERT_THAT(published, IsOk());
+    EXPECT_FALSE(published->replayed) << request_id;
+  }
 }
 
 TEST_F(LogGroupsRedisTest, WhoComesBackBeginsANewStay) {
@@ -287,7 +351,8 @@ TEST_F(LogGroupsRedisTest, UpdateMemberChangesTheRoleAndKeepsTheStay) {
   ASSERT_THAT(added, IsOk());
   auto updated = SetRole("ann", "hiking", "ben", Role::kOwner);
   ASSERT_THAT(updated, IsOk());
-  EXPECT_EQ(StayOf("ben", "hiking"), (Stay{Role::kOwner, added->position, added->position}));
+  EXPECT_EQ(updated->stay, (Stay{Role::kOwner, added->position, added->position}));
+  EXPECT_EQ(StayOf("ben", "hiking"), updated->stay);
   EXPECT_EQ(Group("hiking").owner_count, 2u);
   const auto records = Records("hiking");
   ASSERT_EQ(records.back().record.members_changed().role_changed_size(), 1);
@@ -297,6 +362,7 @@ TEST_F(LogGroupsRedisTest, UpdateMemberChangesTheRoleAndKeepsTheStay) {
   ASSERT_THAT(again, IsOk());
   EXPECT_TRUE(again->replayed);
   EXPECT_EQ(again->position, updated->position);
+  EXPECT_EQ(again->stay, updated->stay);
 
   ASSERT_THAT(SetRole("ben", "hiking", "ann", Role::kReader), IsOk());
   EXPECT_EQ(Group("hiking").owner_count, 1u);

@@ -127,9 +127,10 @@ class LogModelRedisTest : public LogRedisTest {
       return StatusCode::kNotFound;
     }
     const Role role = group.RoleOf(actor);
-    const bool above = std::any_of(persons.begin(), persons.end(),
-                                   [role](const auto& person) { return person.second > role; });
-    if (role < Role::kModerator || above) {
+    const bool too_high =
+        role != Role::kOwner && std::any_of(persons.begin(), persons.end(),
+                                            [role](const auto& p) { return p.second >= role; });
+    if (role < Role::kModerator || too_high) {
       return StatusCode::kPermissionDenied;
     }
     uint32_t changed = 0;

@@ -82,10 +82,17 @@ class FakeAppender final : public Appender {
     created.push_back(std::move(command));
     co_return Append(shard);
   }
-  base::Task<absl::StatusOr<Appended>> UpdateGroup(UpdateGroupCommand command) override {
-    const ShardIndex shard = layout_.ShardOf(command.group.id);
+  base::Task<absl::StatusOr<GroupUpdated>> UpdateGroup(UpdateGroupCommand command) override {
+    const absl::StatusOr<Appended> appended = Append(layout_.ShardOf(command.group.id));
     updated.push_back(std::move(command));
-    co_return Append(shard);
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    GroupUpdated result;
+    result.position = appended->position;
+    result.group.fields = updated.back().group;
+    result.group.member_count = 3;
+    co_return result;
   }
   base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId, GroupId group) override {
     co_return Append(layout_.ShardOf(group));
@@ -102,10 +109,14 @@ class FakeAppender final : public Appender {
     removed.push_back(std::move(command));
     co_return AppendMembers(shard, persons);
   }
-  base::Task<absl::StatusOr<Appended>> UpdateMember(PersonId, GroupId group,
-                                                    PersonRole member) override {
-    role_changes.push_back(std::move(member));
-    co_return Append(layout_.ShardOf(group));
+  base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId, GroupId group,
+                                                         PersonRole member) override {
+    role_changes.push_back(member);
+    const absl::StatusOr<Appended> appended = Append(layout_.ShardOf(group));
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    co_return MemberUpdated{appended->position, false, Stay{member.role, Position(5), Position(5)}};
   }
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override { co_return Append(shard); }
   std::chrono::nanoseconds OldestAge() const override { return oldest_age; }
@@ -121,6 +132,7 @@ class FakeAppender final : public Appender {
   std::vector<PersonRole> role_changes;
   // By the number of the append, from 0.
   std::map<size_t, absl::Status> failures;
+  std::function<void()> on_append;
   AudienceRule audience = AudienceRule::kMembersAtPosting;
   bool replayed = false;
   bool nobody_changes = false;
@@ -129,6 +141,9 @@ class FakeAppender final : public Appender {
 
  private:
   absl::StatusOr<Appended> Append(ShardIndex shard) {
+    if (on_append) {
+      on_append();
+    }
     const auto failure = failures.find(appends_++);
     if (failure != failures.end()) {
       return failure->second;

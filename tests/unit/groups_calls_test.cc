@@ -170,13 +170,17 @@ TEST_F(GroupCallsTest, GetIsForMembersOfActiveGroups) {
 }
 
 TEST_F(GroupCallsTest, UpdateChangesOnlyWhatTheMaskNames) {
-  Store("hiking", GroupState::kActive);
   v1::UpdateGroupRequest request;
   request.set_actor("ann");
   request.mutable_group()->set_id("hiking");
   EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "update_mask");
   request.mutable_group()->set_description("walks");
-  ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
+  const auto response = Await(calls_.UpdateGroup(request, kDeadline));
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response->group().id(), "hiking");
+  EXPECT_EQ(response->group().description(), "walks");
+  EXPECT_EQ(response->group().member_count(), 3u);
+  EXPECT_EQ(response->tokens(0).position(), appender_.last.value());
   EXPECT_TRUE(appender_.updated[0].set_description);
   EXPECT_FALSE(appender_.updated[0].set_display_name);
   EXPECT_EQ(appender_.updated[0].group.description, "walks");
@@ -199,8 +203,10 @@ TEST_F(GroupCallsTest, AddGoesInChunksWithKeysOfTheirOwn) {
   EXPECT_EQ(appender_.added[2].members.size(), 50u);
   EXPECT_EQ(appender_.added[2].members[0].person, PersonId("person 400"));
   EXPECT_EQ(appender_.added[2].members[0].role, Role::kMember);
-  EXPECT_EQ(appender_.added[1].request_id, "key/1");
-  EXPECT_NE(appender_.added[0].payload_digest, appender_.added[1].payload_digest);
+  for (uint32_t chunk = 0; chunk < 3; ++chunk) {
+    EXPECT_EQ(appender_.added[chunk].request_id, "key");
+    EXPECT_EQ(appender_.added[chunk].chunk, chunk);
+  }
   EXPECT_EQ(response->added_count(), 450u);
   ASSERT_EQ(response->chunk_positions_size(), 3);
   EXPECT_EQ(response->tokens(0).position(), response->chunk_positions(2));
@@ -235,13 +241,37 @@ TEST_F(GroupCallsTest, AFailingChunkSaysHowFarTheCallCame) {
   EXPECT_EQ(base::MessageOf(status), "1 of 3 chunks of 200 are done: no answer");
   EXPECT_EQ(base::ReasonOf(status), "OUTCOME_UNKNOWN");
   EXPECT_EQ(appender_.removed.size(), 2u);
-  EXPECT_TRUE(barrier_.waited.empty());
+}
+
+TEST_F(GroupCallsTest, WhatABrokenRemovalHasDoneIsInForceWhenItSaysSo) {
+  appender_.failures[2] = base::Error(absl::StatusCode::kFailedPrecondition, "no owner left");
+  const absl::Status status = Await(calls_.RemoveMembers(RemoveRequest(450), kDeadline)).status();
+  EXPECT_EQ(base::MessageOf(status), "2 of 3 chunks of 200 are done: no owner left");
+  EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  barrier_.outcome = base::Error(absl::StatusCode::kDeadlineExceeded, "late");
+  appender_.failures[5] = status;
+  const absl::Status late = Await(calls_.RemoveMembers(RemoveRequest(450), kDeadline)).status();
+  EXPECT_EQ(base::ReasonOf(late), "NOT_YET_IN_FORCE");
+  EXPECT_TRUE(base::MessageOf(late).starts_with("2 of 3 chunks of 200 are done: ")) << late;
+}
+
+TEST_F(GroupCallsTest, WhoRemovesThemselvesWithOthersGoesLast) {
+  v1::RemoveMembersRequest request = RemoveRequest(450);
+  request.set_persons(7, "ann");
+  ASSERT_TRUE(Await(calls_.RemoveMembers(request, kDeadline)).ok());
+  ASSERT_EQ(appender_.removed.size(), 3u);
+  EXPECT_EQ(appender_.removed[0].persons[7], PersonId("person 8"));
+  EXPECT_EQ(appender_.removed[2].persons.back(), PersonId("ann"));
 }
 
 TEST_F(GroupCallsTest, ALateCallStopsBetweenChunks) {
-  const absl::Status status = Await(calls_.AddMembers(AddRequest(450), clock_.monotonic)).status();
+  appender_.on_append = [this] { clock_.monotonic += std::chrono::seconds(2); };
+  const absl::Status status =
+      Await(calls_.AddMembers(AddRequest(450), clock_.monotonic + std::chrono::seconds(3)))
+          .status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status));
-  EXPECT_EQ(appender_.added.size(), 1u);
+  EXPECT_TRUE(base::MessageOf(status).starts_with("2 of 3 chunks of 200 are done: ")) << status;
+  EXPECT_EQ(appender_.added.size(), 2u);
 }
 
 TEST_F(GroupCallsTest, RemovalsWaitForTheirLastChunk) {
@@ -256,7 +286,6 @@ TEST_F(GroupCallsTest, RemovalsWaitForTheirLastChunk) {
 }
 
 TEST_F(GroupCallsTest, RoleChangesWaitAndShowTheStay) {
-  Store("hiking", GroupState::kActive);
   v1::UpdateMemberRequest request;
   request.set_actor("ann");
   request.set_group("hiking");

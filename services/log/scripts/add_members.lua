@@ -4,7 +4,7 @@
 -- ARGV: shard, once retention ms, digest, actor, record up to its event, the persons' roles (a byte each),
 --       then the persons, then for each the encoded MembersChanged.joined
 -- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
--- ROLE_ABOVE, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
+-- ROLE_TOO_HIGH, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
 
 local ROLE_MODERATOR, ROLE_OWNER = 3, 4
 local TAG_MEMBERS_CHANGED = 58
@@ -33,8 +33,8 @@ return guarded(function()
   local joining, pieces, owners, seen = {}, {}, 0, {}
   for i = 1, persons do
     local person, role = ARGV[6 + i], string.byte(roles, i)
-    if role > actor_role then
-      return {'ROLE_ABOVE'}
+    if role >= actor_role and actor_role ~= ROLE_OWNER then
+      return {'ROLE_TOO_HIGH'}
     end
     if not stays[i] and not seen[person] then
       seen[person] = true

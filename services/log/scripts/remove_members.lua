@@ -5,7 +5,8 @@
 --       then for each the encoded MembersChanged.left
 -- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
 -- ROLE_NOT_BELOW, LAST_OWNER, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's
--- last.
+-- last; and the outcome is kept only if there is memory for it and the actor is a member, so that strangers
+-- write nothing.
 
 local ROLE_MODERATOR, ROLE_OWNER = 3, 4
 local TAG_MEMBERS_CHANGED = 58
@@ -54,14 +55,23 @@ return guarded(function()
     return {'LAST_OWNER'}
   end
 
-  allow_without_memory()
-  local position = last_position()
-  if #leaving > 0 then
-    position = append(record .. delimited(TAG_MEMBERS_CHANGED, table.concat(pieces)))
-    at('HDEL', members, unpack(leaving))
-    at('HSET', group, 'm', member_count, 'o', owner_count)
-  end
   local counts = struct.pack('<I4I4', #leaving, persons - #leaving)
+  if #leaving == 0 then
+    local position = last_position()
+    if actor_role > 0 then
+      touched = once
+      local kept = redis.pcall('SET', once, position .. digest .. counts, 'PX', once_retention_ms)
+      if kept.err and string.sub(kept.err, 1, 3) ~= 'OOM' then
+        error(kept)
+      end
+    end
+    return {'OK', position, 0, counts}
+  end
+
+  allow_without_memory()
+  local position = append(record .. delimited(TAG_MEMBERS_CHANGED, table.concat(pieces)))
+  at('HDEL', members, unpack(leaving))
+  at('HSET', group, 'm', member_count, 'o', owner_count)
   at('SET', once, position .. digest .. counts, 'PX', once_retention_ms)
   return {'OK', position, 0, counts}
 end)

@@ -2,8 +2,8 @@
 --
 -- KEYS: log, group, members
 -- ARGV: shard, actor, person, role, record
--- Answers {'OK', position, replayed}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW, NO_MEMBER, LAST_OWNER. A role that
--- the person has already yields the log's last position, replayed.
+-- Answers {'OK', position, replayed, the person's stay as it is then}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
+-- NO_MEMBER, LAST_OWNER. A role that the person has already yields the log's last position, replayed.
 
 local ROLE_OWNER = 4
 local group, members = KEYS[2], KEYS[3]
@@ -24,7 +24,7 @@ return guarded(function()
   elseif old_role == 0 then
     return {'NO_MEMBER'}
   elseif old_role == role then
-    return {'OK', last_position(), 1}
+    return {'OK', last_position(), 1, stays[2]}
   end
   local owner_count = count_of(facts[2], group)
   if old_role == ROLE_OWNER then
@@ -38,7 +38,8 @@ return guarded(function()
 
   allow_without_memory()
   local position = append(record)
-  at('HSET', members, person, string.char(role) .. string.sub(stays[2], 2))
+  local stay = string.char(role) .. string.sub(stays[2], 2)
+  at('HSET', members, person, stay)
   at('HSET', group, 'o', owner_count)
-  return {'OK', position, 0}
+  return {'OK', position, 0, stay}
 end)

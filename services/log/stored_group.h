@@ -1,0 +1,35 @@
+#pragma once
+// A group as the log's scripts keep it in Redis. Plain values.
+
+#include <cstdint>
+#include <string>
+
+#include "services/model/body.h"
+#include "services/model/ids.h"
+#include "services/model/membership.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+// What its owners decide.
+struct GroupFields {
+  GroupId id;
+  std::string display_name;
+  std::string description;
+  History history = History::kNone;
+  AudienceRule default_audience = AudienceRule::kMembersAtPosting;
+};
+
+enum class GroupState { kActive, kDeleted };
+
+struct StoredGroup {
+  GroupFields fields;
+  GroupState state = GroupState::kActive;
+  uint64_t member_count = 0;
+  uint64_t owner_count = 0;
+  uint64_t feed_count = 0;  // how many updates were ever published to it
+  Position created;
+  Position deleted;  // zero unless state is kDeleted
+};
+
+}  // namespace klatch
