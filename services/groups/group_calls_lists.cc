@@ -1,7 +1,9 @@
-#include "common/base/bytes.h"
+#include <optional>
+
 #include "services/accept/validate.h"
 #include "services/groups/group_calls.h"
 #include "services/groups/group_message.h"
+#include "services/groups/member_pages.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -10,24 +12,20 @@ namespace {
 constexpr char kMembersList[] = "members";
 constexpr char kPersonGroupsList[] = "person_groups";
 
-// Where the scan of members goes on; 0 begins it.
-absl::StatusOr<uint64_t> ReadScanCursor(const PageTokens& tokens, const PageTokens::Scope& scope,
-                                        std::string_view token) {
+// Where the page of members begins.
+absl::StatusOr<MemberCursor> ReadMemberCursor(const PageTokens& tokens,
+                                              const PageTokens::Scope& scope,
+                                              std::string_view token) {
   if (token.empty()) {
-    return 0;
+    return MemberCursor();
   }
   KLATCH_ASSIGN_OR_RETURN(const std::string payload, tokens.Read(scope, token));
-  if (payload.size() != sizeof(uint64_t)) {
+  std::optional<MemberCursor> cursor = DecodeMemberCursor(payload);
+  if (!cursor) {
     return base::FieldError(absl::StatusCode::kInvalidArgument, "page_token",
                             "is not from a page of this list");
   }
-  return base::LoadLittleEndian<uint64_t>(payload, 0);
-}
-
-std::string ScanCursorBytes(uint64_t cursor) {
-  std::string bytes;
-  base::AppendLittleEndian<uint64_t>(bytes, cursor);
-  return bytes;
+  return *std::move(cursor);
 }
 
 }  // namespace
@@ -50,7 +48,8 @@ base::Task<absl::StatusOr<v1::ListMembersResponse>> GroupCalls::ListMembers(
     co_return page_size.status();
   }
   const PageTokens::Scope scope{kMembersList, request.actor(), request.group()};
-  const absl::StatusOr<uint64_t> cursor = ReadScanCursor(page_tokens_, scope, request.page_token());
+  const absl::StatusOr<MemberCursor> cursor =
+      ReadMemberCursor(page_tokens_, scope, request.page_token());
   if (!cursor.ok()) {
     co_return cursor.status();
   }
@@ -60,18 +59,19 @@ base::Task<absl::StatusOr<v1::ListMembersResponse>> GroupCalls::ListMembers(
   if (!found.ok()) {
     co_return found.status();
   }
-  auto scanning = dependencies_.reader.ScanMembers(group, *cursor, static_cast<size_t>(*page_size));
-  const absl::StatusOr<MemberScan> scan = co_await std::move(scanning);
+  const auto size = static_cast<size_t>(*page_size);
+  auto paging = ReadMemberPage(dependencies_.reader, group, *cursor, size);
+  const absl::StatusOr<MemberPage> page = co_await std::move(paging);
   co_await dependencies_.executor.Schedule();
-  if (!scan.ok()) {
-    co_return scan.status();
+  if (!page.ok()) {
+    co_return page.status();
   }
   v1::ListMembersResponse response;
-  for (const StoredMember& member : scan->members) {
+  for (const StoredMember& member : page->members) {
     *response.add_members() = MemberMessage(member.person.value(), member.stay);
   }
-  if (scan->next_cursor != 0) {
-    response.set_next_page_token(page_tokens_.Make(scope, ScanCursorBytes(scan->next_cursor)));
+  if (page->next) {
+    response.set_next_page_token(page_tokens_.Make(scope, EncodeMemberCursor(*page->next)));
   }
   co_return response;
 }

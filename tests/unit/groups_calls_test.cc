@@ -34,7 +34,7 @@ class FakeGroupReader final : public GroupReader {
   }
   base::Task<absl::StatusOr<MemberScan>> ScanMembers(GroupId group, uint64_t cursor,
                                                      size_t count) override {
-    scan_count = count;
+    scan_counts.push_back(count);
     MemberScan scan;
     scan.members.push_back({PersonId(group.value() + std::to_string(cursor)),
                             Stay{Role::kMember, Position(7), Position()}});
@@ -44,7 +44,7 @@ class FakeGroupReader final : public GroupReader {
 
   std::map<GroupId, StoredGroup> groups;
   std::map<std::pair<std::string, std::string>, Stay> stays;
-  size_t scan_count = 0;
+  std::vector<size_t> scan_counts;
 };
 
 class FakePersonGroups final : public PersonGroups {
@@ -306,16 +306,19 @@ TEST_F(GroupCallsTest, MemberPagesGoOnWhereTheyEnded) {
   v1::ListMembersRequest request;
   request.set_actor("ann");
   request.set_group("hiking");
-  request.set_page_size(5'000);
+  request.set_page_size(1);
   std::vector<std::string> seen;
   do {
     const auto response = Await(calls_.ListMembers(request, kDeadline));
     ASSERT_TRUE(response.ok()) << response.status();
+    ASSERT_EQ(response->members_size(), 1);
     seen.push_back(response->members(0).person());
     request.set_page_token(response->next_page_token());
   } while (!request.page_token().empty());
   EXPECT_EQ(seen, (std::vector<std::string>{"hiking0", "hiking1", "hiking2"}));
-  EXPECT_EQ(reader_.scan_count, 1'000u);
+  request.set_page_size(5'000);
+  EXPECT_EQ(Await(calls_.ListMembers(request, kDeadline))->members_size(), 3);
+  EXPECT_EQ(reader_.scan_counts[3], 1'000u);
 }
 
 TEST_F(GroupCallsTest, MemberPagesRefuseOthersTokens) {
@@ -324,6 +327,7 @@ TEST_F(GroupCallsTest, MemberPagesRefuseOthersTokens) {
   v1::ListMembersRequest request;
   request.set_actor("ann");
   request.set_group("hiking");
+  request.set_page_size(1);
   const auto first = Await(calls_.ListMembers(request, kDeadline));
   ASSERT_TRUE(first.ok());
   std::string flipped = first->next_page_token();
