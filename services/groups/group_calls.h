@@ -23,10 +23,10 @@
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
 #include "services/groups/group_reader.h"
-#include "services/groups/page_tokens.h"
 #include "services/groups/person_groups.h"
 #include "services/log/appender.h"
 #include "services/model/layout.h"
+#include "services/model/page_tokens.h"
 
 namespace klatch {
 
