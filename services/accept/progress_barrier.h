@@ -28,7 +28,7 @@ class ProgressBarrier final : public Barrier {
     auto waiting = progress_.WaitApplied(std::move(tokens), deadline);
     absl::Status status = co_await std::move(waiting);
     if (status.ok() && !HoldsAll()) {
-      status = base::Error(absl::StatusCode::kUnavailable, "this node's leases have run out");
+      status = NotOwner("this node's leases have run out");
     }
     co_return status;
   }

@@ -86,7 +86,6 @@ class EachOnce {
 }  // namespace
 
 absl::Status CheckNamespace(std::string_view name, const Layout& layout) {
-  // Empty means the first that the node serves.
   if (name.empty() || name == layout.name) {
     return absl::OkStatus();
   }

@@ -18,7 +18,8 @@
 
 namespace klatch {
 
-// Empty means "default". NOT_FOUND ("namespace") for one that is not served here.
+// Empty means the first that the node serves. NOT_FOUND ("namespace") for one that is not served
+// here.
 absl::Status CheckNamespace(std::string_view name, const Layout& layout);
 
 // An id of a person or a group: 1 to 128 bytes of UTF-8 without control characters (C0, DEL). All

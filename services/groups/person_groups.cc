@@ -6,17 +6,6 @@
 namespace klatch {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kRetryElsewhereAfter{100};
-
-absl::Status NotOwner() {
-  absl::Status status =
-      base::RetryLater(absl::StatusCode::kUnavailable, "this node may not answer for the actor now",
-                       kRetryElsewhereAfter);
-  return base::WithReason(std::move(status), "NOT_OWNER");
-}
-
 struct Item {
   const GroupId* group;
   Stay stay;
@@ -29,7 +18,7 @@ absl::StatusOr<std::vector<GroupStay>> AppliedPersonGroups::List(const PersonId&
                                                                  size_t count) const {
   const PartitionIndex partition = layout_.PartitionOf(person);
   if (!ownership_.Holds(partition, clock_.Monotonic())) {
-    return NotOwner();
+    return NotOwner("this node may not answer for the actor now");
   }
   std::vector<Item> items;
   if (const Person* known = people_.Find(person)) {
@@ -56,7 +45,7 @@ absl::StatusOr<std::vector<GroupStay>> AppliedPersonGroups::List(const PersonId&
   }
   // Again after building: a lease that ran out meanwhile makes the answer somebody else's.
   if (!ownership_.Holds(partition, clock_.Monotonic())) {
-    return NotOwner();
+    return NotOwner("this node may not answer for the actor now");
   }
   return groups;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <string>
 
 #include "common/base/bytes.h"
@@ -47,6 +48,15 @@ constexpr std::array kRefusals = {
     Refusal{"NOT_AUTHOR", StatusCode::kPermissionDenied, "actor", "is not the author"},
 };
 
+// Where Redis is out of memory a retry helps once somebody has made room.
+absl::Status WithRetryHint(const absl::Status& status) {
+  constexpr std::chrono::milliseconds kRetryAfter{1'000};
+  if (!absl::IsResourceExhausted(status)) {
+    return status;
+  }
+  return base::RetryLater(status.code(), base::MessageOf(status), kRetryAfter);
+}
+
 // What Redis, or a script's check of what is stored, objected to.
 absl::Status RedisRefusal(std::string_view message, std::string_view key) {
   constexpr std::string_view kCorrupt = "CORRUPT ";
@@ -59,7 +69,7 @@ absl::Status RedisRefusal(std::string_view message, std::string_view key) {
   std::string text(message);
   error.str = text.data();
   error.len = text.size();
-  absl::Status status = redis::ToStatus(redis::ReplyView(&error));
+  const absl::Status status = WithRetryHint(redis::ToStatus(redis::ReplyView(&error)));
   return base::Annotate(status, fmt::format("key {}", key));
 }
 
@@ -86,7 +96,7 @@ absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) 
 
 absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields) {
   if (reply.is_error()) {
-    return redis::ToStatus(reply);
+    return WithRetryHint(redis::ToStatus(reply));
   }
   if (reply[0].text() != "OK" || reply[1].text().size() != 8 || !reply[2].is_integer()) {
     return RefusalStatus(reply, fields);

@@ -1,4 +1,6 @@
-#include "services/groups/page_tokens.h"
+#include "services/model/page_tokens.h"
+
+#include <openssl/crypto.h>
 
 #include "absl/strings/escaping.h"
 #include "common/base/bytes.h"
@@ -9,7 +11,12 @@ namespace klatch {
 namespace {
 
 constexpr char kVersion = 1;
+constexpr size_t kDigestOffset = 1;
 constexpr size_t kPayloadOffset = 17;
+
+std::string Escape(std::string_view bytes) {
+  return absl::WebSafeBase64Escape(absl::string_view(bytes.data(), bytes.size()));
+}
 
 // With its length before it, so that two lists of strings never make the same bytes.
 void AppendDelimited(std::string& out, std::string_view part) {
@@ -37,19 +44,21 @@ std::string PageTokens::Digest(const Scope& scope, std::string_view payload) con
 std::string PageTokens::Make(const Scope& scope, std::string_view payload) const {
   std::string bytes(1, kVersion);
   bytes.append(Digest(scope, payload)).append(payload);
-  return absl::WebSafeBase64Escape(absl::string_view(bytes.data(), bytes.size()));
+  return Escape(bytes);
 }
 
 absl::StatusOr<std::string> PageTokens::Read(const Scope& scope, std::string_view token) const {
   std::string bytes;
+  // The decoder forgives padding and white space; a token must be spelt as it was given out.
   if (token.size() > limits::kPageTokenBytesMax ||
       !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &bytes) ||
-      bytes.size() < kPayloadOffset) {
+      bytes.size() < kPayloadOffset || bytes[0] != kVersion || Escape(bytes) != token) {
     return NotOurs();
   }
   std::string payload = bytes.substr(kPayloadOffset);
-  // Made again and compared whole: a token has one spelling.
-  if (Make(scope, payload) != token) {
+  const std::string expected = Digest(scope, payload);
+  // In constant time, so that answers don't tell how much of a forged digest was right.
+  if (CRYPTO_memcmp(expected.data(), bytes.data() + kDigestOffset, expected.size()) != 0) {
     return NotOurs();
   }
   return payload;

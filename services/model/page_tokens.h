@@ -1,6 +1,6 @@
 #pragma once
-// Page tokens of lists of members and groups: where the next page goes on, signed, good only for
-// the list and the person that they were made for.
+// Page tokens of every list: where the next page goes on, signed, good only for the list and the
+// person that they were made for.
 //
 //   base64url without padding of:  offset  bytes  field
 //                                  0       1      format version, 1

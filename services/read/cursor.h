@@ -1,14 +1,7 @@
 #pragma once
-// Page tokens: where the next page goes on. Opaque to callers, good only for the one timeline and
-// the one viewer that they were made for, whichever node they come back to.
-//
-//   base64url of:  offset  bytes  field
-//                  0       1      format version, 1
-//                  1       1      kind of timeline
-//                  2       8      the id below which the page goes on, little-endian
-//                  10      1      0; makes the token a multiple of 3 bytes, so that it has one
-//                  spelling 11      16     KeyedDigest over all of the above and namespace, viewer
-//                  and subject
+// Page tokens of timelines: the id below which the next page goes on. Opaque to callers, good only
+// for the one timeline and the one viewer that they were made for, whichever node they come back
+// to.
 //
 // Thread safety: const after construction.
 // Errors: INVALID_ARGUMENT, field "page_token", for anything that Make did not return for the same
@@ -19,6 +12,7 @@
 
 #include "common/base/status.h"
 #include "services/model/ids.h"
+#include "services/model/page_tokens.h"
 #include "services/model/position.h"
 
 namespace klatch {
@@ -45,10 +39,7 @@ class Cursor {
   absl::StatusOr<UpdateId> Read(const PageScope& scope, std::string_view token) const;
 
  private:
-  std::string Digest(const PageScope& scope, std::string_view head) const;
-
-  const std::string namespace_;
-  const std::string key_;
+  const PageTokens tokens_;
 };
 
 }  // namespace klatch

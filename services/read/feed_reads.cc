@@ -184,10 +184,7 @@ absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
   if (d_.ownership.Holds(d_.layout.PartitionOf(viewer), d_.clock.Monotonic())) {
     return absl::OkStatus();
   }
-  return base::WithReason(
-      base::RetryLater(absl::StatusCode::kUnavailable, "this node may not answer for the actor now",
-                       std::chrono::milliseconds(200)),
-      "NOT_OWNER");
+  return NotOwner("this node may not answer for the actor now");
 }
 
 absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) const {

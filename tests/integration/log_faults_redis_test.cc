@@ -207,6 +207,7 @@ TEST_F(LogFaultsRedisTest, OutOfMemoryRefusesAppendsWholeAndLetsRemovalsThrough)
     if (!removal) {
       const absl::Status status = operation.run();
       EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << operation.name << ": " << status;
+      EXPECT_TRUE(base::RetryAfterOf(status).has_value()) << operation.name << ": " << status;
     }
   }
   for (int i = 0; i < 1000; ++i) {
