@@ -7,6 +7,8 @@
 #include <tuple>
 #include <utility>
 
+#include "common/base/bytes.h"
+#include "services/model/page_tokens.h"
 #include "tests/integration/klatchd_bad_input.h"
 
 namespace klatch::testing {
@@ -111,6 +113,35 @@ TEST_F(KlatchdBadInputTest, PageSizesAndTokensAreChecked) {
                     return client_.GroupPage("ann", "second", {}, 1, methods[1].token).status;
                   }});
   Check(rows);
+}
+
+// Signed as the service signs them, since nobody gives out such a token while clocks are right.
+TEST_F(KlatchdBadInputTest, PageTokenFromTheFutureGoesOnWithTheNewest) {
+  auto redis = klatchd_->ConnectRedis();
+  const auto stored = redis->Call({"HGET", "{default}:namespace", "cursor_key"});
+  ASSERT_TRUE(stored.ok());
+  std::string key;
+  for (size_t i = 0; i + 1 < stored->text().size(); i += 2) {
+    key.push_back(
+        static_cast<char>(std::stoi(std::string(stored->text().substr(i, 2)), nullptr, 16)));
+  }
+  const PageTokens tokens("default", key);
+  const uint64_t in_an_hour = update_ + (uint64_t{3'600'000} << 22);
+  for (const uint64_t below : {in_an_hour, ~uint64_t{0}}) {
+    std::string payload;
+    base::AppendLittleEndian<uint64_t>(payload, below);
+    const auto home = client_.Home("ann", {}, 2, tokens.Make({"home", "ann", ""}, payload));
+    ASSERT_THAT(home, Succeeds());
+    EXPECT_EQ(home->updates(0).id(), client_.Home("ann")->updates(0).id());
+    const auto group =
+        client_.GroupPage("ann", "g", {}, 2, tokens.Make({"group", "ann", "g"}, payload));
+    ASSERT_THAT(group, Succeeds());
+    EXPECT_EQ(group->updates(0).id(), client_.GroupPage("ann", "g")->updates(0).id());
+    const auto profile =
+        client_.Profile("bob", "ann", {}, 2, tokens.Make({"profile", "bob", "ann"}, payload));
+    ASSERT_THAT(profile, Succeeds());
+    EXPECT_EQ(profile->updates(0).id(), client_.Profile("bob", "ann")->updates(0).id());
+  }
 }
 
 TEST_F(KlatchdBadInputTest, TokensOfReadsAreChecked) {
