@@ -4,6 +4,8 @@
 
 #include <future>
 
+#include "services/accept/progress_barrier.h"
+
 namespace klatch {
 namespace {
 
@@ -89,6 +91,34 @@ TEST_F(ProgressTest, NoWakeUpIsLostBetweenAdvanceAndWait) {
     ASSERT_TRUE(waiting.get().ok());
   }
   worker.join();
+}
+
+class Leases final : public Ownership {
+ public:
+  bool Holds(PartitionIndex, base::MonotonicTime) const override { return held; }
+  bool held = true;
+};
+
+TEST_F(ProgressTest, BarrierOfANodeThatLostItsLeasesSaysWhoElseToAsk) {
+  Leases leases;
+  Layout layout;
+  ProgressBarrier barrier(progress_, leases, layout, clock_);
+  const auto wait = [&] {
+    std::promise<absl::Status> promise;
+    auto run = [](Barrier& waited, base::MonotonicTime deadline,
+                  std::promise<absl::Status>& result) -> base::Task<void> {
+      auto waiting = waited.WaitApplied({}, deadline);
+      result.set_value(co_await std::move(waiting));
+    };
+    base::Spawn(run(barrier, clock_.Monotonic() + kPatience, promise));
+    return promise.get_future().get();
+  };
+  EXPECT_TRUE(wait().ok());
+  leases.held = false;
+  const absl::Status lost = wait();
+  EXPECT_TRUE(absl::IsUnavailable(lost));
+  EXPECT_EQ(base::ReasonOf(lost), "NOT_OWNER");
+  EXPECT_TRUE(base::RetryAfterOf(lost).has_value());
 }
 
 }  // namespace
