@@ -32,6 +32,15 @@ absl::Status Admission::AdmitGroup() const {
   return Admit();
 }
 
+absl::Status Admission::AdmitPersons(std::span<const std::string_view> persons,
+                                     std::string_view field) const {
+  if (!pressure_.TakesPersons(persons)) {
+    return base::FieldError(absl::StatusCode::kResourceExhausted, field,
+                            "can't be taken: this service holds as many persons as it may");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Admission::Admit() const {
   const auto append_age = std::chrono::duration_cast<milliseconds>(appender_.OldestAge());
   if (append_age > bounds_.append_age_max) {

@@ -8,6 +8,8 @@
 // Thread safety: any thread; gauges are read racily, which is fine for a valve.
 
 #include <chrono>
+#include <span>
+#include <string_view>
 
 #include "common/base/status.h"
 #include "services/log/appender.h"
@@ -22,8 +24,10 @@ class Pressure {
   virtual std::chrono::milliseconds OldestUnflushedAge() const = 0;
   // Whether little is left of the memory for timelines or of the budget for dirty entries.
   virtual bool TimelinesTight() const = 0;
-  // Whether this node can hardly take another group.
+  // Whether this node holds as many groups as it may.
   virtual bool GroupsFull() const { return false; }
+  // Whether it may hold those of `persons` too that it does not know yet.
+  virtual bool TakesPersons(std::span<const std::string_view> /*persons*/) const { return true; }
 };
 
 class Admission {
@@ -42,6 +46,10 @@ class Admission {
   // The same for a new group. RESOURCE_EXHAUSTED ("group.id") without a time: an operator must
   // raise --groups-max.
   absl::Status AdmitGroup() const;
+  // The same for persons who become members; `field` names them. RESOURCE_EXHAUSTED (`field`)
+  // without a time: an operator must raise --persons-max.
+  absl::Status AdmitPersons(std::span<const std::string_view> persons,
+                            std::string_view field) const;
 
  private:
   const Appender& appender_;

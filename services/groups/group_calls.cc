@@ -75,6 +75,10 @@ base::Task<absl::StatusOr<v1::CreateGroupResponse>> GroupCalls::CreateGroup(
     status = CheckGroupFields(request.group(), "group");
   }
   if (status.ok()) {
+    const std::string_view owner = request.actor();
+    status = dependencies_.admission.AdmitPersons({&owner, 1}, "actor");
+  }
+  if (status.ok()) {
     status = dependencies_.admission.AdmitGroup();
   }
   if (!status.ok()) {

@@ -77,6 +77,15 @@ std::vector<RemoveMembersCommand> CutIntoChunks(const v1::RemoveMembersRequest& 
   return chunks;
 }
 
+std::vector<std::string_view> PersonsOf(const v1::AddMembersRequest& request) {
+  std::vector<std::string_view> persons;
+  persons.reserve(static_cast<size_t>(request.members_size()));
+  for (const v1::Member& member : request.members()) {
+    persons.emplace_back(member.person());
+  }
+  return persons;
+}
+
 // A call of one chunk needs no account of chunks.
 absl::Status AnnotateChunk(const absl::Status& status, size_t done, size_t all) {
   if (all == 1) {
@@ -135,6 +144,9 @@ base::Task<absl::StatusOr<v1::AddMembersResponse>> GroupCalls::AddMembers(
   absl::Status status = CheckBulk(request, dependencies_.layout);
   if (status.ok()) {
     status = CheckMembers(request.members());
+  }
+  if (status.ok()) {
+    status = dependencies_.admission.AdmitPersons(PersonsOf(request), "members");
   }
   if (status.ok()) {
     status = dependencies_.admission.Admit();

@@ -22,6 +22,13 @@ class LocalPeople final : public People {
   const Person* Find(const PersonId& person) const override {
     return StoreOf(layout_.PartitionOf(person)).Find(person.value());
   }
+  size_t size() const {
+    size_t persons = 0;
+    for (const PersonStore* store : stores_) {
+      persons += store->size();
+    }
+    return persons;
+  }
   lockfree::EpochReclaimer& epochs() override { return epochs_; }
   const lockfree::RingArena& ArenaOf(const Person& person) const override {
     return StoreOf(person.partition).arena();

@@ -22,11 +22,16 @@ constexpr std::chrono::milliseconds kDrainCheck{200};
 // Others' leases run out within one duration; twice that says that somebody renews.
 constexpr int kLeaseWaits = 2;
 
+// Room beyond --persons-max and --groups-max for what is in the log when they are reached: calls
+// that were admitted at the same time. A record that finds no room stops the node.
+constexpr uint32_t kPersonsReserve = 262'144;
+constexpr uint32_t kGroupsReserve = 65'536;
+
 // Hashing spreads persons unevenly, so a worker has room for an eighth more than its part; it is
 // address space only.
 uint32_t SliceOf(uint32_t persons_max, uint32_t count) {
   const uint32_t part = persons_max / count;
-  return count == 1 ? part : part + part / 8 + 64;
+  return (count == 1 ? part : part + part / 8) + kPersonsReserve;
 }
 
 Layout LayoutOf(const KlatchdOptions& options) {
@@ -65,13 +70,13 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       address_(std::move(address)),
       clock_(clock),
       executor_(options.call_threads, "calls"),
-      groups_(layout_, options.groups_max),
+      groups_(layout_, options.groups_max + kGroupsReserve),
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
       progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
       leases_(layout_, std::move(node_id), options.lease_duration, clock),
       people_(layout_, epochs_),
-      pressure_(clock, groups_, options.groups_max),
+      pressure_(clock, people_, options.persons_max, groups_, options.groups_max),
       gate_(options.calls_max),
       append_pipeline_(address_, PipelineOptions("append", options)),
       read_pipeline_(address_, PipelineOptions("read", options)),

@@ -575,5 +575,30 @@ TEST_F(KlatchdApiTest, ModeratorsDeleteWhatTheyCannotSeeAndNobodyElseLearnsOfIt)
   EXPECT_THAT(client_.Get("early", id), Refuses(StatusCode::NOT_FOUND, "update_id"));
 }
 
+// More persons than it may hold are refused at the door: a record of them would stop the node, and
+// each start after it.
+TEST(KlatchdBoundsTest, PersonsBeyondTheBoundAreRefusedAndTheNodeServesOn) {
+  Klatchd klatchd({.arguments = {"--persons-max", "1000"}});
+  Client client(klatchd.Channel());
+  ASSERT_THAT(client.CreateGroup("ann", "g"), Succeeds());
+  std::vector<std::string> persons;
+  for (int i = 0; i < 1'000; ++i) {
+    persons.push_back("person-" + std::to_string(i));
+  }
+  EXPECT_THAT(client.Add("ann", "g", persons), Refuses(StatusCode::RESOURCE_EXHAUSTED, "members"));
+  persons.pop_back();
+  const auto added = client.Add("ann", "g", persons);
+  ASSERT_THAT(added, Succeeds());
+  ASSERT_THAT(client.Home("ann", added->tokens()), Succeeds());
+  // Nobody new any more, but whoever is known.
+  EXPECT_THAT(client.Add("ann", "g", {"one-more"}),
+              Refuses(StatusCode::RESOURCE_EXHAUSTED, "members"));
+  EXPECT_THAT(client.CreateGroup("one-more", "h"),
+              Refuses(StatusCode::RESOURCE_EXHAUSTED, "actor"));
+  ASSERT_THAT(client.CreateGroup("ann", "h"), Succeeds());
+  EXPECT_THAT(client.Add("ann", "h", {"person-7"}), Succeeds());
+  EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
+}
+
 }  // namespace
 }  // namespace klatch::testing
