@@ -39,8 +39,10 @@ grpc::ChannelArguments Arguments() {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A node that was killed is back within seconds; gRPC's own pauses grow to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  // In spite of its name, what one attempt to connect is given: a node that has just started may
+  // need a while for its first answer, and attempts that are given up make it no faster.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetMaxReceiveMessageSize(16 << 20);
   return arguments;
 }
