@@ -4,9 +4,9 @@
 #include <signal.h>
 
 #include <atomic>
-#include <cstdio>
 
 #include "bench/load/node_drill.h"
+#include "bench/load/output.h"
 #include "bench/load/play.h"
 
 namespace klatch::load {
@@ -27,9 +27,20 @@ void CatchSignals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+void IgnoreBrokenPipes() {
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
 int Fail(ExitCode code, std::string_view message) {
-  fmt::print(stderr, "klatch-load: {}\n", message);
+  Say(fmt::format("klatch-load: {}\n", message));
   return static_cast<int>(code);
+}
+
+// A result that nobody can read is no good end.
+int PrintResult(std::string_view text) {
+  return static_cast<int>(WriteResult(text) ? ExitCode::kGood : ExitCode::kPromiseMissed);
 }
 
 // The command and what the options say together; OK to go on.
@@ -49,7 +60,7 @@ absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions&
 }
 
 int PlayWith(const LoadOptions& options) {
-  fmt::print(stderr, "klatch-load: seed {}, node {}\n", options.seed, options.target);
+  Say(fmt::format("klatch-load: seed {}, node {}\n", options.seed, options.target));
   if (!options.kill_node_at.empty()) {
     absl::StatusOr<pid_t> node = FindNode({.pid = static_cast<pid_t>(options.node_pid),
                                            .pid_file = options.node_pid_file,
@@ -70,6 +81,7 @@ int PlayWith(const LoadOptions& options) {
 }
 
 int Main(const std::vector<std::string>& arguments) {
+  IgnoreBrokenPipes();
   LoadOptions options;
   base::OptionTable table = MakeOptionTable(options);
   absl::StatusOr<base::ResolvedOptions> resolved =
@@ -79,11 +91,9 @@ int Main(const std::vector<std::string>& arguments) {
   }
   switch (resolved->action) {
     case base::ResolvedOptions::Action::kShowHelp:
-      fmt::print("{}", table.Help());
-      return 0;
+      return PrintResult(table.Help());
     case base::ResolvedOptions::Action::kShowVersion:
-      fmt::print("{}", table.Version());
-      return 0;
+      return PrintResult(table.Version());
     case base::ResolvedOptions::Action::kRun:
       break;
   }

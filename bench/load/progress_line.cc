@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
+
+#include "bench/load/output.h"
 
 namespace klatch::load {
 namespace {
@@ -23,15 +24,14 @@ ProgressLine::~ProgressLine() {
   }
   wake_.notify_one();
   thread_.join();
-  fmt::print(stderr, "{}{}\n", terminal_ ? "\r\x1b[K" : "", text_());
+  Say(fmt::format("{}{}\n", terminal_ ? "\r\x1b[K" : "", text_()));
 }
 
 void ProgressLine::Run() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kRefresh, [this] { return ended_; })) {
     if (terminal_) {
-      fmt::print(stderr, "\r\x1b[K{}", text_());
-      std::fflush(stderr);
+      Say(fmt::format("\r\x1b[K{}", text_()));
     }
   }
 }
