@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <thread>
-#include <unordered_map>
 
 namespace klatch::load {
 namespace {
@@ -13,6 +13,22 @@ using klatch::v1::Update;
 
 constexpr std::chrono::milliseconds kHoleTimeout{10'000};
 constexpr std::chrono::milliseconds kHolePause{100};
+
+bool MustNotSee(Access access) { return access == Access::kNone || access == Access::kPast; }
+
+std::string_view NameOf(CheckPath path) {
+  switch (path) {
+    case CheckPath::kHome:
+      return "home timeline";
+    case CheckPath::kGroup:
+      return "group timeline";
+    case CheckPath::kProfile:
+      return "profile timeline";
+    case CheckPath::kSingle:
+      break;
+  }
+  return "single update";
+}
 
 std::vector<uint64_t> IdsOf(const TimelineRead& read) {
   std::vector<uint64_t> ids;
@@ -25,20 +41,6 @@ std::vector<uint64_t> IdsOf(const TimelineRead& read) {
 
 }  // namespace
 
-std::vector<PersonNumber> ChoosePersons(const Graph& graph, size_t sample, uint64_t seed) {
-  std::vector<PersonNumber> persons(graph.person_count());
-  for (PersonNumber i = 0; i < persons.size(); ++i) {
-    persons[i] = i;
-  }
-  if (sample < persons.size()) {
-    Random random(seed);
-    random.Shuffle(persons);
-    persons.resize(sample);
-    std::sort(persons.begin(), persons.end());
-  }
-  return persons;
-}
-
 bool Checker::IsPost(const Update& update, uint64_t number) const {
   PlannedPost post = plan_.At(number);
   return update.author() == graph_.person(post.author) && update.groups_size() == 1 &&
@@ -46,34 +48,53 @@ bool Checker::IsPost(const Update& update, uint64_t number) const {
 }
 
 bool Checker::SameAsPosted(const Update& update, const PostRecord& post) const {
-  return IsPost(update, post.number);
+  if (update.author() != graph_.person(post.author) || update.groups_size() != 1 ||
+      update.groups(0) != graph_.group(post.group).id) {
+    return false;
+  }
+  bool may_be_old = post.fate != Fate::kEdited;
+  bool may_be_new = post.fate == Fate::kEdited || post.fate == Fate::kMaybeEdited;
+  return (may_be_old && update.text() == plan_.TextOf(post.number)) ||
+         (may_be_new && update.text() == plan_.EditedTextOf(post.number));
 }
 
-Stray Checker::Classify(PersonNumber viewer, uint64_t id, const Update* update) const {
-  if (const PostRecord* post = model_.Find(id); post != nullptr) {
-    // Known, and not due: unless nobody can say whether it is.
-    return model_.AccessTo(viewer, *post) == Access::kUncertain ? Stray::kForeign : Stray::kLeak;
-  }
-  if (update == nullptr || update->groups_size() == 0) {
-    return Stray::kForeign;
-  }
-  auto group = graph_.FindGroup(update->groups(0));
-  if (!group.has_value() || id <= model_.FloorOf(*group)) {
-    return Stray::kForeign;
-  }
+std::optional<Stray> Checker::ClassifyUndecided(PersonNumber viewer, const Update& update) {
   for (uint64_t number : model_.unknown_posts()) {
-    if (IsPost(*update, number)) {
-      return Stray::kForeign;
+    if (!IsPost(update, number)) {
+      continue;
     }
+    PlannedPost planned = plan_.At(number);
+    PostRecord post{update.id(), number, planned.group, planned.author, planned.members_now};
+    std::lock_guard lock(mutex_);
+    if (undecided_seen_.emplace(number, update.id()).first->second != update.id()) {
+      return Stray::kDuplicate;
+    }
+    return MustNotSee(model_.AccessTo(viewer, post)) ? Stray::kLeak : Stray::kForeign;
   }
-  auto author = graph_.FindPerson(update->author());
+  return std::nullopt;
+}
+
+Stray Checker::Classify(PersonNumber viewer, const Update& update) {
+  if (const PostRecord* post = model_.Find(update.id()); post != nullptr) {
+    // Known, and no copy of it was due. It may be shown to whoever sees the past by now, and nobody
+    // can say anything while a call about it is undecided.
+    return MustNotSee(model_.AccessTo(viewer, *post)) ? Stray::kLeak : Stray::kForeign;
+  }
+  if (model_.IsForeign(update.id()) || update.groups_size() == 0 ||
+      !graph_.FindGroup(update.groups(0)).has_value()) {
+    return Stray::kForeign;
+  }
+  if (auto undecided = ClassifyUndecided(viewer, update); undecided.has_value()) {
+    return *undecided;
+  }
+  auto author = graph_.FindPerson(update.author());
   if (!author.has_value()) {
     return Stray::kForeign;
   }
   // In a group of ours, by a person of ours, and no answer named it: either a second copy of a post
   // or one that was refused.
   for (const DueUpdate& due : model_.ProfileSeenBy(viewer, *author)) {
-    if (IsPost(*update, model_.Find(due.id)->number)) {
+    if (IsPost(update, model_.Find(due.id)->number)) {
       return Stray::kDuplicate;
     }
   }
@@ -82,188 +103,182 @@ Stray Checker::Classify(PersonNumber viewer, uint64_t id, const Update* update) 
 
 class Checker::Reader {
  public:
-  explicit Reader(const Checker& checker)
+  explicit Reader(Checker& checker)
       : checker_(checker), client_(checker.options_.client, checker.state_) {}
 
-  void CheckHome(PersonNumber person) {
-    ++result_.home_timelines;
-    Judge(person, "home timeline", checker_.model_.HomeOf(person),
-          [&] { return client_.ReadHome(checker_.graph_.person(person), {}, {}); });
-  }
+  void Check(const CheckTask& task);
 
-  void CheckGroup(Random& random) {
-    auto group = static_cast<GroupNumber>(random.Below(checker_.graph_.group_count()));
-    const GroupSpec& spec = checker_.graph_.group(group);
-    PersonNumber viewer = spec.members[random.Below(spec.members.size())];
-    if (!checker_.model_.IsMember(group, viewer)) {
-      viewer = spec.owner;
-    }
-    ++result_.group_timelines;
-    Judge(viewer, "group timeline", checker_.model_.GroupSeenBy(viewer, group),
-          [&] { return client_.ReadGroup(checker_.graph_.person(viewer), spec.id, {}, {}); });
-  }
-
-  void CheckProfile(Random& random) {
-    std::span<const PostRecord> posts = checker_.model_.posts();
-    const PostRecord& post = posts[random.Below(posts.size())];
-    const GroupSpec& spec = checker_.graph_.group(post.group);
-    PersonNumber viewer = spec.members[random.Below(spec.members.size())];
-    ++result_.profiles;
-    Judge(viewer, "profile timeline", checker_.model_.ProfileSeenBy(viewer, post.author), [&] {
-      return client_.ReadProfile(checker_.graph_.person(viewer),
-                                 checker_.graph_.person(post.author), {}, {});
-    });
-  }
-
-  // By a member in every other case, by anybody in the rest.
-  void CheckSingle(Random& random) {
-    std::span<const PostRecord> posts = checker_.model_.posts();
-    const PostRecord& post = posts[random.Below(posts.size())];
-    const GroupSpec& spec = checker_.graph_.group(post.group);
-    PersonNumber viewer =
-        random.Below(2) == 0
-            ? spec.members[random.Below(spec.members.size())]
-            : static_cast<PersonNumber>(random.Below(checker_.graph_.person_count()));
-    ++result_.single_updates;
-    klatch::v1::GetUpdateRequest request;
-    request.set_actor(checker_.graph_.person(viewer));
-    request.set_update_id(post.id);
-    auto outcome = client_.GetUpdate(request);
-    Access access = checker_.model_.AccessTo(viewer, post);
-    if (!outcome.done() && outcome.status.error_code() != grpc::StatusCode::NOT_FOUND) {
-      ++result_.unread;
-    } else if (access == Access::kVisible && !outcome.done()) {
-      checker_.violations_.Add(Violation::kLost, viewer, post.id, "single update");
-    } else if (outcome.done() && (access == Access::kNone || access == Access::kPast)) {
-      checker_.violations_.Add(Violation::kLeaked, viewer, post.id, "single update");
-    } else if (outcome.done() && !checker_.SameAsPosted(outcome.response.update(), post)) {
-      checker_.violations_.AddOther(fmt::format("update {} is not as it was posted", post.id));
-    }
-  }
-
-  const CheckResult& result() const { return result_; }
+  uint64_t trimmed() const { return trimmed_; }
 
  private:
-  template <typename Read>
-  void Judge(PersonNumber viewer, std::string_view path, const std::vector<DueUpdate>& due,
-             const Read& read_all);
-  void JudgeContent(PersonNumber viewer, std::string_view path, const TimelineRead& read);
+  TimelineRead Read(const CheckTask& task);
   // A page that says "hole" is being completed; it has a while for that.
-  template <typename Read>
-  TimelineRead ReadWhole(const Read& read_all);
+  TimelineRead ReadWhole(const CheckTask& task);
+  std::vector<DueUpdate> DueFor(const CheckTask& task) const;
+  void CheckSingle(const CheckTask& task);
+  void Judge(const CheckTask& task, const TimelineRead& read);
+  void AddAll(const std::vector<uint64_t>& ids, Violation kind, const CheckTask& task);
+  void Failed(const CheckTask& task, const grpc::Status& status);
 
-  const Checker& checker_;
+  Checker& checker_;
   Client client_;
-  CheckResult result_;
+  uint64_t trimmed_ = 0;
 };
 
-template <typename Read>
-TimelineRead Checker::Reader::ReadWhole(const Read& read_all) {
+void Checker::Reader::Failed(const CheckTask& task, const grpc::Status& status) {
+  if (!checker_.state_.MustStop()) {
+    checker_.violations_.AddOther(fmt::format("{} of {} could not be read: {}", NameOf(task.path),
+                                              checker_.graph_.person(task.viewer),
+                                              status.error_message()));
+  }
+}
+
+void Checker::Reader::CheckSingle(const CheckTask& task) {
+  const PostRecord& post = checker_.model_.posts()[task.subject];
+  auto outcome = client_.GetUpdate(checker_.graph_.person(task.viewer), post.id, {});
+  Access access = checker_.model_.AccessTo(task.viewer, post);
+  if (!outcome.done() && outcome.status.error_code() != grpc::StatusCode::NOT_FOUND) {
+    Failed(task, outcome.status);
+  } else if (access == Access::kVisible && !outcome.done()) {
+    checker_.violations_.Add(Violation::kLost, task.viewer, post.id, NameOf(task.path));
+  } else if (outcome.done() && MustNotSee(access)) {
+    checker_.violations_.Add(Violation::kLeaked, task.viewer, post.id, NameOf(task.path));
+  } else if (outcome.done() && (outcome.response.update().id() != post.id ||
+                                !checker_.SameAsPosted(outcome.response.update(), post))) {
+    checker_.violations_.AddOther(fmt::format("update {} is not as it was posted", post.id));
+  }
+}
+
+TimelineRead Checker::Reader::Read(const CheckTask& task) {
+  const std::string& actor = checker_.graph_.person(task.viewer);
+  switch (task.path) {
+    case CheckPath::kGroup:
+      return client_.ReadGroup(actor, checker_.graph_.group(task.subject).id, {}, {});
+    case CheckPath::kProfile:
+      return client_.ReadProfile(actor, checker_.graph_.person(task.subject), {}, {});
+    case CheckPath::kHome:
+    case CheckPath::kSingle:
+      break;
+  }
+  return client_.ReadHome(actor, {}, {});
+}
+
+std::vector<DueUpdate> Checker::Reader::DueFor(const CheckTask& task) const {
+  switch (task.path) {
+    case CheckPath::kGroup:
+      return checker_.model_.GroupSeenBy(task.viewer, task.subject);
+    case CheckPath::kProfile:
+      return checker_.model_.ProfileSeenBy(task.viewer, task.subject);
+    case CheckPath::kHome:
+    case CheckPath::kSingle:
+      break;
+  }
+  return checker_.model_.HomeOf(task.viewer);
+}
+
+TimelineRead Checker::Reader::ReadWhole(const CheckTask& task) {
   auto end = std::chrono::steady_clock::now() + kHoleTimeout;
-  TimelineRead read = read_all();
+  TimelineRead read = Read(task);
   while (read.ok() && read.hole_since != 0 && std::chrono::steady_clock::now() < end &&
          !checker_.state_.MustStop()) {
     std::this_thread::sleep_for(kHolePause);
-    read = read_all();
+    read = Read(task);
   }
   return read;
 }
 
-template <typename Read>
-void Checker::Reader::Judge(PersonNumber viewer, std::string_view path,
-                            const std::vector<DueUpdate>& due, const Read& read_all) {
-  TimelineRead read = ReadWhole(read_all);
-  if (!read.ok()) {
-    ++result_.unread;
-    if (!checker_.state_.MustStop()) {
-      checker_.violations_.AddOther(fmt::format("{} of {} could not be read: {}", path,
-                                                checker_.graph_.person(viewer),
-                                                read.status.error_message()));
-    }
-    return;
+void Checker::Reader::AddAll(const std::vector<uint64_t>& ids, Violation kind,
+                             const CheckTask& task) {
+  for (uint64_t id : ids) {
+    checker_.violations_.Add(kind, task.viewer, id, NameOf(task.path));
   }
+}
+
+void Checker::Reader::Judge(const CheckTask& task, const TimelineRead& read) {
   std::unordered_map<uint64_t, const Update*> by_id;
   for (const Update& update : read.updates) {
     by_id.emplace(update.id(), &update);
   }
   std::vector<uint64_t> ids = IdsOf(read);
   Comparison comparison =
-      Compare(due, {ids, read.trimmed}, checker_.options_.cap,
-              [&](uint64_t id) { return checker_.Classify(viewer, id, by_id.at(id)); });
-  for (uint64_t id : comparison.lost) {
-    checker_.violations_.Add(Violation::kLost, viewer, id, path);
+      Compare(DueFor(task), {ids, read.trimmed}, checker_.options_.cap,
+              [&](uint64_t id) { return checker_.Classify(task.viewer, *by_id.at(id)); });
+  AddAll(comparison.lost, Violation::kLost, task);
+  AddAll(comparison.duplicated, Violation::kDuplicated, task);
+  AddAll(comparison.leaked, Violation::kLeaked, task);
+  if (task.path == CheckPath::kHome) {
+    trimmed_ += comparison.trimmed;
   }
-  for (uint64_t id : comparison.duplicated) {
-    checker_.violations_.Add(Violation::kDuplicated, viewer, id, path);
-  }
-  for (uint64_t id : comparison.leaked) {
-    checker_.violations_.Add(Violation::kLeaked, viewer, id, path);
-  }
-  if (path == "home timeline") {
-    result_.trimmed += comparison.trimmed;
-  }
+  const std::string& viewer = checker_.graph_.person(task.viewer);
   if (comparison.out_of_order || read.endless) {
-    checker_.violations_.AddOther(fmt::format("{} of {} {}", path, checker_.graph_.person(viewer),
+    checker_.violations_.AddOther(fmt::format("{} of {} {}", NameOf(task.path), viewer,
                                               read.endless ? "never ends" : "is not in order"));
   }
-  JudgeContent(viewer, path, read);
-}
-
-void Checker::Reader::JudgeContent(PersonNumber viewer, std::string_view path,
-                                   const TimelineRead& read) {
   for (const Update& update : read.updates) {
     const PostRecord* post = checker_.model_.Find(update.id());
     if (post != nullptr && !checker_.SameAsPosted(update, *post)) {
       checker_.violations_.AddOther(fmt::format("update {} is not as it was posted ({} of {})",
-                                                update.id(), path, checker_.graph_.person(viewer)));
+                                                update.id(), NameOf(task.path), viewer));
     }
   }
 }
 
-CheckResult Checker::Run(const std::vector<PersonNumber>& persons,
-                         std::atomic<uint64_t>& homes_read) {
+void Checker::Reader::Check(const CheckTask& task) {
+  if (task.path == CheckPath::kSingle) {
+    CheckSingle(task);
+    return;
+  }
+  TimelineRead read = ReadWhole(task);
+  // To whoever has left a group it is closed.
+  bool closed = task.path == CheckPath::kGroup &&
+                checker_.model_.HasLeft(task.subject, task.viewer) &&
+                !checker_.model_.IsMember(task.subject, task.viewer) &&
+                read.status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
+  if (closed) {
+    return;
+  }
+  if (!read.ok()) {
+    Failed(task, read.status);
+    return;
+  }
+  Judge(task, read);
+}
+
+CheckResult Checker::Count(const std::vector<CheckTask>& tasks) const {
+  std::array<std::set<uint32_t>, 4> subjects;
+  for (const CheckTask& task : tasks) {
+    subjects[static_cast<size_t>(task.path)].insert(task.path == CheckPath::kHome ? task.viewer
+                                                                                  : task.subject);
+  }
+  auto count = [&subjects](CheckPath path) { return subjects[static_cast<size_t>(path)].size(); };
+  return {.home_timelines = count(CheckPath::kHome),
+          .group_timelines = count(CheckPath::kGroup),
+          .profiles = count(CheckPath::kProfile),
+          .single_updates = count(CheckPath::kSingle)};
+}
+
+CheckResult Checker::Run(const std::vector<CheckTask>& tasks, std::atomic<uint64_t>& tasks_done) {
   // Tickets: they publish nothing.
   std::atomic<size_t> next{0};
-  const bool posted = !model_.posts().empty();
-  const size_t homes = persons.size();
-  const size_t groups = homes + options_.group_timelines;
-  const size_t profiles = groups + (posted ? options_.profiles : 0);
-  const size_t total = profiles + (posted ? options_.single_updates : 0);
   std::vector<std::unique_ptr<Reader>> readers;
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < options_.connections; ++i) {
     Reader& reader = *readers.emplace_back(std::make_unique<Reader>(*this));
     threads.emplace_back([&, this] {
       for (size_t task = next.fetch_add(1, std::memory_order_relaxed);
-           task < total && !state_.MustStop();
+           task < tasks.size() && !state_.MustStop();
            task = next.fetch_add(1, std::memory_order_relaxed)) {
-        // Each task draws from its own numbers, so that the choice does not depend on the threads.
-        Random random(Mix(options_.seed) ^ task);
-        if (task < homes) {
-          reader.CheckHome(persons[task]);
-          homes_read.fetch_add(1, std::memory_order_relaxed);
-        } else if (task < groups) {
-          reader.CheckGroup(random);
-        } else if (task < profiles) {
-          reader.CheckProfile(random);
-        } else {
-          reader.CheckSingle(random);
-        }
+        reader.Check(tasks[task]);
+        tasks_done.fetch_add(1, std::memory_order_relaxed);
       }
     });
   }
-  CheckResult sum;
+  CheckResult result = Count(tasks);
   for (size_t i = 0; i < threads.size(); ++i) {
     threads[i].join();
-    const CheckResult& part = readers[i]->result();
-    sum.home_timelines += part.home_timelines;
-    sum.group_timelines += part.group_timelines;
-    sum.profiles += part.profiles;
-    sum.single_updates += part.single_updates;
-    sum.trimmed += part.trimmed;
-    sum.unread += part.unread;
+    result.trimmed += readers[i]->trimmed();
   }
-  return sum;
+  return result;
 }
 
 }  // namespace klatch::load

@@ -1,14 +1,15 @@
 #pragma once
-// After the load: reads timelines through the API, in all pages, and holds them against the model.
-// Home timelines of everybody, or of a seeded sample of a large population; group timelines,
-// profiles and single updates by sample.
+// After the load: reads timelines and single updates through the API, in all pages and over several
+// connections, and holds them against the model. What is read is decided by PlanChecks.
 //
 // Nothing may be posted or moved meanwhile.
 
 #include <atomic>
-#include <string>
+#include <mutex>
+#include <unordered_map>
 #include <vector>
 
+#include "bench/load/check_tasks.h"
 #include "bench/load/client.h"
 #include "bench/load/compare.h"
 #include "bench/load/plan.h"
@@ -19,26 +20,17 @@ namespace klatch::load {
 struct CheckOptions {
   Client::Options client;
   uint32_t connections = 4;
-  uint64_t seed = 0;
   size_t cap = 800;
-  // How many of each path; home timelines are those of `persons`.
-  size_t group_timelines = 200;
-  size_t profiles = 200;
-  size_t single_updates = 500;
 };
 
 struct CheckResult {
+  // Different ones; who is read for two reasons counts once.
   uint64_t home_timelines = 0;
   uint64_t group_timelines = 0;
   uint64_t profiles = 0;
   uint64_t single_updates = 0;
   uint64_t trimmed = 0;
-  // Reads that were refused or unreachable: what they would have shown is not known.
-  uint64_t unread = 0;
 };
-
-// Everybody, or `sample` of them, seeded, ascending.
-std::vector<PersonNumber> ChoosePersons(const Graph& graph, size_t sample, uint64_t seed);
 
 class Checker {
  public:
@@ -51,19 +43,23 @@ class Checker {
         state_(state),
         violations_(violations) {}
 
-  // `homes_read` counts for progress.
-  CheckResult Run(const std::vector<PersonNumber>& persons, std::atomic<uint64_t>& homes_read);
+  // `tasks_done` counts for progress. A read that fails is a fault.
+  CheckResult Run(const std::vector<CheckTask>& tasks, std::atomic<uint64_t>& tasks_done);
 
  private:
   // One connection's work.
   class Reader;
 
-  // What a shown update is that is none of those due to the viewer. `update` may be null.
-  Stray Classify(PersonNumber viewer, uint64_t id, const klatch::v1::Update* update) const;
-  // Whether what is shown under a known id is what was posted.
+  // What a shown update is that is none of those due to the viewer.
+  Stray Classify(PersonNumber viewer, const klatch::v1::Update& update);
+  // The same of one whose call stayed undecided, if it is one: it may stand, once, for those who
+  // were members then.
+  std::optional<Stray> ClassifyUndecided(PersonNumber viewer, const klatch::v1::Update& update);
+  // Whether what is shown under a known id is what was posted, and edited since.
   bool SameAsPosted(const klatch::v1::Update& update, const PostRecord& post) const;
   // Whether it is the post with this number, by author, group and text.
   bool IsPost(const klatch::v1::Update& update, uint64_t number) const;
+  CheckResult Count(const std::vector<CheckTask>& tasks) const;
 
   const Graph& graph_;
   const Plan& plan_;
@@ -71,6 +67,9 @@ class Checker {
   const CheckOptions options_;
   RunState& state_;
   Violations& violations_;
+  std::mutex mutex_;
+  // By number in the plan: the id under which an undecided post was first seen. Guarded by mutex_.
+  std::unordered_map<uint64_t, uint64_t> undecided_seen_;
 };
 
 }  // namespace klatch::load

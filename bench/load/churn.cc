@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace klatch::load {
 namespace {
 
 constexpr std::chrono::milliseconds kAwayMin{50};
-constexpr uint64_t kAwaySpreadMs = 1500;
+constexpr uint64_t kAwaySpreadMs = 250;
+constexpr int kDrawsMax = 256;
+constexpr int kLookAroundPage = 20;
+constexpr size_t kSeenMax = 3;
 
 uint64_t FirstPosition(const google::protobuf::RepeatedField<uint64_t>& chunk_positions) {
   return chunk_positions.empty() ? 0 : chunk_positions[0];
@@ -16,16 +20,46 @@ uint64_t FirstPosition(const google::protobuf::RepeatedField<uint64_t>& chunk_po
 
 }  // namespace
 
+Churn::Churn(const Stage& stage, const Options& options, Pace& pace)
+    : stage_(stage),
+      options_(options),
+      pace_(pace),
+      // In a short run fewer are away, so that most of them come back in it.
+      away_max_(std::clamp<size_t>(pace.tasks() / 4, 1, kAwayMax)),
+      client_(options.client, stage.state),
+      random_(options.seed) {}
+
 std::string Churn::NextRequestId() {
-  return fmt::format("{}-churn-{}", stage_.plan.run(), calls_++);
+  return fmt::format("{}-churn-{}-{}", stage_.plan.run(), options_.index, calls_++);
 }
 
-void Churn::Undecided(GroupNumber group, PersonNumber person) {
-  stage_.state.unknown.fetch_add(1, std::memory_order_relaxed);
+void Churn::NotJudged(GroupNumber group, PersonNumber person) {
   history_.turns.push_back({group, person, 0, Turn::kUncertain});
 }
 
+void Churn::CouldNot(std::string_view what, GroupNumber group, PersonNumber person,
+                     std::string_view why) {
+  stage_.violations.AddOther(fmt::format("{} could not {} {}: {}", stage_.graph.person(person),
+                                         what, stage_.graph.group(group).id, why));
+}
+
+std::vector<Churn::Seen> Churn::LookAround(GroupNumber group, PersonNumber person) {
+  TimelineRead read = client_.ReadGroup(stage_.graph.person(person), stage_.graph.group(group).id,
+                                        {}, {.page_size = kLookAroundPage, .pages_max = 1});
+  if (!read.ok() && !stage_.state.MustStop()) {
+    CouldNot("read", group, person, read.status.error_message());
+  }
+  std::vector<Seen> seen;
+  // From all over the page, not only the newest.
+  size_t step = std::max<size_t>(1, read.updates.size() / kSeenMax);
+  for (size_t i = 0; i < read.updates.size() && seen.size() < kSeenMax; i += step) {
+    seen.push_back({read.updates[i].id(), read.updates[i].author()});
+  }
+  return seen;
+}
+
 void Churn::Leave(GroupNumber group, PersonNumber person) {
+  Away away{.group = group, .person = person, .back_at = {}, .seen = LookAround(group, person)};
   bool by_owner = random_.Below(2) == 0;
   klatch::v1::RemoveMembersRequest request;
   request.set_actor(stage_.graph.person(by_owner ? stage_.graph.group(group).owner : person));
@@ -34,46 +68,77 @@ void Churn::Leave(GroupNumber group, PersonNumber person) {
   request.add_persons(stage_.graph.person(person));
   auto outcome = client_.RemoveMembers(request);
   busy_.insert({group, person});
-  if (outcome.certainty == Certainty::kUnknown) {
-    Undecided(group, person);
-    return;
-  }
   uint64_t position = FirstPosition(outcome.response.chunk_positions());
   if (!outcome.done() || position == 0) {
-    if (!stage_.state.MustStop()) {
-      Undecided(group, person);
-      stage_.violations.AddOther(fmt::format(
-          "{} could not leave {}: {}", stage_.graph.person(person), stage_.graph.group(group).id,
-          outcome.done() ? "said to be no member" : outcome.status.error_message()));
+    NotJudged(group, person);
+    if (outcome.certainty == Certainty::kUnknown) {
+      stage_.state.unknown.fetch_add(1, std::memory_order_relaxed);
+    } else if (!stage_.state.MustStop()) {
+      CouldNot("leave", group, person,
+               outcome.done() ? "said to be no member" : outcome.status.error_message());
     }
     return;
   }
   history_.turns.push_back({group, person, position, Turn::kLeft});
   stage_.state.departures.fetch_add(1, std::memory_order_relaxed);
+  stage_.state.telling_departures.fetch_add(away.seen.empty() ? 0 : 1, std::memory_order_relaxed);
   stage_.state.group_sizes[group].fetch_sub(1, std::memory_order_relaxed);
-  away_.push_back({group, person,
-                   std::chrono::steady_clock::now() + kAwayMin +
-                       std::chrono::milliseconds(random_.Below(kAwaySpreadMs))});
-  LookForLeaks(group, person);
+  away.back_at = std::chrono::steady_clock::now() + kAwayMin +
+                 std::chrono::milliseconds(random_.Below(kAwaySpreadMs));
+  LookForLeaks(away);
+  away_.push(std::move(away));
 }
 
-void Churn::LookForLeaks(GroupNumber group, PersonNumber person) {
-  const std::string& actor = stage_.graph.person(person);
-  const std::string& group_id = stage_.graph.group(group).id;
-  TimelineRead home = client_.ReadHome(actor, {}, {.page_size = 200, .pages_max = 1});
-  for (const auto& update : home.updates) {
+void Churn::JudgePage(const Away& away, const TimelineRead& read, std::string_view path) {
+  if (!read.ok()) {
+    if (!stage_.state.MustStop()) {
+      stage_.violations.AddOther(fmt::format("{} of {} could not be read: {}", path,
+                                             stage_.graph.person(away.person),
+                                             read.status.error_message()));
+    }
+    return;
+  }
+  const std::string& group_id = stage_.graph.group(away.group).id;
+  for (const auto& update : read.updates) {
     if (update.groups_size() > 0 && update.groups(0) == group_id) {
-      stage_.violations.Add(Violation::kLeaked, person, update.id(), "home timeline after leaving");
+      stage_.violations.Add(Violation::kLeaked, away.person, update.id(),
+                            fmt::format("{} after leaving", path));
     }
   }
-  TimelineRead feed = client_.ReadGroup(actor, group_id, {}, {.page_size = 50, .pages_max = 1});
-  for (const auto& update : feed.updates) {
-    stage_.violations.Add(Violation::kLeaked, person, update.id(), "group timeline after leaving");
+}
+
+void Churn::JudgeSingle(const Away& away, uint64_t update) {
+  auto outcome = client_.GetUpdate(stage_.graph.person(away.person), update, {});
+  if (outcome.done()) {
+    stage_.violations.Add(Violation::kLeaked, away.person, update, "single update after leaving");
+  } else if (outcome.status.error_code() != grpc::StatusCode::NOT_FOUND &&
+             !stage_.state.MustStop()) {
+    stage_.violations.AddOther(fmt::format("update {} could not be asked for: {}", update,
+                                           outcome.status.error_message()));
+  }
+}
+
+void Churn::LookForLeaks(const Away& away) {
+  const std::string& actor = stage_.graph.person(away.person);
+  JudgePage(away, client_.ReadHome(actor, {}, {}), "home timeline");
+  TimelineRead feed = client_.ReadGroup(actor, stage_.graph.group(away.group).id, {},
+                                        {.page_size = 50, .pages_max = 1});
+  // The group is closed to them; an answer is only right if it is empty.
+  if (feed.status.error_code() != grpc::StatusCode::PERMISSION_DENIED) {
+    JudgePage(away, feed, "group timeline");
+  }
+  for (const Seen& seen : away.seen) {
+    JudgeSingle(away, seen.update);
+  }
+  if (!away.seen.empty()) {
+    TimelineRead profile = client_.ReadProfile(actor, away.seen.front().author, {},
+                                               {.down_to = away.seen.front().update});
+    JudgePage(away, profile, "profile timeline");
   }
 }
 
 void Churn::Return(const Away& away) {
-  LookForLeaks(away.group, away.person);
+  LookForLeaks(away);
   klatch::v1::AddMembersRequest request;
   request.set_actor(stage_.graph.person(stage_.graph.group(away.group).owner));
   request.set_request_id(NextRequestId());
@@ -82,70 +147,63 @@ void Churn::Return(const Away& away) {
   auto outcome = client_.AddMembers(request);
   uint64_t position = FirstPosition(outcome.response.chunk_positions());
   if (outcome.done() && position != 0) {
-    history_.turns.push_back({away.group, away.person, position, Turn::kJoined});
+    Turn turn = stage_.state.opens_past[away.group] != 0 ? Turn::kJoinedOpen : Turn::kJoined;
+    history_.turns.push_back({away.group, away.person, position, turn});
     stage_.state.returns.fetch_add(1, std::memory_order_relaxed);
     stage_.state.group_sizes[away.group].fetch_add(1, std::memory_order_relaxed);
     busy_.erase({away.group, away.person});
     return;
   }
-  if (outcome.certainty == Certainty::kUnknown || !stage_.state.MustStop()) {
-    Undecided(away.group, away.person);
-  }
-  if (outcome.certainty != Certainty::kUnknown && !stage_.state.MustStop()) {
-    stage_.violations.AddOther(fmt::format(
-        "{} could not come back to {}: {}", stage_.graph.person(away.person),
-        stage_.graph.group(away.group).id,
-        outcome.done() ? "said to be a member already" : outcome.status.error_message()));
+  NotJudged(away.group, away.person);
+  if (outcome.certainty == Certainty::kUnknown) {
+    stage_.state.unknown.fetch_add(1, std::memory_order_relaxed);
+  } else if (!stage_.state.MustStop()) {
+    CouldNot("come back to", away.group, away.person,
+             outcome.done() ? "said to be a member already" : outcome.status.error_message());
   }
 }
 
-bool Churn::SomebodyReturns() {
-  bool due = !away_.empty() && away_.front().back_at <= std::chrono::steady_clock::now();
-  if (!due && away_.size() < kAwayMax) {
-    return false;
-  }
-  Away away = away_.front();
-  away_.pop_front();
+void Churn::SomebodyReturns() {
+  Away away = away_.top();
+  away_.pop();
+  std::this_thread::sleep_until(away.back_at);
   Return(away);
-  return true;
 }
 
-void Churn::SomebodyLeaves() {
-  // One membership in eight may end, so a few draws find one; a graph without any is left in peace.
-  for (int draw = 0; draw < 64; ++draw) {
-    auto group = static_cast<GroupNumber>(random_.Below(stage_.graph.group_count()));
+bool Churn::SomebodyLeaves() {
+  uint64_t posted = std::max<uint64_t>(1, stage_.state.next_post.load(std::memory_order_relaxed));
+  for (int draw = 0; draw < kDrawsMax; ++draw) {
+    // Choosy at first: a group that somebody has posted to. Then any.
+    const bool choosy = draw < kDrawsMax / 2;
+    auto group = choosy ? stage_.plan.At(random_.Below(posted)).group
+                        : static_cast<GroupNumber>(random_.Below(stage_.graph.group_count()));
+    bool silent = stage_.state.group_posts[group].load(std::memory_order_relaxed) == 0;
+    if (group % options_.threads != options_.index || (choosy && silent)) {
+      continue;
+    }
     const GroupSpec& spec = stage_.graph.group(group);
     PersonNumber person = spec.members[random_.Below(spec.members.size())];
     if (stage_.plan.MayLeave(group, person) && !busy_.contains({group, person})) {
       Leave(group, person);
-      return;
+      return true;
     }
   }
+  return false;
 }
 
 void Churn::TakeTurn() {
-  // Alternately while somebody is due back, so that about as many come as go.
-  if (random_.Below(2) == 0 && SomebodyReturns()) {
-    return;
-  }
-  if (away_.size() < kAwayMax) {
-    SomebodyLeaves();
-  } else {
+  bool due = !away_.empty() && away_.top().back_at <= std::chrono::steady_clock::now();
+  if (due || away_.size() >= away_max_) {
+    SomebodyReturns();
+  } else if (!SomebodyLeaves() && !away_.empty()) {
     SomebodyReturns();
   }
 }
 
 void Churn::Run() {
-  if (options_.turns_per_second == 0) {
-    return;
-  }
-  auto step = std::chrono::nanoseconds(1'000'000'000 / options_.turns_per_second);
-  auto next = std::chrono::steady_clock::now();
-  while (!stage_.state.posting_done.load(std::memory_order_relaxed) && !stage_.state.MustStop()) {
+  for (uint64_t turn = 0; turn < pace_.tasks() && AwaitTurn(stage_, pace_, turn); ++turn) {
     TakeTurn();
-    // Turns that a slow answer or a restart cost are not made up for.
-    next = std::max(next + step, std::chrono::steady_clock::now() - step);
-    std::this_thread::sleep_until(next);
+    pace_.Done();
   }
 }
 

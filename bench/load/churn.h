@@ -1,14 +1,19 @@
 #pragma once
 // Makes people leave and come back while others post: half of the departures by themselves, half by
-// the group's owner; returns by the owner. After each departure is answered, and again before the
-// return, reads sent by who has left must show nothing of the group.
+// the group's owner; returns by the owner, 50 to 300 ms later. Who leaves has looked at the group
+// before. After the departure is answered, and again before the return, what they had seen must be
+// gone on every path: home, group and profile timelines and single updates. A read that fails where
+// it should answer counts as a fault.
 //
-// Threads: belongs to one thread; the history is read after it has been joined.
+// Threads: each Churn belongs to one thread and moves the groups whose number leaves `index` when
+// divided by `threads`; the history is read after it has been joined.
 // Bound: at most kAwayMax are away at a time.
 
 #include <chrono>
-#include <deque>
+#include <queue>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "bench/load/player.h"
 
@@ -16,47 +21,63 @@ namespace klatch::load {
 
 class Churn {
  public:
-  static constexpr size_t kAwayMax = 200;
+  static constexpr size_t kAwayMax = 32;
 
   struct Options {
     Client::Options client;
-    uint32_t turns_per_second = 50;
+    uint32_t index = 0;
+    uint32_t threads = 1;
     uint64_t seed = 0;
   };
 
-  Churn(const Stage& stage, const Options& options)
-      : stage_(stage),
-        options_(options),
-        client_(options.client, stage.state),
-        random_(options.seed) {}
+  // A task of `pace` is one departure or one return.
+  Churn(const Stage& stage, const Options& options, Pace& pace);
 
-  // Until nothing is posted any more.
+  // Until all tasks are done. Some who left last stay away.
   void Run();
 
   const History& history() const { return history_; }
 
  private:
+  struct Seen {
+    uint64_t update = 0;
+    std::string author;
+  };
   struct Away {
     GroupNumber group = 0;
     PersonNumber person = 0;
     std::chrono::steady_clock::time_point back_at;
+    std::vector<Seen> seen;
+
+    bool operator>(const Away& other) const { return back_at > other.back_at; }
   };
 
   void TakeTurn();
-  bool SomebodyReturns();
-  void SomebodyLeaves();
+  void SomebodyReturns();
+  // False if nobody was found who may.
+  bool SomebodyLeaves();
   void Leave(GroupNumber group, PersonNumber person);
   void Return(const Away& away);
-  void LookForLeaks(GroupNumber group, PersonNumber person);
+  // A few of the group's updates that the person sees now.
+  std::vector<Seen> LookAround(GroupNumber group, PersonNumber person);
+  void LookForLeaks(const Away& away);
+  void JudgePage(const Away& away, const TimelineRead& read, std::string_view path);
+  void JudgeSingle(const Away& away, uint64_t update);
   std::string NextRequestId();
-  void Undecided(GroupNumber group, PersonNumber person);
+  // From here on the model does not judge this membership.
+  void NotJudged(GroupNumber group, PersonNumber person);
+  void CouldNot(std::string_view what, GroupNumber group, PersonNumber person,
+                std::string_view why);
 
   const Stage stage_;
   const Options options_;
+  Pace& pace_;
+  const size_t away_max_;
   Client client_;
   Random random_;
   History history_;
-  std::deque<Away> away_;
+  // Who is due back first is on top.
+  std::priority_queue<Away, std::vector<Away>, std::greater<>> away_;
   // Away, or not to be touched again because a call about them is undecided.
   std::set<std::pair<GroupNumber, PersonNumber>> busy_;
   uint64_t calls_ = 0;

@@ -3,18 +3,26 @@
 #include <grpcpp/grpcpp.h>
 
 #include "bench/load/retry.h"
+#include "services/model/position.h"
 
 namespace klatch::load {
 namespace {
 
 using klatch::v1::AddMembersRequest;
 using klatch::v1::AddMembersResponse;
+using klatch::v1::BatchPublishResult;
 using klatch::v1::BatchPublishUpdatesRequest;
 using klatch::v1::BatchPublishUpdatesResponse;
 using klatch::v1::Completeness;
 using klatch::v1::CreateGroupRequest;
 using klatch::v1::CreateGroupResponse;
+using klatch::v1::DeleteUpdateRequest;
+using klatch::v1::DeleteUpdateResponse;
+using klatch::v1::EditUpdateRequest;
+using klatch::v1::EditUpdateResponse;
 using klatch::v1::FeedService;
+using klatch::v1::GetGroupRequest;
+using klatch::v1::GetGroupResponse;
 using klatch::v1::GetUpdateRequest;
 using klatch::v1::GetUpdateResponse;
 using klatch::v1::GroupService;
@@ -56,6 +64,23 @@ void SetTokens(Request& request, std::span<const Token> tokens) {
 
 }  // namespace
 
+std::string FaultOf(const BatchPublishResult& result) {
+  if (!result.has_published()) {
+    return "an accepted batch has a post that is neither published nor refused";
+  }
+  const PublishUpdateResponse& published = result.published();
+  if (published.update_id() == 0) {
+    return "a post was accepted without an id";
+  }
+  for (const Token& token : published.tokens()) {
+    if (token.position() == published.update_id() &&
+        token.shard() == Position(token.position()).shard().value()) {
+      return "";
+    }
+  }
+  return "a post was accepted without a token that fits its id";
+}
+
 Client::Client(Options options, RunState& state)
     : options_(std::move(options)),
       state_(state),
@@ -87,6 +112,7 @@ Outcome<Response> Client::Try(const Call& call) {
     context.set_deadline(std::chrono::system_clock::now() + options_.call_deadline);
     outcome.response.Clear();
     outcome.status = call(&context, &outcome.response);
+    ++outcome.tries;
   } while (retry.Again(outcome.status));
   outcome.certainty = retry.CertaintyOf(outcome.status);
   return outcome;
@@ -135,6 +161,9 @@ grpc::Status Client::PublishOnce(const std::vector<PublishUpdateRequest>& reques
       rest.push_back(undecided[i]);
     } else if (!outcome.status.ok()) {
       outcome.certainty = Certainty::kRefused;
+    } else if (outcome.fault = FaultOf(answer.results(static_cast<int>(i)));
+               !outcome.fault.empty()) {
+      outcome.certainty = Certainty::kUnknown;
     } else {
       const PublishUpdateResponse& published = answer.results(static_cast<int>(i)).published();
       outcome.certainty = Certainty::kDone;
@@ -185,15 +214,43 @@ Outcome<RemoveMembersResponse> Client::RemoveMembers(const RemoveMembersRequest&
   return outcome;
 }
 
+Outcome<GetGroupResponse> Client::GetGroup(const GetGroupRequest& request) {
+  return Try<GetGroupResponse>(
+      [&](auto* context, auto* response) { return groups_->GetGroup(context, request, response); });
+}
+
 Outcome<ListMembersResponse> Client::ListMembers(const ListMembersRequest& request) {
   return Try<ListMembersResponse>([&](auto* context, auto* response) {
     return groups_->ListMembers(context, request, response);
   });
 }
 
-Outcome<GetUpdateResponse> Client::GetUpdate(const GetUpdateRequest& request) {
+Outcome<GetUpdateResponse> Client::GetUpdate(const std::string& actor, uint64_t update_id,
+                                             std::span<const Token> tokens) {
+  GetUpdateRequest request;
+  request.set_actor(actor);
+  request.set_update_id(update_id);
+  SetTokens(request, tokens);
   return Try<GetUpdateResponse>(
       [&](auto* context, auto* response) { return feed_->GetUpdate(context, request, response); });
+}
+
+Outcome<EditUpdateResponse> Client::EditUpdate(const EditUpdateRequest& request) {
+  auto outcome = Try<EditUpdateResponse>(
+      [&](auto* context, auto* response) { return feed_->EditUpdate(context, request, response); });
+  NoteTokens(outcome.response.tokens());
+  return outcome;
+}
+
+Outcome<DeleteUpdateResponse> Client::DeleteUpdate(const DeleteUpdateRequest& request) {
+  auto outcome = Try<DeleteUpdateResponse>([&](auto* context, auto* response) {
+    return feed_->DeleteUpdate(context, request, response);
+  });
+  if (outcome.tries > 1 && outcome.status.error_code() == grpc::StatusCode::NOT_FOUND) {
+    outcome.certainty = Certainty::kDone;
+  }
+  NoteTokens(outcome.response.tokens());
+  return outcome;
 }
 
 template <typename Response, typename Request, typename Call>

@@ -27,6 +27,7 @@ struct Outcome {
   Certainty certainty = Certainty::kRefused;
   Response response;
   grpc::Status status;  // of the last try
+  int tries = 0;
 
   bool done() const { return certainty == Certainty::kDone; }
 };
@@ -36,7 +37,13 @@ struct PublishOutcome {
   uint64_t update_id = 0;
   std::vector<klatch::v1::Token> tokens;
   grpc::Status status;
+  // Not empty: the answer said OK, and what was wrong with it. The outcome is kUnknown then.
+  std::string fault;
 };
+
+// What is wrong with an answer that says that an update was published: no result, no id, or a token
+// that is not the id's. Nothing if it can be believed.
+std::string FaultOf(const klatch::v1::BatchPublishResult& result);
 
 // A timeline read to its end, or up to what was asked for.
 struct TimelineRead {
@@ -84,9 +91,15 @@ class Client {
   Outcome<klatch::v1::AddMembersResponse> AddMembers(const klatch::v1::AddMembersRequest& request);
   Outcome<klatch::v1::RemoveMembersResponse> RemoveMembers(
       const klatch::v1::RemoveMembersRequest& request);
+  Outcome<klatch::v1::GetGroupResponse> GetGroup(const klatch::v1::GetGroupRequest& request);
   Outcome<klatch::v1::ListMembersResponse> ListMembers(
       const klatch::v1::ListMembersRequest& request);
-  Outcome<klatch::v1::GetUpdateResponse> GetUpdate(const klatch::v1::GetUpdateRequest& request);
+  Outcome<klatch::v1::GetUpdateResponse> GetUpdate(const std::string& actor, uint64_t update_id,
+                                                   std::span<const klatch::v1::Token> tokens);
+  Outcome<klatch::v1::EditUpdateResponse> EditUpdate(const klatch::v1::EditUpdateRequest& request);
+  // Done also if an earlier try had deleted it.
+  Outcome<klatch::v1::DeleteUpdateResponse> DeleteUpdate(
+      const klatch::v1::DeleteUpdateRequest& request);
 
   TimelineRead ReadHome(const std::string& actor, std::span<const klatch::v1::Token> tokens,
                         const ReadLimits& limits);

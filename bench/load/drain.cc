@@ -8,6 +8,7 @@
 #include <span>
 #include <thread>
 
+#include "bench/load/retry.h"
 #include "common/base/endpoint.h"
 #include "services/model/limits.h"
 
@@ -62,7 +63,8 @@ absl::Status WaitApplied(Client& client, const std::string& reader, RunState& st
                                         {.page_size = 1, .pages_max = 1});
     if (read.ok()) {
       begin += count;
-    } else if (state.MustStop() || std::chrono::steady_clock::now() > end) {
+    } else if (!MayHelpToRetry(read.status) || state.MustStop() ||
+               std::chrono::steady_clock::now() > end) {
       return base::Error(static_cast<absl::StatusCode>(read.status.error_code()),
                          fmt::format("not everything is applied: {}", read.status.error_message()));
     }

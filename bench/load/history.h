@@ -12,6 +12,8 @@ namespace klatch::load {
 
 enum class Turn : uint8_t {
   kJoined,
+  // Joined while the group's policy opened its past to joiners.
+  kJoinedOpen,
   kLeft,
   // A call about this membership stayed undecided: from here on the model does not judge it.
   kUncertain,
@@ -24,9 +26,27 @@ struct MembershipTurn {
   Turn turn = Turn::kJoined;
 };
 
+// What became of a post after it was accepted.
+enum class Fate : uint8_t {
+  kAsPosted,
+  kEdited,
+  kMaybeEdited,  // the edit stayed undecided
+  kDeleted,
+  kMaybeDeleted,
+};
+
 struct PostRecord {
   uint64_t id = 0;
   uint64_t number = 0;  // in the plan
+  GroupNumber group = 0;
+  PersonNumber author = 0;
+  // Audience "members now" instead of "members at posting".
+  bool members_now = false;
+  Fate fate = Fate::kAsPosted;
+};
+
+// A post that was refused because its author, who may leave, was said to be no member.
+struct Refusal {
   GroupNumber group = 0;
   PersonNumber author = 0;
 };
@@ -37,10 +57,7 @@ struct History {
   std::vector<PostRecord> posts;
   // Numbers in the plan of posts that stayed undecided.
   std::vector<uint64_t> unknown_posts;
-  // Posts that were refused though their author was a member for certain.
-  uint64_t refused_wrongly = 0;
-  // Posts refused because their author had just left.
-  uint64_t refused_rightly = 0;
+  std::vector<Refusal> refusals;
 };
 
 }  // namespace klatch::load

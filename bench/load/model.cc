@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "services/model/position.h"
+
 namespace klatch::load {
 namespace {
 
@@ -37,6 +39,13 @@ void Model::Finish() {
   BuildStays();
   std::sort(posts_.begin(), posts_.end(),
             [](const PostRecord& a, const PostRecord& b) { return a.id < b.id; });
+  auto same = [this](const PostRecord& a, const PostRecord& b) {
+    if (a.id == b.id) {
+      repeated_ids_.push_back(a.id);
+    }
+    return a.id == b.id;
+  };
+  posts_.erase(std::unique(posts_.begin(), posts_.end(), same), posts_.end());
   Bucket(
       posts_, graph_.group_count(), [](const PostRecord& post) { return post.group; }, group_begin_,
       group_posts_);
@@ -59,14 +68,18 @@ void Model::BuildStays() {
     for (; i < turns_.size() && turns_[i].person == first.person && turns_[i].group == first.group;
          ++i) {
       bool open = stays_.size() > pair_begin && stays_.back().left == UINT64_MAX;
-      if (turns_[i].turn == Turn::kJoined && !open) {
-        stays_.push_back({first.group, first.person, turns_[i].position});
+      const bool sees_past = turns_[i].turn == Turn::kJoinedOpen;
+      if ((turns_[i].turn == Turn::kJoined || sees_past) && !open) {
+        stays_.push_back({.group = first.group,
+                          .person = first.person,
+                          .joined = turns_[i].position,
+                          .visible_from = sees_past ? 0 : turns_[i].position});
       } else if (turns_[i].turn == Turn::kLeft && open) {
         stays_.back().left = turns_[i].position;
       } else if (turns_[i].turn == Turn::kUncertain) {
         // Nothing is known for certain: one stay from the beginning that decides nothing.
         stays_.resize(pair_begin);
-        stays_.push_back({first.group, first.person, 0, UINT64_MAX, true});
+        stays_.push_back({.group = first.group, .person = first.person, .uncertain = true});
       }
     }
     stay_begin_[first.person + 1] += static_cast<uint32_t>(stays_.size() - pair_begin);
@@ -105,24 +118,66 @@ std::span<const uint32_t> Model::PostsOfGroup(GroupNumber group) const {
       .subspan(group_begin_[group], group_begin_[group + 1] - group_begin_[group]);
 }
 
-Access Model::AccessDuring(const Stay& stay, uint64_t id) {
-  if (stay.uncertain) {
-    return Access::kUncertain;
+bool Model::IsForeign(uint64_t id) const {
+  uint32_t shard = Position(id).shard().value();
+  if (floors_.empty()) {
+    return false;
   }
-  if (id < stay.joined || id > stay.left) {
-    return Access::kNone;
-  }
-  return stay.left == UINT64_MAX ? Access::kVisible : Access::kPast;
+  return shard >= floors_.size() || floors_[shard] == 0 || id <= floors_[shard];
 }
 
 Access Model::AccessTo(PersonNumber viewer, const PostRecord& post) const {
-  for (const Stay& stay : StaysOf(viewer, post.group)) {
-    Access access = AccessDuring(stay, post.id);
-    if (access != Access::kNone) {
-      return access;
+  std::span<const Stay> stays = StaysOf(viewer, post.group);
+  if (stays.empty()) {
+    return Access::kNone;
+  }
+  const Stay& last = stays.back();
+  if (last.uncertain) {
+    return Access::kUncertain;
+  }
+  bool is_member = last.left == UINT64_MAX;
+  if (post.fate != Fate::kDeleted && is_member &&
+      post.id > (post.members_now ? last.visible_from : last.joined)) {
+    return post.fate == Fate::kMaybeDeleted ? Access::kUncertain : Access::kVisible;
+  }
+  bool was_due = std::any_of(stays.begin(), stays.end(),
+                             [&post](const Stay& stay) { return stay.Covers(post.id); });
+  return was_due ? Access::kPast : Access::kNone;
+}
+
+Access Model::MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const {
+  for (const Stay& stay : StaysOf(person, group)) {
+    if (stay.uncertain) {
+      return Access::kUncertain;
+    }
+    if (stay.Covers(position)) {
+      return Access::kVisible;
     }
   }
   return Access::kNone;
+}
+
+bool Model::JoinedAfter(GroupNumber group, PersonNumber person, uint64_t position) const {
+  std::span<const Stay> stays = StaysOf(person, group);
+  return !stays.empty() && stays.back().joined > position;
+}
+
+bool Model::HasLeft(GroupNumber group, PersonNumber person) const {
+  std::span<const Stay> stays = StaysOf(person, group);
+  return std::any_of(stays.begin(), stays.end(),
+                     [](const Stay& stay) { return stay.uncertain || stay.left != UINT64_MAX; });
+}
+
+std::vector<Model::Departure> Model::Departures() const {
+  std::vector<Departure> departures;
+  for (const Stay& stay : stays_) {
+    bool known = !departures.empty() && departures.back().group == stay.group &&
+                 departures.back().person == stay.person;
+    if (!stay.uncertain && stay.left != UINT64_MAX && !known) {
+      departures.push_back({stay.group, stay.person});
+    }
+  }
+  return departures;
 }
 
 bool Model::IsMember(GroupNumber group, PersonNumber person) const {
@@ -167,7 +222,7 @@ std::vector<DueUpdate> Model::HomeOf(PersonNumber person) const {
         posts.begin(), posts.end(), stay.joined,
         [this](uint32_t index, uint64_t position) { return posts_[index].id < position; });
     for (; first != posts.end() && posts_[*first].id < stay.left; ++first) {
-      due.push_back({posts_[*first].id, AccessDuring(stay, posts_[*first].id)});
+      due.push_back({posts_[*first].id, AccessTo(person, posts_[*first])});
     }
   }
   std::sort(due.begin(), due.end(),

@@ -1,7 +1,8 @@
 #pragma once
-// The oracle: what every person must see, worked out from positions alone. An update is due to
-// whoever was a member at posting (joined < id < left); it may be seen by those of them whose stay
-// still goes on. That is the audience "members at posting", which all posts of the load have.
+// The oracle: what every person must see, worked out from positions alone. A copy of an update is
+// due to whoever was a member at posting (joined < id < left). It may be seen by whoever is a
+// member now, if their stay began before it, or, of an update for "members now", if that stay sees
+// the past; unless it was deleted.
 //
 // Use: Add histories, Finish once, then ask. Thread safety: any thread after Finish.
 // Bound: about 60 bytes per membership, 32 per post.
@@ -15,10 +16,10 @@
 namespace klatch::load {
 
 enum class Access : uint8_t {
-  kNone,       // was no member at posting
-  kPast,       // was one, and has left since: copies may lie about, pages must not show it
+  kNone,       // was no member at posting, and must not see it
+  kPast,       // was one, and must see it no more: copies may lie about, pages must not show it
   kVisible,    // must be shown
-  kUncertain,  // may be shown or not: a call about the membership is undecided
+  kUncertain,  // may be shown or not: a call about the membership or the update is undecided
 };
 
 struct DueUpdate {
@@ -28,15 +29,19 @@ struct DueUpdate {
 
 class Model {
  public:
-  explicit Model(const Graph& graph) : graph_(graph), floors_(graph.group_count(), 0) {}
+  explicit Model(const Graph& graph) : graph_(graph) {}
 
   void Add(const History& history);
-  // What stands at or before `position` in the group's shard is from before this run.
-  void SetFloor(GroupNumber group, uint64_t position) { floors_[group] = position; }
+  // `by_shard`: the position in each shard's log up to which everything is from before the first
+  // post of this run; 0 where this run writes nothing.
+  void SetFloors(std::vector<uint64_t> by_shard) { floors_ = std::move(by_shard); }
   void Finish();
 
-  uint64_t FloorOf(GroupNumber group) const { return floors_[group]; }
+  // Whether an update with this id can only be from before this run, or of somebody else.
+  bool IsForeign(uint64_t id) const;
   std::span<const PostRecord> posts() const { return posts_; }  // by id
+  // Ids that more than one post was answered with; `posts` has one of those posts.
+  std::span<const uint64_t> repeated_ids() const { return repeated_ids_; }
   std::span<const uint64_t> unknown_posts() const { return unknown_posts_; }
   // Null if no call was answered with this id.
   const PostRecord* Find(uint64_t id) const;
@@ -45,7 +50,20 @@ class Model {
   uint64_t CountDeliveries() const;
 
   Access AccessTo(PersonNumber viewer, const PostRecord& post) const;
+  // Whether the person was a member at this position: kVisible, kNone or kUncertain.
+  Access MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const;
+  // Whether the person joined the group, again perhaps, behind this position.
+  bool JoinedAfter(GroupNumber group, PersonNumber person, uint64_t position) const;
+  // Whether a stay of the person in the group has ended, be it for certain or not.
+  bool HasLeft(GroupNumber group, PersonNumber person) const;
   bool IsMember(GroupNumber group, PersonNumber person) const;
+
+  struct Departure {
+    GroupNumber group = 0;
+    PersonNumber person = 0;
+  };
+  // Each person and group that a stay has ended between, once; also if they came back.
+  std::vector<Departure> Departures() const;
 
   // All of these newest first. What was due to the person at posting.
   std::vector<DueUpdate> HomeOf(PersonNumber person) const;
@@ -60,25 +78,29 @@ class Model {
     PersonNumber person = 0;
     uint64_t joined = 0;
     uint64_t left = UINT64_MAX;
+    // The position from which on it sees updates for "members now".
+    uint64_t visible_from = 0;
     bool uncertain = false;
+
+    bool Covers(uint64_t position) const { return joined < position && position < left; }
   };
 
   void BuildStays();
   // The stays of one person, ordered by group, then by time.
   std::span<const Stay> StaysOf(PersonNumber person) const;
   std::span<const Stay> StaysOf(PersonNumber person, GroupNumber group) const;
-  static Access AccessDuring(const Stay& stay, uint64_t id);
   std::span<const uint32_t> PostsOfGroup(GroupNumber group) const;
   std::vector<DueUpdate> Seen(PersonNumber viewer, std::span<const uint32_t> posts) const;
 
   const Graph& graph_;
-  std::vector<uint64_t> floors_;
+  std::vector<uint64_t> floors_;       // by shard; empty: nothing was there before
   std::vector<MembershipTurn> turns_;  // emptied by Finish
   std::vector<uint64_t> unknown_posts_;
 
   // Immutable after Finish.
   std::vector<PostRecord> posts_;  // by id
-  std::vector<Stay> stays_;        // by person, group, time
+  std::vector<uint64_t> repeated_ids_;
+  std::vector<Stay> stays_;  // by person, group, time
   std::vector<uint32_t> stay_begin_;
   // Indexes into posts_, ascending; a group's or author's begin at their entry of *_begin_.
   std::vector<uint32_t> group_posts_;

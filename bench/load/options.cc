@@ -106,8 +106,12 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .value = base::Count(&options.rate, 0, 10'000'000)});
   table.Add({.name = "churn",
              .group = "What is played",
-             .description = "Joins and leaves per second meanwhile",
-             .value = base::Count(&options.churn, 0, 10'000)});
+             .description = "Departures per thousand updates, 500 at most; they come back",
+             .value = base::Count(&options.churn, 0, 1'000)});
+  table.Add({.name = "revisions",
+             .group = "What is played",
+             .description = "Edits and deletions per thousand updates, 250 at most",
+             .value = base::Count(&options.revisions, 0, 1'000)});
 }
 
 void AddDrillOptions(base::OptionTable& table, LoadOptions& options) {
@@ -136,11 +140,11 @@ void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Result",
              .description = "How many updates a timeline keeps",
              .value = base::Count(&options.cap, 1, 100'000)});
-  table.Add({.name = "check-persons",
+  table.Add({.name = "check-timelines",
              .group = "Result",
-             .description = "Home timelines to check, a seeded sample; 0: everybody's up to 20000 "
-                            "persons, else 2000",
-             .value = base::Count(&options.check_persons, 0, 10'000'000)});
+             .description = "Home timelines, groups and profiles to read through the API, each; 0: "
+                            "all up to 20000, else a seeded sample of 2000. In Redis: always all",
+             .value = base::Count(&options.check_timelines, 0, 10'000'000)});
   table.Add({.name = "show-timelines",
              .group = "Result",
              .description = "Timelines to print as a person would read them",
@@ -158,8 +162,9 @@ base::OptionTable MakeOptionTable(LoadOptions& options) {
                            .version = "0.1.0",
                            .usage = "klatch-load play [options]",
                            .summary =
-                               "Plays a social graph against Klatch and checks every promise "
-                               "it makes about who sees what."});
+                               "Plays a social graph against Klatch while people leave, come "
+                               "back, edit and delete, and checks on every path and in Redis that "
+                               "each person sees what they must, once, and nothing else."});
   AddServerOptions(table, options);
   AddGraphOptions(table, options);
   AddPlayOptions(table, options);

@@ -29,7 +29,8 @@ struct LoadOptions {
   uint32_t probers = 4;
   uint32_t batch = 50;
   uint64_t rate = 0;
-  uint32_t churn = 50;
+  uint32_t churn = 20;
+  uint32_t revisions = 10;
 
   std::string kill_node_at;
   int64_t node_pid = 0;
@@ -37,7 +38,7 @@ struct LoadOptions {
   std::string node_restart_command;
 
   uint32_t cap = 800;
-  uint32_t check_persons = 0;  // 0: everybody up to 20,000, else 2,000
+  uint32_t check_timelines = 0;  // 0: all up to 20,000, else 2,000
   uint32_t show_timelines = 2;
   bool json = false;
   std::chrono::milliseconds connect_timeout{10'000};

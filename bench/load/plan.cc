@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kLeaverSalt = 0x6c65617665727321ULL;
 constexpr uint64_t kPostSalt = 0x706f737473657121ULL;
+constexpr uint64_t kPastSalt = 0x6f70656e70617374ULL;
 
 }  // namespace
 
@@ -20,7 +21,8 @@ PlannedPost Plan::At(uint64_t number) const {
   do {
     author = static_cast<PersonNumber>(random.Below(graph_.person_count()));
   } while (graph_.GroupsOf(author).empty());
-  return {number, author, GroupFor(author, random)};
+  GroupNumber group = GroupFor(author, random);
+  return {number, author, group, random.Below(8) == 0};
 }
 
 GroupNumber Plan::GroupFor(PersonNumber author, Random& random) const {
@@ -40,6 +42,12 @@ GroupNumber Plan::GroupFor(PersonNumber author, Random& random) const {
 }
 
 std::string Plan::TextOf(uint64_t number) const { return StatusText(seed_, number); }
+
+std::string Plan::EditedTextOf(uint64_t number) const { return TextOf(number) + " (edited)"; }
+
+bool Plan::OpensPast(GroupNumber group) const {
+  return Mix(Mix(seed_ ^ kPastSalt) ^ group) % 4 == 0;
+}
 
 std::string Plan::RequestIdOf(uint64_t number) const { return fmt::format("{}-{}", run_, number); }
 

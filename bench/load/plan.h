@@ -4,6 +4,9 @@
 // of it. Authors come in random order. Of a graph with friends' groups, four of five posts go to
 // the author's friends, the others to one of their circles or to a friend's group.
 //
+// One post in eight is for whoever is a member now, the others for the members at posting. A
+// quarter of the groups open their past to joiners.
+//
 // Also decides who may leave: about one in eight memberships, never an owner's. Whoever checks a
 // read while people come and go asks it about the others.
 //
@@ -20,6 +23,7 @@ struct PlannedPost {
   uint64_t number = 0;
   PersonNumber author = kNobody;
   GroupNumber group = 0;
+  bool members_now = false;
 };
 
 class Plan {
@@ -30,7 +34,11 @@ class Plan {
 
   PlannedPost At(uint64_t number) const;
   std::string TextOf(uint64_t number) const;
+  // What it says after it was edited.
+  std::string EditedTextOf(uint64_t number) const;
   std::string RequestIdOf(uint64_t number) const;
+  // Whether whoever joins this group, if the run creates it, sees its past.
+  bool OpensPast(GroupNumber group) const;
 
   // Whether this membership may end during the load.
   bool MayLeave(GroupNumber group, PersonNumber person) const;

@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "bench/load/answers.h"
+#include "bench/load/check_tasks.h"
 #include "bench/load/drain.h"
 #include "bench/load/generated_graph.h"
-#include "bench/load/node_drill.h"
+#include "bench/load/output.h"
 #include "bench/load/progress_line.h"
 #include "bench/load/redis_checker.h"
 #include "bench/load/setup.h"
@@ -18,13 +19,12 @@
 namespace klatch::load {
 namespace {
 
+// Of DESIGN "Contracts": what `visible` is measured on, if the load is large enough for it.
 constexpr uint64_t kVisibleSamplesMin = 1'000;
-constexpr uint64_t kVisibleSamplesMax = 5'000;
-constexpr uint32_t kEverybodyMax = 20'000;
-constexpr size_t kSampleMin = 2'000;
-constexpr std::chrono::milliseconds kKillTimeout{10'000};
+// Where nobody says what is flushed, stored rings have a while to become what they must be.
+constexpr std::chrono::milliseconds kSettleTimeout{10'000};
 
-void Complain(std::string_view text) { fmt::print(stderr, "klatch-load: {}\n", text); }
+void Complain(std::string_view text) { Say(fmt::format("klatch-load: {}\n", text)); }
 
 // "@3fa1": graphs of other shapes and seeds may stand on the same data without sharing groups.
 std::string Suffix(std::string_view shape) {
@@ -66,6 +66,8 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
       graph_(graph),
       state_(interrupted, graph),
       plan_(graph, options.seed, fmt::format("load-{:016x}", base::RandomUint64())),
+      programme_(MakeProgramme(options, graph, plan_)),
+      samples_(programme_.samples, programme_.posts, Mix(options.seed ^ 0x73616d706cULL)),
       model_(graph),
       violations_(graph) {
   summary_.persons = graph.person_count();
@@ -77,22 +79,6 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
 
 Client::Options Play::ClientOptions() const {
   return {.target = options_.target, .retry_for = options_.retry_for};
-}
-
-Target Play::MakeTarget() const {
-  if (options_.updates != 0 || options_.deliveries != 0) {
-    // Sizes of groups move while people come and go; a little more than asked for is surely enough.
-    return {options_.updates, options_.deliveries + options_.deliveries / 500};
-  }
-  return {options_.graph.empty() ? uint64_t{10'000} : uint64_t{20'000}, 0};
-}
-
-uint64_t Play::VisibleSamples(const Target& target) const {
-  uint64_t per_post = std::max<uint64_t>(1, graph_.membership_count() / graph_.group_count());
-  uint64_t posts = std::max(target.updates, target.deliveries / per_post);
-  // Of a small load half at most are samples: the other half is what they are measured under.
-  uint64_t samples = std::clamp(posts / 20, kVisibleSamplesMin, kVisibleSamplesMax);
-  return options_.probers == 0 ? 0 : std::min(samples, std::max<uint64_t>(1, posts / 2));
 }
 
 absl::Status Play::Connect() {
@@ -112,15 +98,14 @@ absl::Status Play::SetUp() {
                        WithThousands(ready.load(std::memory_order_relaxed)),
                        WithThousands(graph_.group_count()));
   });
-  SetupOptions setup{
-      .client = ClientOptions(), .connections = options_.connections, .run = plan_.run()};
-  return SetUpGroups(graph_, setup, state_, model_, ready);
+  SetupOptions setup{.client = ClientOptions(), .connections = options_.connections};
+  return SetUpGroups(graph_, plan_, setup, state_, model_, ready);
 }
 
-std::string Play::PlayText(const Target& target) const {
+std::string Play::PlayText() const {
   return fmt::format(
       "Playing: {:3.0f}%, {} posts, {} deliveries due, {} left, {} came back{}",
-      100 * std::min(1.0, target.Fraction(state_)),
+      100 * std::min(1.0, programme_.target.Fraction(state_)),
       WithThousands(state_.published.load(std::memory_order_relaxed)),
       WithThousands(state_.deliveries_expected.load(std::memory_order_relaxed)),
       WithThousands(state_.departures.load(std::memory_order_relaxed)),
@@ -131,86 +116,17 @@ std::string Play::PlayText(const Target& target) const {
                         WithThousands(state_.retries.load(std::memory_order_relaxed))));
 }
 
-void Play::StartDrill(std::vector<std::thread>& threads) {
-  absl::StatusOr<double> share = ParsePercent(options_.kill_node_at);
-  absl::StatusOr<std::vector<std::string>> command = SplitCommand(options_.node_restart_command);
-  if (options_.kill_node_at.empty() || !share.ok() || !command.ok()) {
-    return;
-  }
-  NodeDrillOptions drill{.pid = static_cast<pid_t>(options_.node_pid),
-                         .pid_file = options_.node_pid_file,
-                         .restart_command = std::move(*command)};
-  threads.emplace_back([this, drill, at = *share, target = MakeTarget()] {
-    while (target.Fraction(state_) < at && !state_.MustStop()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    if (state_.MustStop()) {
-      return;
-    }
-    absl::StatusOr<pid_t> pid = KillAndRestart(drill, kKillTimeout);
-    if (!pid.ok()) {
-      violations_.AddOther(fmt::format("the node was not killed and started again: {}",
-                                       base::MessageOf(pid.status())));
-      return;
-    }
-    ++node_kills_;
-  });
-}
-
 void Play::PlayAll() {
-  const Target target = MakeTarget();
-  const Stage stage{graph_, plan_, state_, latencies_, violations_};
-  ProgressLine line([this, &target] { return PlayText(target); });
+  const Stage stage{graph_, plan_, programme_.target, samples_, state_, latencies_, violations_};
+  Cast cast(options_, ClientOptions(), stage, programme_);
+  ProgressLine line([this] { return PlayText(); });
   first_publish_ = std::chrono::steady_clock::now();
-
-  Churn churn(stage, {.client = ClientOptions(),
-                      .turns_per_second = options_.churn,
-                      .seed = Mix(options_.seed ^ 0x636875726eULL)});
-  std::vector<std::thread> others;
-  others.emplace_back([&churn] { churn.Run(); });
-  StartDrill(others);
-
-  std::atomic<uint64_t> next_sample{0};
-  const uint64_t samples = VisibleSamples(target);
-  std::vector<std::unique_ptr<Prober>> probers;
-  std::vector<std::thread> prober_threads;
-  for (uint32_t i = 0; i < options_.probers; ++i) {
-    Prober& prober = *probers.emplace_back(
-        std::make_unique<Prober>(stage, ClientOptions(), Mix(options_.seed + i)));
-    prober_threads.emplace_back([&] { prober.Run(target, samples, next_sample); });
-  }
-  Publisher::Options publishing{.client = ClientOptions(),
-                                .batch = options_.batch,
-                                .rate = options_.rate,
-                                .start = first_publish_};
-  std::vector<std::unique_ptr<Publisher>> publishers;
-  std::vector<std::thread> publisher_threads;
-  for (uint32_t i = 0; i < options_.connections; ++i) {
-    Publisher& publisher = *publishers.emplace_back(std::make_unique<Publisher>(stage, publishing));
-    publisher_threads.emplace_back([&publisher, &target] { publisher.Run(target); });
-  }
-  for (std::thread& thread : publisher_threads) {
-    thread.join();
-  }
-  state_.publishing_done.store(true, std::memory_order_relaxed);
-  for (std::thread& thread : prober_threads) {
-    thread.join();
-  }
-  state_.posting_done.store(true, std::memory_order_relaxed);
-  for (std::thread& thread : others) {
-    thread.join();
-  }
-  auto take = [this](const History& history) {
+  cast.Run(first_publish_);
+  cast.ForEachHistory([this](const History& history) {
     model_.Add(history);
-    more_.refused_rightly += history.refused_rightly;
-  };
-  take(churn.history());
-  for (const auto& prober : probers) {
-    take(prober->history());
-  }
-  for (const auto& publisher : publishers) {
-    take(publisher->history());
-  }
+    refusals_.insert(refusals_.end(), history.refusals.begin(), history.refusals.end());
+  });
+  more_.node_kills = cast.node_kills();
 }
 
 // What setting up left behind would be paid for by the first posts: the clock starts when it is
@@ -227,68 +143,100 @@ void Play::Drain() {
   ProgressLine line([this] {
     return fmt::format("Draining: {:.1f} s since the first post", SecondsSince(first_publish_));
   });
-  Client client(ClientOptions(), state_);
-  absl::Status applied = WaitApplied(client, graph_.person(0), state_, options_.drain_timeout);
-  if (!applied.ok()) {
-    violations_.AddOther(base::MessageOf(applied));
-  }
-  if (!options_.metrics.empty()) {
-    absl::Status flushed = WaitFlushed(options_.metrics, state_, options_.drain_timeout);
-    more_.flushed = flushed.ok();
-    if (!flushed.ok()) {
-      violations_.AddOther(base::MessageOf(flushed));
+  auto must = [this](const absl::Status& status) {
+    if (!status.ok()) {
+      violations_.AddOther(base::MessageOf(status));
     }
+    return status.ok();
+  };
+  Client client(ClientOptions(), state_);
+  bool drained = must(WaitApplied(client, graph_.person(0), state_, options_.drain_timeout));
+  if (!options_.metrics.empty()) {
+    drained &= must(WaitFlushed(options_.metrics, state_, options_.drain_timeout));
+    if (!options_.redis.empty()) {
+      drained &= must(WaitNoHoles(options_.redis, state_, options_.drain_timeout));
+    }
+    more_.flushed = drained;
   }
 }
 
-void Play::CheckStored(const std::vector<PersonNumber>& persons) {
+// Right after the drain and before anybody reads: what is said to be flushed is there.
+void Play::CheckStored() {
   std::atomic<uint64_t> read{0};
+  const uint64_t rings = 2 * uint64_t{graph_.person_count()} + graph_.group_count();
   ProgressLine line([&] {
-    return fmt::format("Checking Redis: {} of {} persons",
-                       WithThousands(read.load(std::memory_order_relaxed)),
-                       WithThousands(persons.size()));
+    return fmt::format("Checking Redis: {} of {} rings",
+                       WithThousands(read.load(std::memory_order_relaxed)), WithThousands(rings));
   });
-  RedisCheckOptions redis{.uri = options_.redis, .cap = options_.cap};
+  RedisCheckOptions redis{
+      .uri = options_.redis, .cap = options_.cap, .node_was_killed = more_.node_kills != 0};
+  if (options_.metrics.empty()) {
+    redis.settle_timeout = kSettleTimeout;
+  }
   absl::StatusOr<RedisCheckResult> stored =
-      CheckRedis(graph_, model_, redis, persons, state_, violations_, read);
+      CheckRedis(graph_, model_, redis, state_, violations_, read);
   if (stored.ok()) {
-    more_.stored_timelines = stored->timelines + stored->posts;
+    more_.stored_rings = stored->timelines + stored->posts + stored->feeds;
   } else {
     violations_.AddOther(
         fmt::format("Redis could not be checked: {}", base::MessageOf(stored.status())));
   }
 }
 
+void Play::CheckApi() {
+  CheckPlan checks =
+      PlanChecks(graph_, model_, {.timelines = options_.check_timelines}, Mix(options_.seed ^ 1));
+  std::atomic<uint64_t> done{0};
+  ProgressLine line([&] {
+    return fmt::format("Checking: {} of {} timelines and updates",
+                       WithThousands(done.load(std::memory_order_relaxed)),
+                       WithThousands(checks.tasks.size()));
+  });
+  Checker checker(
+      graph_, plan_, model_,
+      {.client = ClientOptions(), .connections = options_.connections, .cap = options_.cap}, state_,
+      violations_);
+  CheckResult result = checker.Run(checks.tasks, done);
+  summary_.trimmed = result.trimmed;
+  more_.home_timelines = {result.home_timelines, graph_.person_count()};
+  more_.group_timelines = {result.group_timelines, graph_.group_count()};
+  more_.profiles = {result.profiles, checks.authors};
+  more_.single_updates = {result.single_updates, model_.posts().size()};
+  more_.departed = {checks.departures_checked, checks.departures};
+}
+
+void Play::CheckProgramme() {
+  auto at_least = [this](std::string_view what, uint64_t happened, uint64_t wanted) {
+    if (happened < wanted) {
+      violations_.AddOther(
+          fmt::format("only {} of {} {} took place under the load", happened, wanted, what));
+    }
+  };
+  at_least("samples of visibility", latencies_.visible.Count(),
+           programme_.samples >= kVisibleSamplesMin ? kVisibleSamplesMin : programme_.samples / 2);
+  at_least("departures", state_.departures.load(std::memory_order_relaxed),
+           programme_.departures_min);
+  at_least("departures of people who had seen posts",
+           state_.telling_departures.load(std::memory_order_relaxed),
+           programme_.departures_min / 2);
+  at_least("returns", state_.returns.load(std::memory_order_relaxed), programme_.returns_min);
+  at_least("edits and deletions", state_.revisions.load(std::memory_order_relaxed),
+           programme_.revisions / 2);
+}
+
 void Play::Check() {
-  size_t sample = options_.check_persons != 0             ? options_.check_persons
-                  : graph_.person_count() > kEverybodyMax ? kSampleMin
-                                                          : graph_.person_count();
-  std::vector<PersonNumber> persons = ChoosePersons(graph_, sample, Mix(options_.seed ^ 1));
-  {
-    std::atomic<uint64_t> read{0};
-    ProgressLine line([&] {
-      return fmt::format("Checking: {} of {} home timelines",
-                         WithThousands(read.load(std::memory_order_relaxed)),
-                         WithThousands(persons.size()));
-    });
-    Checker checker(graph_, plan_, model_,
-                    {.client = ClientOptions(),
-                     .connections = options_.connections,
-                     .seed = options_.seed,
-                     .cap = options_.cap},
-                    state_, violations_);
-    CheckResult result = checker.Run(persons, read);
-    summary_.trimmed = result.trimmed;
-    more_.home_timelines = result.home_timelines;
-    more_.group_timelines = result.group_timelines;
-    more_.profiles = result.profiles;
-    more_.single_updates = result.single_updates;
+  JudgeAnswers(graph_, model_, refusals_, violations_);
+  CheckProgramme();
+  if (!options_.redis.empty()) {
+    CheckStored();
   }
-  if (!options_.redis.empty() && !state_.MustStop()) {
-    CheckStored(persons);
+  if (!state_.MustStop()) {
+    CheckApi();
   }
   more_.checked = !state_.MustStop();
 }
+
+void Play::Print(std::string_view text) { unprinted_ = unprinted_ || !WriteResult(text); }
 
 void Play::ShowTimelines() {
   Client client(ClientOptions(), state_);
@@ -298,7 +246,7 @@ void Play::ShowTimelines() {
     PersonNumber person = plan_.At(random.Next()).author;
     TimelineRead read =
         client.ReadHome(graph_.person(person), {}, {.page_size = kShownUpdates, .pages_max = 1});
-    fmt::print("{}", TimelineText(graph_.person(person), read.updates));
+    Print(TimelineText(graph_.person(person), read.updates));
   }
 }
 
@@ -316,14 +264,14 @@ void Play::Report() {
   more_.departures = state_.departures.load(std::memory_order_relaxed);
   more_.returns = state_.returns.load(std::memory_order_relaxed);
   more_.retries = state_.retries.load(std::memory_order_relaxed);
-  more_.node_kills = node_kills_;
+  more_.revisions = state_.revisions.load(std::memory_order_relaxed);
+  more_.refused_rightly = refusals_.size();
   more_.other_violations = violations_.other_count();
   more_.examples = violations_.Examples();
-  fmt::print("{}", ForPeople(summary_, more_));
+  Print(ForPeople(summary_, more_));
   if (options_.json) {
-    fmt::print("{}\n", ToJson(summary_));
+    Print(ToJson(summary_) + "\n");
   }
-  std::fflush(stdout);
 }
 
 ExitCode Play::Verdict() const {
@@ -336,7 +284,7 @@ ExitCode Play::Verdict() const {
     return ExitCode::kUnreachable;
   }
   bool kept = summary_.lost == 0 && summary_.duplicated == 0 && summary_.leaked == 0 &&
-              more_.other_violations == 0;
+              more_.other_violations == 0 && summary_.unknown == 0 && !unprinted_;
   return kept ? ExitCode::kGood : ExitCode::kPromiseMissed;
 }
 

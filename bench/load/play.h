@@ -1,23 +1,18 @@
 #pragma once
 // `klatch-load play`: one run from the graph to the verdict.
 //
-//   graph → connect → set up groups → publishers, probers, churn, drill → drained → checker →
-//   report
+//   graph → connect → set up groups → the load (Cast) → drained → Redis → checker → report
 //
 // Use: one Play per run, Run once, on one thread; it starts and joins the others.
 
 #include <atomic>
 #include <memory>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "bench/load/cast.h"
 #include "bench/load/checker.h"
-#include "bench/load/churn.h"
 #include "bench/load/options.h"
-#include "bench/load/player.h"
-#include "bench/load/prober.h"
 #include "bench/load/report.h"
 
 namespace klatch::load {
@@ -43,37 +38,45 @@ class Play {
   // Prints the result on stdout, progress and what went wrong on stderr.
   ExitCode Run();
 
+  // What came out. REQUIRES: Run has returned.
+  const Summary& summary() const { return summary_; }
+  const Circumstances& circumstances() const { return more_; }
+
  private:
   absl::Status Connect();
   absl::Status SetUp();
   void PlayAll();
-  void StartDrill(std::vector<std::thread>& threads);
   absl::Status Settle();
   void Drain();
   void Check();
-  void CheckStored(const std::vector<PersonNumber>& persons);
+  void CheckStored();
+  void CheckApi();
+  // Whether the load was what the programme promised.
+  void CheckProgramme();
   void ShowTimelines();
   void Report();
   ExitCode Verdict() const;
   ExitCode CutShort(const absl::Status& status);
 
-  Target MakeTarget() const;
-  uint64_t VisibleSamples(const Target& target) const;
+  void Print(std::string_view text);
   Client::Options ClientOptions() const;
-  std::string PlayText(const Target& target) const;
+  std::string PlayText() const;
 
   const LoadOptions& options_;
   const Graph& graph_;
   RunState state_;
   const Plan plan_;
+  const Programme programme_;
+  const Samples samples_;
   Model model_;
   Violations violations_;
   Latencies latencies_;
   Summary summary_;
   Circumstances more_;
   std::chrono::steady_clock::time_point first_publish_;
-  // Written by the drill's thread, read after it has been joined.
-  uint64_t node_kills_ = 0;
+  std::vector<Refusal> refusals_;
+  // The result could not be written.
+  bool unprinted_ = false;
 };
 
 }  // namespace klatch::load

@@ -1,5 +1,7 @@
 #pragma once
 // Posts until the target is reached: several threads, each with a connection and a batch under way.
+// Numbers of the plan that are samples are left to the probers, and publishers wait for what goes
+// on beside them (Pace).
 //
 // Threads: each Publisher belongs to one thread; results are read after it has been joined.
 
@@ -11,6 +13,7 @@
 #include "bench/load/history.h"
 #include "bench/load/plan.h"
 #include "bench/load/run_state.h"
+#include "bench/load/samples.h"
 #include "bench/load/violations.h"
 #include "common/obs/latency_histogram.h"
 
@@ -31,14 +34,22 @@ struct Latencies {
   obs::LatencyHistogram visible;
 };
 
-// What publishers and probers share. All by reference; they outlive the threads.
+// What all who take part in the load share. All by reference; they outlive the threads.
 struct Stage {
   const Graph& graph;
   const Plan& plan;
+  const Target& target;
+  const Samples& samples;
   RunState& state;
   Latencies& latencies;
   Violations& violations;
 };
+
+// Waits until the task of `pace` is due. False if the run must stop.
+bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task);
+
+// The next number of the plan that is not a sample.
+PlannedPost NextPost(const Stage& stage);
 
 klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPost& post);
 
@@ -61,12 +72,14 @@ class Publisher {
       : stage_(stage), options_(options), client_(options.client, stage.state) {}
 
   // Returns when the target is reached or the run must stop.
-  void Run(const Target& target);
+  void Run();
 
   const History& history() const { return history_; }
 
  private:
   void PublishNext();
+  // Until everybody beside has done what is due.
+  void WaitForCompanions() const;
   std::chrono::steady_clock::time_point WhenMeant(uint64_t number) const;
 
   const Stage stage_;

@@ -1,10 +1,13 @@
 #pragma once
 // Measures how soon a post is visible, and checks that whoever carries its token finds it: posts
-// one update, then reads the home timeline of a random member with the token of the answer, until
-// the update is there. Every sixteenth post is sent a second time with the same key and must come
-// back as the same update.
+// one of the plan's samples, then reads the home timeline of a random member with the token of the
+// answer. Every sixteenth post is sent a second time with the same key, and must come back as the
+// same update, and a third time with the key and another text, and must be refused.
 //
-// Samples spread evenly over the load: the k-th of n waits until k/n of the target is reached.
+// A sample whose author is refused, having just left, is drawn again. Samples that are due under
+// load and sent under load count; one sent when publishers have ended measures an idle node and is
+// left out.
+//
 // Threads: each Prober belongs to one thread; results are read after it has been joined.
 
 #include <atomic>
@@ -15,26 +18,32 @@ namespace klatch::load {
 
 class Prober {
  public:
-  Prober(const Stage& stage, const Client::Options& client, uint64_t seed)
-      : stage_(stage), client_(client, stage.state), random_(seed) {}
+  // `pace` has as many tasks as there are samples and is shared by all probers, as is `next`, which
+  // numbers them.
+  Prober(const Stage& stage, const Client::Options& client, uint64_t seed, Pace& pace,
+         std::atomic<uint64_t>& next)
+      : stage_(stage), client_(client, stage.state), seed_(seed), pace_(pace), next_(next) {}
 
-  // Takes samples, numbered by `next` that all probers share, up to `samples`.
-  void Run(const Target& target, uint64_t samples, std::atomic<uint64_t>& next);
+  // Takes samples until none is left.
+  void Run();
 
   const History& history() const { return history_; }
 
  private:
-  // False if the run must stop.
-  bool WaitForTurn(const Target& target, double share) const;
   void TakeSample(uint64_t sample);
+  // False if the post was refused because its author had left.
+  bool Probe(uint64_t sample, const PlannedPost& post);
   void LookFor(const PlannedPost& post, const PublishOutcome& published,
-               std::chrono::steady_clock::time_point sent);
+               std::chrono::steady_clock::time_point sent, Random& random);
   void SendAgain(const PlannedPost& post, const klatch::v1::PublishUpdateRequest& request,
                  const PublishOutcome& published);
+  void SendOther(const PlannedPost& post, klatch::v1::PublishUpdateRequest request);
 
   const Stage stage_;
   Client client_;
-  Random random_;
+  const uint64_t seed_;
+  Pace& pace_;
+  std::atomic<uint64_t>& next_;
   History history_;
 };
 

@@ -1,5 +1,7 @@
 #include "bench/load/redis_checker.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <memory>
@@ -14,9 +16,51 @@
 namespace klatch::load {
 namespace {
 
-constexpr size_t kPersonsPerPipeline = 64;
+constexpr uint32_t kRingsPerPipeline = 128;
 constexpr std::chrono::milliseconds kSettlePause{100};
+constexpr std::chrono::milliseconds kHolePoll{20};
 
+// One ring to look at: a person's home timeline or posts, or a group's feed.
+enum class RingKind : uint8_t { kTimeline, kPosts, kFeed };
+
+struct Ring {
+  RingKind kind = RingKind::kTimeline;
+  uint32_t number = 0;
+};
+
+std::string_view NameOf(RingKind kind) {
+  switch (kind) {
+    case RingKind::kTimeline:
+      return "stored timeline";
+    case RingKind::kPosts:
+      return "stored posts";
+    case RingKind::kFeed:
+      break;
+  }
+  return "stored feed";
+}
+
+// All rings of the graph, numbered: two for each person, then one for each group.
+class Rings {
+ public:
+  explicit Rings(const Graph& graph)
+      : persons_(graph.person_count()), groups_(graph.group_count()) {}
+
+  uint64_t count() const { return 2 * persons_ + groups_; }
+  Ring At(uint64_t index) const {
+    if (index >= 2 * persons_) {
+      return {RingKind::kFeed, static_cast<uint32_t>(index - 2 * persons_)};
+    }
+    return {index % 2 == 0 ? RingKind::kTimeline : RingKind::kPosts,
+            static_cast<uint32_t>(index / 2)};
+  }
+
+ private:
+  const uint64_t persons_;
+  const uint64_t groups_;
+};
+
+// One connection's work.
 class RedisChecker {
  public:
   RedisChecker(const Graph& graph, const Model& model, const RedisCheckOptions& options,
@@ -27,14 +71,18 @@ class RedisChecker {
         connection_(std::move(connection)),
         keys_(layout) {}
 
-  // Looks at all of `persons`; returns those whose timelines are not what they must be, which are
-  // told to `violations` if it is not null.
-  absl::StatusOr<std::vector<PersonNumber>> Check(std::span<const PersonNumber> persons,
-                                                  Violations* violations);
+  // Looks at all of `rings`; returns those that are not what they must be, which are told to
+  // `violations` if it is not null.
+  absl::StatusOr<std::vector<Ring>> Check(std::span<const Ring> rings, Violations* violations);
 
  private:
-  bool Judge(PersonNumber person, std::string_view path, const std::vector<DueUpdate>& due,
-             std::string_view ring, Violations* violations) const;
+  std::string KeyOf(const Ring& ring) const;
+  std::vector<DueUpdate> DueIn(const Ring& ring) const;
+  bool Judge(const Ring& ring, std::string_view content, Violations* violations) const;
+  // Whether a copy may lie there that was not due for certain.
+  bool MayLieThere(const Ring& ring, uint64_t id) const;
+  void Tell(const Ring& ring, const Comparison& comparison, const std::vector<uint64_t>& strays,
+            Violations& violations) const;
 
   const Graph& graph_;
   const Model& model_;
@@ -43,48 +91,93 @@ class RedisChecker {
   const Keys keys_;
 };
 
-bool RedisChecker::Judge(PersonNumber person, std::string_view path,
-                         const std::vector<DueUpdate>& due, std::string_view ring,
-                         Violations* violations) const {
-  std::vector<uint64_t> ids = IdsOfRing(ring);
-  // A ring is bounded and says nothing of it; what is older than the cap is trimmed.
-  Comparison comparison =
-      Compare(due, {ids, true}, options_.cap, [](uint64_t) { return Stray::kForeign; });
-  if (violations != nullptr) {
-    for (uint64_t id : comparison.lost) {
-      violations->Add(Violation::kLost, person, id, path);
-    }
-    for (uint64_t id : comparison.duplicated) {
-      violations->Add(Violation::kDuplicated, person, id, path);
-    }
+std::string RedisChecker::KeyOf(const Ring& ring) const {
+  switch (ring.kind) {
+    case RingKind::kTimeline:
+      return keys_.Timeline(PersonId(graph_.person(ring.number)));
+    case RingKind::kPosts:
+      return keys_.Posts(PersonId(graph_.person(ring.number)));
+    case RingKind::kFeed:
+      break;
   }
-  return comparison.lost.empty() && comparison.duplicated.empty();
+  return keys_.Feed(GroupId(graph_.group(ring.number).id));
 }
 
-absl::StatusOr<std::vector<PersonNumber>> RedisChecker::Check(std::span<const PersonNumber> persons,
-                                                              Violations* violations) {
+std::vector<DueUpdate> RedisChecker::DueIn(const Ring& ring) const {
+  if (ring.kind == RingKind::kTimeline) {
+    return model_.HomeOf(ring.number);
+  }
+  std::vector<DueUpdate> due =
+      ring.kind == RingKind::kPosts
+          ? model_.ProfileSeenBy(ring.number, ring.number)
+          : model_.GroupSeenBy(graph_.group(ring.number).owner, ring.number);
+  for (DueUpdate& update : due) {
+    // Of these a copy is due whoever may see it.
+    update.access = Access::kVisible;
+  }
+  return due;
+}
+
+bool RedisChecker::MayLieThere(const Ring& ring, uint64_t id) const {
+  const PostRecord* post = model_.Find(id);
+  if (post == nullptr) {
+    // Without its body nobody can tell an undecided post; a run that has some fails anyway.
+    return model_.IsForeign(id) || !model_.unknown_posts().empty();
+  }
+  if (ring.kind != RingKind::kTimeline) {
+    return false;
+  }
+  return model_.MembershipAt(post->group, ring.number, id) == Access::kUncertain ||
+         (options_.node_was_killed && model_.JoinedAfter(post->group, ring.number, id));
+}
+
+bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations* violations) const {
+  std::vector<uint64_t> ids = IdsOfRing(content);
+  std::vector<uint64_t> strays;
+  auto classify = [&](uint64_t id) {
+    if (!MayLieThere(ring, id)) {
+      strays.push_back(id);
+    }
+    return Stray::kForeign;
+  };
+  // A ring is bounded and says nothing of it; what is older than the cap is trimmed.
+  Comparison comparison = Compare(DueIn(ring), {ids, true}, options_.cap, classify);
+  bool right = comparison.lost.empty() && comparison.duplicated.empty() && strays.empty();
+  if (!right && violations != nullptr) {
+    Tell(ring, comparison, strays, *violations);
+  }
+  return right;
+}
+
+void RedisChecker::Tell(const Ring& ring, const Comparison& comparison,
+                        const std::vector<uint64_t>& strays, Violations& violations) const {
+  const bool is_feed = ring.kind == RingKind::kFeed;
+  PersonNumber person = is_feed ? graph_.group(ring.number).owner : ring.number;
+  for (uint64_t id : comparison.lost) {
+    violations.Add(Violation::kLost, person, id, NameOf(ring.kind));
+  }
+  for (uint64_t id : comparison.duplicated) {
+    violations.Add(Violation::kDuplicated, person, id, NameOf(ring.kind));
+  }
+  for (uint64_t id : strays) {
+    violations.AddOther(
+        fmt::format("{} of {} holds update {}, which was never due there", NameOf(ring.kind),
+                    is_feed ? graph_.group(ring.number).id : graph_.person(ring.number), id));
+  }
+}
+
+absl::StatusOr<std::vector<Ring>> RedisChecker::Check(std::span<const Ring> rings,
+                                                      Violations* violations) {
   std::vector<redis::Command> commands;
-  for (PersonNumber person : persons) {
-    PersonId id(graph_.person(person));
-    commands.push_back(redis::Command{"GET", keys_.Timeline(id)});
-    commands.push_back(redis::Command{"GET", keys_.Posts(id)});
+  for (const Ring& ring : rings) {
+    commands.push_back(redis::Command{"GET", KeyOf(ring)});
   }
   KLATCH_ASSIGN_OR_RETURN(std::vector<redis::Reply> replies, connection_->CallAll(commands));
-  std::vector<PersonNumber> wrong;
-  for (size_t i = 0; i < persons.size(); ++i) {
-    for (const redis::Reply* reply : {&replies[2 * i], &replies[2 * i + 1]}) {
-      KLATCH_RETURN_IF_ERROR(redis::ToStatus(reply->view()));
-    }
-    std::vector<DueUpdate> posts = model_.ProfileSeenBy(persons[i], persons[i]);
-    for (DueUpdate& post : posts) {
-      post.access = Access::kVisible;  // of what somebody posted the copy is due whoever may see it
-    }
-    bool home_right = Judge(persons[i], "stored timeline", model_.HomeOf(persons[i]),
-                            replies[2 * i].text(), violations);
-    bool posts_right =
-        Judge(persons[i], "stored posts", posts, replies[2 * i + 1].text(), violations);
-    if (!home_right || !posts_right) {
-      wrong.push_back(persons[i]);
+  std::vector<Ring> wrong;
+  for (size_t i = 0; i < rings.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), commands[i].args[1]));
+    if (!Judge(rings[i], replies[i].text(), violations)) {
+      wrong.push_back(rings[i]);
     }
   }
   return wrong;
@@ -110,6 +203,67 @@ absl::StatusOr<Layout> ReadLayout(redis::Connection& connection) {
   return layout;
 }
 
+absl::StatusOr<std::unique_ptr<redis::Connection>> Connect(const std::string& uri) {
+  KLATCH_ASSIGN_OR_RETURN(redis::Address address, redis::Address::Parse(uri));
+  return redis::Connection::Connect(address, {});
+}
+
+// Checks pipelines of rings, numbered by `next`, until there are no more.
+class RingWalk {
+ public:
+  RingWalk(const Graph& graph, const Model& model, const RedisCheckOptions& options,
+           RunState& state, Violations& violations, std::atomic<uint64_t>& done)
+      : graph_(graph),
+        model_(model),
+        options_(options),
+        state_(state),
+        violations_(violations),
+        done_(done),
+        rings_(graph),
+        end_(std::chrono::steady_clock::now() + options.settle_timeout) {}
+
+  // One thread's share.
+  absl::Status Run() {
+    KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<redis::Connection> connection, Connect(options_.uri));
+    KLATCH_ASSIGN_OR_RETURN(Layout layout, ReadLayout(*connection));
+    RedisChecker checker(graph_, model_, options_, std::move(connection), layout);
+    std::vector<Ring> some;
+    for (;;) {
+      // A ticket; publishes nothing.
+      uint64_t begin = next_.fetch_add(kRingsPerPipeline, std::memory_order_relaxed);
+      if (begin >= rings_.count() || state_.MustStop()) {
+        return absl::OkStatus();
+      }
+      some.clear();
+      for (uint64_t i = begin; i < std::min(begin + kRingsPerPipeline, rings_.count()); ++i) {
+        some.push_back(rings_.At(i));
+      }
+      KLATCH_RETURN_IF_ERROR(CheckSome(checker, some));
+      done_.fetch_add(some.size(), std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  absl::Status CheckSome(RedisChecker& checker, const std::vector<Ring>& some) {
+    KLATCH_ASSIGN_OR_RETURN(std::vector<Ring> wrong, checker.Check(some, nullptr));
+    while (!wrong.empty() && std::chrono::steady_clock::now() < end_ && !state_.MustStop()) {
+      std::this_thread::sleep_for(kSettlePause);
+      KLATCH_ASSIGN_OR_RETURN(wrong, checker.Check(std::vector(wrong), nullptr));
+    }
+    return wrong.empty() ? absl::OkStatus() : checker.Check(wrong, &violations_).status();
+  }
+
+  const Graph& graph_;
+  const Model& model_;
+  const RedisCheckOptions& options_;
+  RunState& state_;
+  Violations& violations_;
+  std::atomic<uint64_t>& done_;
+  const Rings rings_;
+  const std::chrono::steady_clock::time_point end_;
+  std::atomic<uint64_t> next_{0};
+};
+
 }  // namespace
 
 std::vector<uint64_t> IdsOfRing(std::string_view ring) {
@@ -125,34 +279,51 @@ std::vector<uint64_t> IdsOfRing(std::string_view ring) {
 }
 
 absl::StatusOr<RedisCheckResult> CheckRedis(const Graph& graph, const Model& model,
-                                            const RedisCheckOptions& options,
-                                            const std::vector<PersonNumber>& persons,
-                                            RunState& state, Violations& violations,
-                                            std::atomic<uint64_t>& timelines_read) {
-  KLATCH_ASSIGN_OR_RETURN(redis::Address address, redis::Address::Parse(options.uri));
-  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<redis::Connection> connection,
-                          redis::Connection::Connect(address, {}));
-  KLATCH_ASSIGN_OR_RETURN(Layout layout, ReadLayout(*connection));
-  RedisChecker checker(graph, model, options, std::move(connection), layout);
-  auto end = std::chrono::steady_clock::now() + options.settle_timeout;
-  RedisCheckResult result;
-  for (size_t begin = 0; begin < persons.size() && !state.MustStop();
-       begin += kPersonsPerPipeline) {
-    size_t count = std::min(kPersonsPerPipeline, persons.size() - begin);
-    std::span<const PersonNumber> some = std::span(persons).subspan(begin, count);
-    KLATCH_ASSIGN_OR_RETURN(std::vector<PersonNumber> wrong, checker.Check(some, nullptr));
-    while (!wrong.empty() && std::chrono::steady_clock::now() < end && !state.MustStop()) {
-      std::this_thread::sleep_for(kSettlePause);
-      KLATCH_ASSIGN_OR_RETURN(wrong, checker.Check(std::vector(wrong), nullptr));
-    }
-    if (!wrong.empty()) {
-      KLATCH_RETURN_IF_ERROR(checker.Check(wrong, &violations).status());
-    }
-    result.timelines += count;
-    result.posts += count;
-    timelines_read.fetch_add(count, std::memory_order_relaxed);
+                                            const RedisCheckOptions& options, RunState& state,
+                                            Violations& violations, std::atomic<uint64_t>& done) {
+  RingWalk walk(graph, model, options, state, violations, done);
+  std::vector<absl::Status> ended(options.connections);
+  std::vector<std::thread> threads;
+  for (absl::Status& status : ended) {
+    threads.emplace_back([&walk, &status] { status = walk.Run(); });
   }
-  return result;
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (const absl::Status& status : ended) {
+    KLATCH_RETURN_IF_ERROR(status);
+  }
+  return RedisCheckResult{.timelines = graph.person_count(),
+                          .posts = graph.person_count(),
+                          .feeds = graph.group_count()};
+}
+
+absl::Status WaitNoHoles(const std::string& uri, RunState& state,
+                         std::chrono::milliseconds timeout) {
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<redis::Connection> connection, Connect(uri));
+  KLATCH_ASSIGN_OR_RETURN(Layout layout, ReadLayout(*connection));
+  Keys keys(layout);
+  std::vector<redis::Command> commands;
+  for (uint32_t partition = 0; partition < layout.partition_count; ++partition) {
+    commands.push_back(redis::Command{"HLEN", keys.Holes(PartitionIndex(partition))});
+  }
+  auto end = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    KLATCH_ASSIGN_OR_RETURN(std::vector<redis::Reply> replies, connection->CallAll(commands));
+    int64_t holes = 0;
+    for (const redis::Reply& reply : replies) {
+      KLATCH_RETURN_IF_ERROR(redis::ToStatus(reply.view()));
+      holes += reply.integer();
+    }
+    if (holes == 0) {
+      return absl::OkStatus();
+    }
+    if (state.MustStop() || std::chrono::steady_clock::now() >= end) {
+      return base::Error(absl::StatusCode::kDeadlineExceeded,
+                         fmt::format("{} timelines have holes still", holes));
+    }
+    std::this_thread::sleep_for(kHolePoll);
+  }
 }
 
 }  // namespace klatch::load

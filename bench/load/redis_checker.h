@@ -1,9 +1,10 @@
 #pragma once
-// The stored timelines in Redis against the model: rings of packed ids in which order means nothing
-// and zero is an empty slot. Copies of what a person may no longer see may lie there, so only what
-// is missing and what is there twice counts.
+// What is stored in Redis against the model: everybody's home timeline and posts, every group's
+// feed. All are rings of packed ids in which order means nothing and zero is an empty slot. Copies
+// of what a person may no longer see may lie there, and what is older than this run; what is
+// missing, what is there twice, and what was never due is a violation.
 //
-// One thread. Errors: UNAVAILABLE if Redis can't be reached.
+// Several connections, each with a thread. Errors: UNAVAILABLE if Redis can't be reached.
 
 #include <atomic>
 #include <chrono>
@@ -21,8 +22,12 @@ namespace klatch::load {
 struct RedisCheckOptions {
   std::string uri;
   size_t cap = 800;
-  // How long a timeline may take to become what it must be.
-  std::chrono::milliseconds settle_timeout{10'000};
+  uint32_t connections = 2;
+  // A node that was killed replays posts with the memberships that were stored last: who has joined
+  // since is given copies of posts from before, which pages don't show them.
+  bool node_was_killed = false;
+  // How long a ring may take to become what it must be; none if everything is known to be flushed.
+  std::chrono::milliseconds settle_timeout{0};
 };
 
 // Newest first, without the empty slots. What lies behind the last whole id is passed over.
@@ -31,13 +36,17 @@ std::vector<uint64_t> IdsOfRing(std::string_view ring);
 struct RedisCheckResult {
   uint64_t timelines = 0;
   uint64_t posts = 0;
+  uint64_t feeds = 0;
 };
 
-// Home timelines and posts of `persons`.
+// `done` counts persons and groups for progress.
 absl::StatusOr<RedisCheckResult> CheckRedis(const Graph& graph, const Model& model,
-                                            const RedisCheckOptions& options,
-                                            const std::vector<PersonNumber>& persons,
-                                            RunState& state, Violations& violations,
-                                            std::atomic<uint64_t>& timelines_read);
+                                            const RedisCheckOptions& options, RunState& state,
+                                            Violations& violations, std::atomic<uint64_t>& done);
+
+// Waits until no timeline is marked as having a hole. DEADLINE_EXCEEDED: `timeout` passed, with how
+// many are left.
+absl::Status WaitNoHoles(const std::string& uri, RunState& state,
+                         std::chrono::milliseconds timeout);
 
 }  // namespace klatch::load

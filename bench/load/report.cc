@@ -22,15 +22,39 @@ std::string PostsText(const Summary& summary, const Circumstances& more) {
   return text;
 }
 
-std::string CheckedText(const Summary& summary, const Circumstances& more) {
-  std::string text =
-      fmt::format("{} home timelines ({}), {} group timelines, {} profiles, {} single updates",
-                  WithThousands(more.home_timelines),
-                  more.home_timelines >= summary.persons ? "everybody's" : "a sample",
-                  WithThousands(more.group_timelines), WithThousands(more.profiles),
-                  WithThousands(more.single_updates));
-  if (more.stored_timelines != 0) {
-    text += fmt::format(", {} stored timelines in Redis", WithThousands(more.stored_timelines));
+std::string ShareText(const Circumstances::Share& share, std::string_view what) {
+  return share.read >= share.all ? fmt::format("all {} {}", WithThousands(share.all), what)
+                                 : fmt::format("{} of {} {}", WithThousands(share.read),
+                                               WithThousands(share.all), what);
+}
+
+std::string CheckedText(const Circumstances& more) {
+  std::string text = fmt::format("{}, {}, {}, {}", ShareText(more.home_timelines, "home timelines"),
+                                 ShareText(more.group_timelines, "group timelines"),
+                                 ShareText(more.profiles, "profiles"),
+                                 ShareText(more.single_updates, "single updates"));
+  if (more.departed.all != 0) {
+    text += ", " + ShareText(more.departed, "who left a group");
+  }
+  if (more.stored_rings != 0) {
+    text += fmt::format("; in Redis all {} rings", WithThousands(more.stored_rings));
+  }
+  return text;
+}
+
+// Which timelines the verdict does not speak of, as only a sample of them was read.
+std::string SampleText(const Circumstances& more) {
+  std::string text;
+  auto add = [&text](const Circumstances::Share& share, std::string_view what) {
+    if (share.read < share.all) {
+      text += (text.empty() ? " in a sample of " : ", ") + ShareText(share, what);
+    }
+  };
+  add(more.home_timelines, "home timelines");
+  add(more.group_timelines, "group timelines");
+  add(more.profiles, "profiles");
+  if (!text.empty() && more.stored_rings != 0) {
+    text += fmt::format(", and in all {} rings in Redis", WithThousands(more.stored_rings));
   }
   return text;
 }
@@ -44,7 +68,10 @@ std::string Verdict(const Summary& summary, const Circumstances& more) {
   if (more.other_violations != 0) {
     text += fmt::format(", {} other faults", WithThousands(more.other_violations));
   }
-  text += "\n";
+  if (summary.unknown != 0) {
+    text += fmt::format(", {} undecided", WithThousands(summary.unknown));
+  }
+  text += SampleText(more) + "\n";
   for (const std::string& example : more.examples) {
     text += fmt::format("  {}\n", example);
   }
@@ -91,8 +118,9 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
                                     WithThousands(summary.persons), WithThousands(summary.groups),
                                     WithThousands(more.memberships), more.seed));
   text += Row("posts", PostsText(summary, more));
-  text += Row("meanwhile", fmt::format("{} departures and {} returns{}",
+  text += Row("meanwhile", fmt::format("{} departures and {} returns, {} edits and deletions{}",
                                        WithThousands(more.departures), WithThousands(more.returns),
+                                       WithThousands(more.revisions),
                                        more.node_kills == 0 ? "" : ", the node killed once"));
   text += Row("delivered",
               fmt::format("{} in {:.2f} s: {} per second{}", WithThousands(summary.deliveries),
@@ -106,7 +134,7 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
           fmt::format("p50 {}, p99 {} ({} samples)", LatencyText(summary.visible_p50_us),
                       LatencyText(summary.visible_p99_us), WithThousands(more.visible_samples)));
   if (more.checked) {
-    text += Row("checked", CheckedText(summary, more));
+    text += Row("checked", CheckedText(more));
   }
   if (summary.trimmed != 0) {
     text += Row("trimmed", fmt::format("{} older than the newest that a timeline keeps",

@@ -36,17 +36,24 @@ struct Circumstances {
   uint32_t connections = 0;
   uint64_t departures = 0;
   uint64_t returns = 0;
+  uint64_t revisions = 0;
   uint64_t refused_rightly = 0;
   uint64_t retries = 0;
   uint64_t node_kills = 0;
   uint64_t visible_samples = 0;
   bool flushed = false;  // waited until everything was in Redis
   bool checked = false;  // false: interrupted, or nobody to read from
-  uint64_t home_timelines = 0;
-  uint64_t group_timelines = 0;
-  uint64_t profiles = 0;
-  uint64_t single_updates = 0;
-  uint64_t stored_timelines = 0;
+  // How many were read through the API, of how many.
+  struct Share {
+    uint64_t read = 0;
+    uint64_t all = 0;
+  };
+  Share home_timelines;
+  Share group_timelines;
+  Share profiles;
+  Share single_updates;
+  Share departed;             // pairs of a group and somebody who left it
+  uint64_t stored_rings = 0;  // of as many
   uint64_t other_violations = 0;
   std::vector<std::string> examples;
 };

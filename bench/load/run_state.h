@@ -9,9 +9,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "bench/load/graph.h"
+#include "bench/load/pace.h"
 #include "klatch/v1/resources.pb.h"
 #include "services/model/position.h"
 
@@ -36,6 +38,14 @@ class Watermarks {
            !mark.compare_exchange_weak(seen, position, std::memory_order_relaxed)) {
     }
   }
+  // By shard; 0 where nothing was written.
+  std::vector<uint64_t> Positions() const {
+    std::vector<uint64_t> positions;
+    for (const std::atomic<uint64_t>& mark : positions_) {
+      positions.push_back(mark.load(std::memory_order_relaxed));
+    }
+    return positions;
+  }
   std::vector<klatch::v1::Token> Tokens() const {
     std::vector<klatch::v1::Token> tokens;
     for (uint32_t shard = 0; shard < positions_.size(); ++shard) {
@@ -55,7 +65,10 @@ class Watermarks {
 
 struct RunState {
   RunState(const std::atomic<bool>& interrupted_flag, const Graph& graph)
-      : interrupted(interrupted_flag), group_sizes(graph.group_count()) {
+      : interrupted(interrupted_flag),
+        group_sizes(graph.group_count()),
+        group_posts(graph.group_count()),
+        opens_past(graph.group_count(), 0) {
     for (GroupNumber group = 0; group < graph.group_count(); ++group) {
       group_sizes[group].store(static_cast<uint32_t>(graph.group(group).members.size()),
                                std::memory_order_relaxed);
@@ -78,14 +91,20 @@ struct RunState {
   std::atomic<uint64_t> deliveries_expected{0};
   std::atomic<uint64_t> unknown{0};
   std::atomic<uint64_t> departures{0};
+  // Of those, the ones who had seen something of the group before, so that it could leak.
+  std::atomic<uint64_t> telling_departures{0};
   std::atomic<uint64_t> returns{0};
+  std::atomic<uint64_t> revisions{0};
   std::atomic<uint64_t> retries{0};
-  // The publishers have ended; probers may still have samples to take.
+  // The publishers have ended: what is still to be done beside them is done without waiting.
   std::atomic<bool> publishing_done{false};
-  // Nothing is posted any more: who makes people come and go ends too.
-  std::atomic<bool> posting_done{false};
   // About how many members each group has now, for the progress towards a number of deliveries.
   std::vector<std::atomic<uint32_t>> group_sizes;
+  std::vector<std::atomic<uint32_t>> group_posts;
+  // By group: whether who joins sees its past. Written while groups are set up, read afterwards.
+  std::vector<uint8_t> opens_past;
+  // What goes on beside the posts. Made before the load's threads start.
+  std::vector<std::unique_ptr<Pace>> companions;
 
   Watermarks watermarks;
 };

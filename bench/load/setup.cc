@@ -13,9 +13,9 @@ namespace {
 
 using klatch::v1::AddMembersRequest;
 using klatch::v1::CreateGroupRequest;
+using klatch::v1::GetGroupRequest;
 using klatch::v1::ListMembersRequest;
 using klatch::v1::Member;
-using klatch::v1::Token;
 
 absl::Status ToStatus(const grpc::Status& status) {
   return base::Error(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
@@ -24,49 +24,51 @@ absl::Status ToStatus(const grpc::Status& status) {
 // One connection's share of the groups.
 class GroupMaker {
  public:
-  GroupMaker(const Graph& graph, const SetupOptions& options, RunState& state)
-      : graph_(graph), options_(options), client_(options.client, state) {}
+  GroupMaker(const Graph& graph, const Plan& plan, const SetupOptions& options, RunState& state)
+      : graph_(graph), plan_(plan), state_(state), client_(options.client, state) {}
 
   absl::Status Make(GroupNumber number);
 
   const History& history() const { return history_; }
-  struct Floor {
-    GroupNumber group = 0;
-    uint64_t position = 0;
-  };
-  const std::vector<Floor>& floors() const { return floors_; }
 
  private:
   enum class Found { kNew, kThere };
   absl::StatusOr<Found> Create(GroupNumber number);
   absl::Status AddAll(GroupNumber number, Found found);
   absl::Status AddSome(GroupNumber number, size_t call, std::span<const PersonNumber> persons,
-                       Found found, uint64_t& last_position);
+                       Found found);
   absl::Status TakeOver(GroupNumber number);
-  void Joined(GroupNumber group, PersonNumber person, uint64_t position) {
-    history_.turns.push_back({group, person, position, Turn::kJoined});
+  absl::Status ReadPolicy(GroupNumber number);
+  void Joined(GroupNumber group, PersonNumber person, uint64_t position, Turn turn) {
+    history_.turns.push_back({group, person, position, turn});
+  }
+  Turn TurnOfJoiners(GroupNumber group) const {
+    return state_.opens_past[group] != 0 ? Turn::kJoinedOpen : Turn::kJoined;
   }
 
   const Graph& graph_;
-  const SetupOptions& options_;
+  const Plan& plan_;
+  RunState& state_;
   Client client_;
   History history_;
-  std::vector<Floor> floors_;
 };
 
 absl::StatusOr<GroupMaker::Found> GroupMaker::Create(GroupNumber number) {
   const GroupSpec& spec = graph_.group(number);
   CreateGroupRequest request;
   request.set_actor(graph_.person(spec.owner));
-  request.set_request_id(fmt::format("{}-create-{}", options_.run, number));
+  request.set_request_id(fmt::format("{}-create-{}", plan_.run(), number));
   request.mutable_group()->set_id(spec.id);
   request.mutable_group()->set_display_name(spec.id);
+  request.mutable_group()->set_history(plan_.OpensPast(number) ? klatch::v1::HISTORY_ALL
+                                                               : klatch::v1::HISTORY_NONE);
   auto outcome = client_.CreateGroup(request);
   if (outcome.done()) {
     if (outcome.response.tokens().empty()) {
       return base::Error(absl::StatusCode::kInternal, "created without a token");
     }
-    Joined(number, spec.owner, outcome.response.tokens(0).position());
+    state_.opens_past[number] = plan_.OpensPast(number) ? 1 : 0;
+    Joined(number, spec.owner, outcome.response.tokens(0).position(), TurnOfJoiners(number));
     return Found::kNew;
   }
   if (outcome.status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
@@ -76,11 +78,10 @@ absl::StatusOr<GroupMaker::Found> GroupMaker::Create(GroupNumber number) {
 }
 
 absl::Status GroupMaker::AddSome(GroupNumber number, size_t call,
-                                 std::span<const PersonNumber> persons, Found found,
-                                 uint64_t& last_position) {
+                                 std::span<const PersonNumber> persons, Found found) {
   AddMembersRequest request;
   request.set_actor(graph_.person(graph_.group(number).owner));
-  request.set_request_id(fmt::format("{}-members-{}-{}", options_.run, number, call));
+  request.set_request_id(fmt::format("{}-members-{}-{}", plan_.run(), number, call));
   request.set_group(graph_.group(number).id);
   for (PersonNumber person : persons) {
     request.add_members()->set_person(graph_.person(person));
@@ -88,9 +89,6 @@ absl::Status GroupMaker::AddSome(GroupNumber number, size_t call,
   auto outcome = client_.AddMembers(request);
   if (!outcome.done()) {
     return ToStatus(outcome.status);
-  }
-  for (const Token& token : outcome.response.tokens()) {
-    last_position = std::max(last_position, token.position());
   }
   if (found == Found::kThere) {
     return absl::OkStatus();
@@ -102,7 +100,7 @@ absl::Status GroupMaker::AddSome(GroupNumber number, size_t call,
       return base::Error(absl::StatusCode::kInternal,
                          fmt::format("{} was added without a position", graph_.person(persons[i])));
     }
-    Joined(number, persons[i], positions[chunk]);
+    Joined(number, persons[i], positions[chunk], TurnOfJoiners(number));
   }
   return absl::OkStatus();
 }
@@ -117,16 +115,27 @@ absl::Status GroupMaker::AddAll(GroupNumber number, Found found) {
       persons.push_back(member);
     }
   }
-  uint64_t last_position = 0;
   for (size_t begin = 0; begin < persons.size(); begin += limits::kMembersPerCallMax) {
     size_t count = std::min(limits::kMembersPerCallMax, persons.size() - begin);
     KLATCH_RETURN_IF_ERROR(AddSome(number, begin / limits::kMembersPerCallMax,
-                                   std::span(persons).subspan(begin, count), found, last_position));
+                                   std::span(persons).subspan(begin, count), found));
   }
   if (found == Found::kThere) {
-    floors_.push_back({number, last_position});
+    KLATCH_RETURN_IF_ERROR(ReadPolicy(number));
     return TakeOver(number);
   }
+  return absl::OkStatus();
+}
+
+absl::Status GroupMaker::ReadPolicy(GroupNumber number) {
+  GetGroupRequest request;
+  request.set_actor(graph_.person(graph_.group(number).owner));
+  request.set_group(graph_.group(number).id);
+  auto outcome = client_.GetGroup(request);
+  if (!outcome.done()) {
+    return ToStatus(outcome.status);
+  }
+  state_.opens_past[number] = outcome.response.group().history() == klatch::v1::HISTORY_ALL ? 1 : 0;
   return absl::OkStatus();
 }
 
@@ -143,7 +152,8 @@ absl::Status GroupMaker::TakeOver(GroupNumber number) {
     for (const Member& member : outcome.response.members()) {
       // Somebody from outside the graph may be a member too; nobody reads for them here.
       if (auto person = graph_.FindPerson(member.person()); person.has_value()) {
-        Joined(number, *person, member.joined());
+        Joined(number, *person, member.joined(),
+               member.visible_from() < member.joined() ? Turn::kJoinedOpen : Turn::kJoined);
       }
     }
     request.set_page_token(outcome.response.next_page_token());
@@ -158,14 +168,14 @@ absl::Status GroupMaker::Make(GroupNumber number) {
 
 }  // namespace
 
-absl::Status SetUpGroups(const Graph& graph, const SetupOptions& options, RunState& state,
-                         Model& model, std::atomic<uint64_t>& groups_ready) {
+absl::Status SetUpGroups(const Graph& graph, const Plan& plan, const SetupOptions& options,
+                         RunState& state, Model& model, std::atomic<uint64_t>& groups_ready) {
   std::atomic<GroupNumber> next{0};
   std::atomic<bool> failed{false};
   std::mutex mutex;
   absl::Status first_error;  // guarded by mutex, as is the model
   auto work = [&] {
-    GroupMaker maker(graph, options, state);
+    GroupMaker maker(graph, plan, options, state);
     for (;;) {
       // A ticket and a flag: they publish nothing.
       GroupNumber number = next.fetch_add(1, std::memory_order_relaxed);
@@ -186,9 +196,6 @@ absl::Status SetUpGroups(const Graph& graph, const SetupOptions& options, RunSta
     }
     std::lock_guard lock(mutex);
     model.Add(maker.history());
-    for (const GroupMaker::Floor& floor : maker.floors()) {
-      model.SetFloor(floor.group, floor.position);
-    }
   };
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < options.connections; ++i) {
@@ -200,6 +207,7 @@ absl::Status SetUpGroups(const Graph& graph, const SetupOptions& options, RunSta
   if (!first_error.ok()) {
     return first_error;
   }
+  model.SetFloors(state.watermarks.Positions());
   return state.MustStop() ? base::Error(absl::StatusCode::kCancelled, "interrupted")
                           : absl::OkStatus();
 }

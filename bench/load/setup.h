@@ -2,7 +2,8 @@
 // Makes the graph real: creates the groups and adds their members through several connections at
 // once. Groups that exist already (a repeated run on the same data) are taken over: who is missing
 // is added, members that the graph doesn't know of stay, and what was posted before is told apart
-// by position.
+// by position. A new group opens its past to joiners if the plan says so; of one that was there its
+// own policy holds, and is put down in `state`.
 //
 // Errors: the first call that was refused or stayed undecided, naming the group. CANCELLED if
 // interrupted.
@@ -12,6 +13,7 @@
 
 #include "bench/load/client.h"
 #include "bench/load/model.h"
+#include "bench/load/plan.h"
 #include "bench/load/run_state.h"
 #include "common/base/status.h"
 
@@ -20,11 +22,11 @@ namespace klatch::load {
 struct SetupOptions {
   Client::Options client;
   uint32_t connections = 4;
-  std::string run;  // begins every idempotency key
 };
 
-// Adds who joined, at which position, to `model`. `groups_ready` counts for progress.
-absl::Status SetUpGroups(const Graph& graph, const SetupOptions& options, RunState& state,
-                         Model& model, std::atomic<uint64_t>& groups_ready);
+// Adds who joined, at which position, to `model`, and where each shard's log stood before the first
+// post. `groups_ready` counts for progress.
+absl::Status SetUpGroups(const Graph& graph, const Plan& plan, const SetupOptions& options,
+                         RunState& state, Model& model, std::atomic<uint64_t>& groups_ready);
 
 }  // namespace klatch::load

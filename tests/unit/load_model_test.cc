@@ -4,11 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "bench/load/answers.h"
+#include "bench/load/check_tasks.h"
 #include "bench/load/compare.h"
 #include "bench/load/model.h"
 #include "bench/load/redis_checker.h"
 #include "bench/load/violations.h"
 #include "common/base/bytes.h"
+#include "services/model/position.h"
 
 namespace klatch::load {
 namespace {
@@ -39,6 +44,9 @@ class ModelTest : public testing::Test {
   }
   void Posted(uint64_t id, PersonNumber author, GroupNumber group) {
     history_.posts.push_back({id, id, group, author});
+  }
+  void PostedToMembersNow(uint64_t id, PersonNumber author, GroupNumber group) {
+    history_.posts.push_back({id, id, group, author, true});
   }
   void Finish() {
     model_.Add(history_);
@@ -120,6 +128,129 @@ TEST_F(ModelTest, GroupsAndProfilesAreSeenAsFarAsTheViewerHasAccess) {
   EXPECT_EQ(seen_by_ann[0].access, Access::kNone);
   EXPECT_EQ(seen_by_ann[1].access, Access::kVisible);
   EXPECT_THAT(Ids(model_.GroupSeenBy(kAnn, kHiking)), ElementsAre(20));
+}
+
+TEST_F(ModelTest, AnOpenPastShowsUpdatesForMembersNowToWhoCameLater) {
+  Turned(kHiking, kBob, 15, Turn::kLeft);
+  Posted(20, kAnn, kHiking);
+  PostedToMembersNow(21, kAnn, kHiking);
+  Turned(kHiking, kBob, 25, Turn::kJoinedOpen);
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 20), Access::kNone);
+  EXPECT_EQ(AccessOf(kBob, 21), Access::kVisible);
+  // No copy of it came home.
+  EXPECT_THAT(model_.HomeOf(kBob), IsEmpty());
+}
+
+TEST_F(ModelTest, AClosedPastShowsNothingOfItToWhoCameLater) {
+  Turned(kHiking, kBob, 15, Turn::kLeft);
+  PostedToMembersNow(21, kAnn, kHiking);
+  Turned(kHiking, kBob, 25, Turn::kJoined);
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 21), Access::kNone);
+}
+
+TEST_F(ModelTest, ACopyOfAnEarlierStayIsSeenAgainIfThePastIsOpenAndElseNot) {
+  Posted(20, kAnn, kHiking);
+  PostedToMembersNow(21, kAnn, kHiking);
+  Turned(kHiking, kBob, 25, Turn::kLeft);
+  Turned(kHiking, kBob, 30, Turn::kJoinedOpen);
+  Finish();
+  auto home = model_.HomeOf(kBob);
+  ASSERT_THAT(Ids(home), ElementsAre(21, 20));
+  EXPECT_EQ(home[0].access, Access::kVisible);
+  EXPECT_EQ(home[1].access, Access::kPast);
+}
+
+TEST_F(ModelTest, WhatWasDeletedIsSeenByNobodyAndCountsAsDeliveredAllTheSame) {
+  Posted(20, kAnn, kHiking);
+  history_.posts.back().fate = Fate::kDeleted;
+  Posted(21, kAnn, kHiking);
+  history_.posts.back().fate = Fate::kMaybeDeleted;
+  Finish();
+  EXPECT_EQ(AccessOf(kBob, 20), Access::kPast);
+  EXPECT_EQ(AccessOf(kEve, 20), Access::kNone);
+  EXPECT_EQ(AccessOf(kBob, 21), Access::kUncertain);
+  EXPECT_EQ(model_.CountDeliveries(), 4u);
+}
+
+TEST_F(ModelTest, NamesWhoLeftOnceEachAlsoIfTheyCameBack) {
+  Turned(kHiking, kBob, 20, Turn::kLeft);
+  Turned(kHiking, kBob, 21, Turn::kJoined);
+  Turned(kHiking, kBob, 22, Turn::kLeft);
+  Turned(kChoir, kEve, 23, Turn::kLeft);
+  Finish();
+  ASSERT_EQ(model_.Departures().size(), 2u);
+  EXPECT_TRUE(model_.HasLeft(kHiking, kBob));
+  EXPECT_FALSE(model_.HasLeft(kChoir, kBob));
+}
+
+TEST_F(ModelTest, IdsBehindTheFloorOfTheirShardAreOfThisRunAndOthersForeign) {
+  const uint64_t floor = Position(1000, ShardIndex(1), 5).value();
+  EXPECT_FALSE(model_.IsForeign(floor));
+  model_.SetFloors({0, floor});
+  EXPECT_TRUE(model_.IsForeign(floor));
+  EXPECT_FALSE(model_.IsForeign(Position(1000, ShardIndex(1), 6).value()));
+  // Shards that this run has not written to.
+  EXPECT_TRUE(model_.IsForeign(Position(2000, ShardIndex(0), 0).value()));
+  EXPECT_TRUE(model_.IsForeign(Position(2000, ShardIndex(7), 0).value()));
+}
+
+TEST_F(ModelTest, TwoPostsUnderOneIdAreAFaultOfTheAnswers) {
+  Posted(20, kAnn, kHiking);
+  Posted(20, kBob, kHiking);
+  Finish();
+  Violations violations(graph_);
+  JudgeAnswers(graph_, model_, {}, violations);
+  EXPECT_EQ(violations.other_count(), 1u);
+  EXPECT_EQ(model_.posts().size(), 1u);
+}
+
+TEST_F(ModelTest, AnAcceptedPostOfSomebodyWhoHadLeftIsAFaultOfTheAnswers) {
+  Turned(kHiking, kBob, 20, Turn::kLeft);
+  Posted(19, kBob, kHiking);
+  Posted(21, kBob, kHiking);
+  Finish();
+  Violations violations(graph_);
+  JudgeAnswers(graph_, model_, {}, violations);
+  EXPECT_EQ(violations.other_count(), 1u);
+}
+
+TEST_F(ModelTest, ARefusalOfSomebodyWhoNeverLeftIsAFaultOfTheAnswers) {
+  Turned(kHiking, kBob, 20, Turn::kLeft);
+  Finish();
+  Violations violations(graph_);
+  std::vector<Refusal> refusals = {{kHiking, kBob}, {kHiking, kAnn}};
+  JudgeAnswers(graph_, model_, refusals, violations);
+  EXPECT_EQ(violations.other_count(), 1u);
+}
+
+TEST_F(ModelTest, ChecksCoverEverythingAndWhatWhoLeftCouldSeeByEachPath) {
+  Posted(20, kAnn, kHiking);
+  Turned(kHiking, kBob, 21, Turn::kLeft);
+  Finish();
+  CheckPlan checks = PlanChecks(graph_, model_, {.single_updates = 0}, 7);
+  EXPECT_EQ(checks.authors, 1u);
+  EXPECT_EQ(checks.departures_checked, 1u);
+  size_t homes = 0;
+  std::set<CheckPath> of_bob;
+  for (const CheckTask& task : checks.tasks) {
+    homes += task.path == CheckPath::kHome ? 1 : 0;
+    if (task.viewer == kBob) {
+      of_bob.insert(task.path);
+    }
+  }
+  EXPECT_EQ(homes, 3u);
+  EXPECT_EQ(of_bob.size(), 4u);
+}
+
+TEST(CheckBoundsTest, AllUpToABoundAndASampleBeyond) {
+  CheckBounds bounds;
+  EXPECT_EQ(bounds.TimelinesOf(20'000), 20'000u);
+  EXPECT_EQ(bounds.TimelinesOf(20'001), 2'000u);
+  EXPECT_EQ(CheckBounds{.timelines = 5}.TimelinesOf(3), 3u);
+  EXPECT_EQ(Choose(10, 3, 1).size(), 3u);
+  EXPECT_EQ(Choose(10, 3, 1), Choose(10, 3, 1));
 }
 
 Stray NeverAsked(uint64_t id) {

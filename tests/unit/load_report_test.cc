@@ -9,10 +9,13 @@
 #include "bench/load/drain.h"
 #include "bench/load/node_drill.h"
 #include "bench/load/options.h"
+#include "bench/load/pace.h"
 #include "bench/load/report.h"
 #include "bench/load/retry.h"
+#include "bench/load/samples.h"
 #include "bench/load/texts.h"
 #include "google/rpc/error_details.pb.h"
+#include "services/model/position.h"
 
 namespace klatch::load {
 namespace {
@@ -53,6 +56,72 @@ TEST(ReportTest, PeopleReadTheVerdict) {
   EXPECT_THAT(ForPeople(summary, more), HasSubstr("0 lost, 0 duplicated, 0 leaked\n"));
   more.checked = false;
   EXPECT_THAT(ForPeople(summary, more), HasSubstr("Not checked"));
+}
+
+TEST(ReportTest, TheVerdictSaysWhenOnlyASampleWasRead) {
+  Summary summary;
+  Circumstances more;
+  more.checked = true;
+  more.home_timelines = {2'000, 100'000};
+  more.group_timelines = {2'500, 2'500};
+  EXPECT_THAT(ForPeople(summary, more),
+              HasSubstr("0 leaked in a sample of 2,000 of 100,000 home timelines\n"));
+}
+
+TEST(ReportTest, TheVerdictNamesUndecidedCallsAndOtherFaults) {
+  Summary summary;
+  summary.unknown = 2;
+  Circumstances more;
+  more.checked = true;
+  more.other_violations = 3;
+  EXPECT_THAT(ForPeople(summary, more), HasSubstr("0 leaked, 3 other faults, 2 undecided\n"));
+}
+
+TEST(PaceTest, TheLoadWaitsForTasksThatAreDueAndTasksForTheLoad) {
+  Pace pace(10);
+  EXPECT_EQ(pace.DueAt(0), 0);
+  EXPECT_LT(pace.DueAt(9), 0.9);
+  EXPECT_TRUE(pace.Allows(0.04));
+  EXPECT_FALSE(pace.Allows(0.06));
+  pace.Done();
+  EXPECT_TRUE(pace.Allows(0.06));
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_FALSE(pace.Allows(0.96));
+    pace.Done();
+  }
+  EXPECT_TRUE(pace.Allows(1.0));
+}
+
+TEST(SamplesTest, OneOfEachStretchIsDrawnBeforehand) {
+  Samples samples(100, 1'000, 7);
+  uint64_t found = 0;
+  for (uint64_t number = 0; number < 1'000; ++number) {
+    if (samples.Contains(number)) {
+      EXPECT_EQ(samples.NumberOf(number / 10), number);
+      ++found;
+    }
+  }
+  EXPECT_EQ(found, 100u);
+  EXPECT_FALSE(Samples(0, 1'000, 7).Contains(0));
+}
+
+TEST(AnswerTest, AnOkIsBelievedOnlyWithAnIdAndATokenThatFitsIt) {
+  const uint64_t id = Position(1000, ShardIndex(3), 1).value();
+  klatch::v1::BatchPublishResult result;
+  EXPECT_NE(FaultOf(result), "");
+  result.mutable_published()->set_update_id(id);
+  EXPECT_NE(FaultOf(result), "");
+  klatch::v1::Token& token = *result.mutable_published()->add_tokens();
+  token.set_shard(3);
+  token.set_position(id);
+  EXPECT_EQ(FaultOf(result), "");
+  token.set_shard(4);
+  EXPECT_NE(FaultOf(result), "");
+  token.set_shard(3);
+  token.set_position(id + 1);
+  EXPECT_NE(FaultOf(result), "");
+  result.mutable_published()->set_update_id(0);
+  EXPECT_NE(FaultOf(result), "");
 }
 
 TEST(ReportTest, NumbersAndLatenciesAreWrittenForPeople) {

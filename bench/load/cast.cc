@@ -1,0 +1,166 @@
+#include "bench/load/cast.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "bench/load/node_drill.h"
+
+namespace klatch::load {
+namespace {
+
+// A few more than the thousand that are wanted: some fall behind the end of a load of few batches.
+constexpr uint64_t kVisibleSamplesMin = 1'050;
+constexpr uint64_t kVisibleSamplesMax = 5'000;
+constexpr uint64_t kDeparturesMax = 500;
+constexpr uint64_t kRevisionsMax = 250;
+constexpr uint32_t kChurnThreads = 2;
+constexpr std::chrono::milliseconds kKillTimeout{10'000};
+
+Target MakeTarget(const LoadOptions& options) {
+  if (options.updates != 0 || options.deliveries != 0) {
+    // Sizes of groups move while people come and go; a little more than asked for is surely enough.
+    return {options.updates, options.deliveries + options.deliveries / 500};
+  }
+  return {options.graph.empty() ? uint64_t{10'000} : uint64_t{20'000}, 0};
+}
+
+// How many memberships may end, counted up to `enough`.
+uint64_t CountLeavers(const Graph& graph, const Plan& plan, uint64_t enough) {
+  uint64_t leavers = 0;
+  for (GroupNumber group = 0; group < graph.group_count() && leavers < enough; ++group) {
+    for (PersonNumber person : graph.group(group).members) {
+      leavers += plan.MayLeave(group, person) ? 1 : 0;
+    }
+  }
+  return std::min(leavers, enough);
+}
+
+uint64_t PerThousand(uint64_t posts, uint64_t share, uint64_t most) {
+  return share == 0 ? 0 : std::clamp<uint64_t>(posts * share / 1'000, 1, most);
+}
+
+}  // namespace
+
+Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan) {
+  Programme programme{.target = MakeTarget(options)};
+  uint64_t per_post = std::max<uint64_t>(1, graph.membership_count() / graph.group_count());
+  programme.posts = std::max<uint64_t>(
+      1, std::max(programme.target.updates, programme.target.deliveries / per_post));
+  // Of a small load half at most are samples: the other half is what they are measured under.
+  uint64_t samples = std::clamp(programme.posts / 20, kVisibleSamplesMin, kVisibleSamplesMax);
+  programme.samples = options.probers == 0 ? 0 : std::min(samples, programme.posts / 2);
+  programme.departures = PerThousand(programme.posts, options.churn, kDeparturesMax);
+  programme.revisions = PerThousand(programme.posts, options.revisions, kRevisionsMax);
+  // Half: draws may find nobody in a while, and some return when the load is over.
+  programme.departures_min = CountLeavers(graph, plan, programme.departures) / 2;
+  programme.returns_min = programme.departures_min / 2;
+  return programme;
+}
+
+Cast::Cast(const LoadOptions& options, const Client::Options& client, const Stage& stage,
+           const Programme& programme)
+    : options_(options), client_(client), stage_(stage), programme_(programme) {
+  auto& companions = stage_.state.companions;
+  if (programme_.samples != 0) {
+    Pace& pace = *companions.emplace_back(std::make_unique<Pace>(programme_.samples));
+    for (uint32_t i = 0; i < options_.probers; ++i) {
+      probers_.push_back(
+          std::make_unique<Prober>(stage_, client_, options_.seed, pace, next_sample_));
+    }
+  }
+  MakeChurns();
+  if (programme_.revisions != 0) {
+    Pace& pace = *companions.emplace_back(std::make_unique<Pace>(programme_.revisions));
+    reviser_ =
+        std::make_unique<Reviser>(stage_, client_, Mix(options_.seed ^ 0x72657669736fULL), pace);
+  }
+}
+
+void Cast::MakeChurns() {
+  const auto threads =
+      static_cast<uint32_t>(std::min<uint64_t>(kChurnThreads, programme_.departures));
+  for (uint32_t i = 0; i < threads; ++i) {
+    // A departure and a return are a task each.
+    Pace& pace = *stage_.state.companions.emplace_back(
+        std::make_unique<Pace>(2 * programme_.departures / threads));
+    churns_.push_back(
+        std::make_unique<Churn>(stage_,
+                                Churn::Options{.client = client_,
+                                               .index = i,
+                                               .threads = threads,
+                                               .seed = Mix(options_.seed ^ 0x636875726eULL) + i},
+                                pace));
+  }
+}
+
+void Cast::Drill() {
+  absl::StatusOr<double> share = ParsePercent(options_.kill_node_at);
+  absl::StatusOr<std::vector<std::string>> command = SplitCommand(options_.node_restart_command);
+  if (options_.kill_node_at.empty() || !share.ok() || !command.ok()) {
+    return;
+  }
+  NodeDrillOptions drill{.pid = static_cast<pid_t>(options_.node_pid),
+                         .pid_file = options_.node_pid_file,
+                         .restart_command = std::move(*command)};
+  while (programme_.target.Fraction(stage_.state) < *share && !stage_.state.MustStop()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  if (stage_.state.MustStop()) {
+    return;
+  }
+  absl::StatusOr<pid_t> pid = KillAndRestart(drill, kKillTimeout);
+  if (!pid.ok()) {
+    stage_.violations.AddOther(fmt::format("the node was not killed and started again: {}",
+                                           base::MessageOf(pid.status())));
+    return;
+  }
+  ++node_kills_;
+}
+
+void Cast::Run(std::chrono::steady_clock::time_point start) {
+  std::vector<std::thread> others;
+  others.emplace_back([this] { Drill(); });
+  for (const auto& churn : churns_) {
+    others.emplace_back([&churn] { churn->Run(); });
+  }
+  for (const auto& prober : probers_) {
+    others.emplace_back([&prober] { prober->Run(); });
+  }
+  if (reviser_ != nullptr) {
+    others.emplace_back([this] { reviser_->Run(); });
+  }
+  std::vector<std::thread> publishing;
+  for (uint32_t i = 0; i < options_.connections; ++i) {
+    Publisher& publisher = *publishers_.emplace_back(std::make_unique<Publisher>(
+        stage_,
+        Publisher::Options{
+            .client = client_, .batch = options_.batch, .rate = options_.rate, .start = start}));
+    publishing.emplace_back([&publisher] { publisher.Run(); });
+  }
+  for (std::thread& thread : publishing) {
+    thread.join();
+  }
+  stage_.state.publishing_done.store(true, std::memory_order_relaxed);
+  for (std::thread& thread : others) {
+    thread.join();
+  }
+}
+
+void Cast::ForEachHistory(const std::function<void(const History&)>& take) const {
+  for (const auto& prober : probers_) {
+    take(prober->history());
+  }
+  for (const auto& churn : churns_) {
+    take(churn->history());
+  }
+  if (reviser_ != nullptr) {
+    take(reviser_->history());
+  }
+  for (const auto& publisher : publishers_) {
+    take(publisher->history());
+  }
+}
+
+}  // namespace klatch::load

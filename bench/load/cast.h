@@ -1,0 +1,67 @@
+#pragma once
+// Everybody who takes part in the load, with a thread and a connection each: publishers, probers,
+// those who come and go, who edits and deletes, and the drill that kills the node.
+//
+// Use: one Cast per run; Run once, on one thread; then take the histories. All references outlive
+// it.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "bench/load/churn.h"
+#include "bench/load/options.h"
+#include "bench/load/player.h"
+#include "bench/load/prober.h"
+#include "bench/load/reviser.h"
+
+namespace klatch::load {
+
+// What a load of this target and graph has beside the posts.
+struct Programme {
+  Target target;
+  // About how many posts the target needs.
+  uint64_t posts = 0;
+  uint64_t samples = 0;
+  uint64_t departures = 0;
+  uint64_t revisions = 0;
+  // At least so many must have happened, or the run has not shown what it should.
+  uint64_t departures_min = 0;
+  uint64_t returns_min = 0;
+};
+
+Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan);
+
+class Cast {
+ public:
+  Cast(const LoadOptions& options, const Client::Options& client, const Stage& stage,
+       const Programme& programme);
+
+  // Returns when everybody is done, or the run must stop. `start` is when the first post is sent.
+  void Run(std::chrono::steady_clock::time_point start);
+
+  // In any order.
+  void ForEachHistory(const std::function<void(const History&)>& take) const;
+  uint64_t node_kills() const { return node_kills_; }
+
+ private:
+  void MakeChurns();
+  void Drill();
+
+  const LoadOptions& options_;
+  const Client::Options client_;
+  const Stage stage_;
+  const Programme programme_;
+  std::atomic<uint64_t> next_sample_{0};
+  std::vector<std::unique_ptr<Prober>> probers_;
+  std::vector<std::unique_ptr<Churn>> churns_;
+  std::unique_ptr<Reviser> reviser_;
+  std::vector<std::unique_ptr<Publisher>> publishers_;
+  // Written by the drill's thread, read after it has been joined.
+  uint64_t node_kills_ = 0;
+};
+
+}  // namespace klatch::load
