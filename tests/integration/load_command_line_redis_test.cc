@@ -1,0 +1,46 @@
+// klatch-load as a command: a result that cannot be written is no good end, and no crash.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/integration/klatchd_process.h"
+
+namespace klatch::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LoadCommandLineRedisTest : public ::testing::Test {
+ protected:
+  // The exit code of klatch-load with these arguments and redirections.
+  int Run(const std::string& words) {
+    Process process({"sh", "-c", std::string("exec ") + KLATCH_LOAD_PROGRAM + " " + words},
+                    directory_.path());
+    const int code = process.AwaitEnd().value_or(-1);
+    errors_ = process.errors();
+    return code;
+  }
+
+  TemporaryDirectory directory_;
+  std::string errors_;
+};
+
+TEST_F(LoadCommandLineRedisTest, HelpThatCannotBeWrittenEndsWithOne) {
+  EXPECT_EQ(Run("--help"), 0);
+  EXPECT_EQ(Run("--help > /dev/full"), 1);
+  EXPECT_THAT(errors_, HasSubstr("can't write the result"));
+  EXPECT_EQ(Run("--version > /dev/full 2> /dev/full"), 1);
+  EXPECT_EQ(Run("--help >&-"), 1);
+}
+
+TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {
+  const Klatchd klatchd;
+  const std::string play =
+      "play --json --persons 20 --updates 40 --batch 4 --churn 0 --target " + klatchd.address();
+  EXPECT_EQ(Run(play), 0) << errors_;
+  EXPECT_EQ(Run(play + " > /dev/full"), 1);
+  EXPECT_EQ(Run(play + " 2> /dev/full"), 0);
+}
+
+}  // namespace
+}  // namespace klatch::testing
