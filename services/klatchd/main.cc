@@ -2,15 +2,15 @@
 // is told to stop.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <vector>
 
-#include "common/base/endpoint.h"
+#include "common/base/standard_streams.h"
 #include "common/obs/log.h"
 #include "services/klatchd/lifecycle.h"
 #include "services/klatchd/options.h"
@@ -22,11 +22,17 @@ constexpr char kVersion[] = "0.1.0";
 
 // Exit codes of DESIGN section 9.
 constexpr int kExitGood = 0;
+constexpr int kExitMissed = 1;
 constexpr int kExitUsage = 2;
 
+// Both return the exit code. Neither throws where a stream takes nothing more, as fmt::print does.
 int Complain(const absl::Status& status) {
-  fmt::print(stderr, "klatchd: {}\n", base::MessageOf(status));
+  static_cast<void>(
+      base::WriteAll(STDERR_FILENO, fmt::format("klatchd: {}\n", base::MessageOf(status))));
   return kExitUsage;
+}
+int Print(std::string_view result) {
+  return base::PrintResult("klatchd", result) ? kExitGood : kExitMissed;
 }
 
 // Signals are taken by the lifecycle's thread alone, never in a handler.
@@ -36,7 +42,6 @@ void BlockSignals() {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
 }
 
 int Main(const std::vector<std::string>& arguments) {
@@ -47,24 +52,20 @@ int Main(const std::vector<std::string>& arguments) {
     return Complain(resolved.status());
   }
   if (resolved->action == base::ResolvedOptions::Action::kShowHelp) {
-    fmt::print("{}", table.Help());
-    return kExitGood;
+    return Print(table.Help());
   }
   if (resolved->action == base::ResolvedOptions::Action::kShowVersion) {
-    fmt::print("{}", table.Version());
-    return kExitGood;
+    return Print(table.Version());
   }
   absl::Status valid = Validate(options);
   if (!valid.ok()) {
     return Complain(valid);
   }
   if (options.print_config) {
-    fmt::print("{}", table.Describe(*resolved));
-    return kExitGood;
+    return Print(table.Describe(*resolved));
   }
   if (options.check_config) {
-    fmt::print("configuration is good\n");
-    return kExitGood;
+    return Print("configuration is good\n");
   }
   obs::SetLogLevel(options.log_level);
   for (const std::string& warning : resolved->warnings) {
@@ -78,5 +79,7 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace klatch
 
 int main(int argc, char** argv) {
+  klatch::base::HoldStandardStreams();
+  std::signal(SIGPIPE, SIG_IGN);
   return klatch::Main(std::vector<std::string>(argv + 1, argv + argc));
 }
