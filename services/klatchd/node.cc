@@ -263,6 +263,16 @@ absl::Status Node::health() const {
   return tailer_ ? tailer_->failure() : absl::OkStatus();
 }
 
+bool Node::HoldsLeases() const {
+  const base::MonotonicTime now = clock_.Monotonic();
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    if (!leases_.Holds(PartitionIndex(i), now)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 obs::Readiness Node::readiness() const {
   obs::Readiness readiness;
   absl::Status status = health();
@@ -271,6 +281,11 @@ obs::Readiness Node::readiness() const {
   }
   if (!append_pipeline_.connected() || !read_pipeline_.connected()) {
     readiness.reasons.push_back("no connection to " + address_.ToString());
+  }
+  // Whatever listens there may take connections and yet answer nothing that a lease needs.
+  if (!HoldsLeases()) {
+    readiness.reasons.push_back("the leases have run out; they can't be renewed at " +
+                                address_.ToString());
   }
   readiness.ready = readiness.reasons.empty();
   return readiness;

@@ -82,6 +82,8 @@ class Node {
   absl::Status Load(redis::Connection& redis, std::vector<Position>& replay_after);
   absl::Status CatchUp(const Interrupted& interrupted);
   void BuildServices(std::string cursor_key);
+  // Whether this node may answer for all of its partitions now.
+  bool HoldsLeases() const;
   uint64_t UnflushedEntries() const;
   uint64_t UnflushedMemberships() const;
   double CheckpointLagSeconds() const;
