@@ -1,11 +1,14 @@
 #include "services/klatch/command_line.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <iostream>
-#include <iterator>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
+#include "common/base/standard_streams.h"
 #include "common/base/status.h"
 #include "services/klatch/text.h"
 #include "services/model/limits.h"
@@ -23,17 +26,25 @@ std::string Joined(const std::vector<std::string>& words) {
   return text;
 }
 
-// The words as one text, or all of stdin for a single "-", without its last line feed. What is
-// longer than any update may be is cut one byte past the limit, for the server to refuse.
-std::string TextOf(const std::vector<std::string>& words) {
-  if (words != std::vector<std::string>{"-"}) {
-    return Joined(words);
-  }
+// All of stdin without its last line feed. What is longer than any update may be is cut one byte
+// past the limit, for the server to refuse. An error if reading fails: what was read until then is
+// not what its author meant to say.
+absl::StatusOr<std::string> ReadStandardInput() {
   std::string text;
-  for (std::istreambuf_iterator<char> i(std::cin), end;
-       i != end && text.size() <= limits::kTextBytesMax + 1; ++i) {
-    text += *i;
+  char buffer[4096];
+  while (text.size() <= limits::kTextBytesMax + 1) {
+    const ssize_t count = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (count == 0) {
+      break;
+    }
+    if (count > 0) {
+      text.append(buffer, static_cast<size_t>(count));
+    } else if (errno != EINTR) {
+      return base::Error(absl::StatusCode::kInvalidArgument,
+                         fmt::format("can't read the text from stdin: {}", std::strerror(errno)));
+    }
   }
+  text.resize(std::min(text.size(), limits::kTextBytesMax + 2));
   if (!text.empty() && text.back() == '\n') {
     text.pop_back();
   }
@@ -108,12 +119,26 @@ CLI::App* CommandLine::AddCommand(CLI::App& parent, const std::string& name,
   command->footer("Examples:\n" + examples);
   AddCommonOptions(*command);
   command->callback([this, run = std::move(run)] {
-    command_ = [run](const Session& session) {
-      auto text = run(session);
-      return text.ok() ? CommandResult{kExitGood, *std::move(text), ""} : Failure(text.status());
-    };
+    command_ = [this, run](const Session& session) { return RunSimple(run, session); };
   });
   return command;
+}
+
+CommandResult CommandLine::RunSimple(const SimpleCommand& run, const Session& session) {
+  if (absl::Status read = ReadText(); !read.ok()) {
+    return Usage(base::MessageOf(read));
+  }
+  auto result = run(session);
+  return result.ok() ? CommandResult{kExitGood, *std::move(result), ""} : Failure(result.status());
+}
+
+absl::Status CommandLine::ReadText() {
+  if (words_ == std::vector<std::string>{"-"}) {
+    KLATCH_ASSIGN_OR_RETURN(text_, ReadStandardInput());
+  } else {
+    text_ = Joined(words_);
+  }
+  return absl::OkStatus();
 }
 
 void CommandLine::AddFeedCommands() {
@@ -123,7 +148,7 @@ void CommandLine::AddFeedCommands() {
                  "  klatch post --as alice --to hiking --attach https://a.example/1.jpg\n"
                  "  fortune | klatch post --as alice --to hiking -",
                  [this](const Session& session) {
-                   post_.text = TextOf(words_);
+                   post_.text = text_;
                    return Post(session, post_);
                  });
   post->add_option("--to", post_.groups, "the group")
@@ -172,10 +197,9 @@ void CommandLine::AddFeedCommands() {
   };
   with_id(AddCommand(app_, "get", "show one update", "  klatch get 380123456789012480 --as bob",
                      [this](const Session& session) { return Get(session, update_id_); }));
-  with_id(AddCommand(
-              app_, "edit", "change an update's text",
-              "  klatch edit 380123456789012480 --as alice \"On Sunday, sorry\"",
-              [this](const Session& session) { return Edit(session, update_id_, TextOf(words_)); }))
+  with_id(AddCommand(app_, "edit", "change an update's text",
+                     "  klatch edit 380123456789012480 --as alice \"On Sunday, sorry\"",
+                     [this](const Session& session) { return Edit(session, update_id_, text_); }))
       ->add_option("text", words_, "the new text; - reads it from stdin")
       ->type_name("TEXT")
       ->required();
@@ -298,7 +322,9 @@ CommandResult CommandLine::RunImport(const Session& session) {
   if (session.screen.colour == Colour::kOn) {
     options.progress = [](size_t done, size_t all) {
       if (done % 16 == 0 || done == all) {
-        fmt::print(stderr, "\r{} of {} groups{}", done, all, done == all ? "\r\x1b[K" : "");
+        static_cast<void>(base::WriteAll(
+            STDERR_FILENO,
+            fmt::format("\r{} of {} groups{}", done, all, done == all ? "\r\x1b[K" : "")));
       }
     };
   }

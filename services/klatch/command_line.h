@@ -54,9 +54,12 @@ class CommandLine {
   const std::string& name_space() const { return name_space_; }
   const std::string& actor() const { return actor_; }
 
+  // Whether an interruption leaves something worth to tell, which Run then returns: `import` only.
+  bool has_partial_result() const { return !files_.empty(); }
+
   // What must be known before a server is asked: reads the files of `import`.
   absl::Status Prepare();
-  // REQUIRES: Parse returned nothing, Prepare OK.
+  // Reads stdin first, if the text is "-". REQUIRES: Parse returned nothing, Prepare OK.
   CommandResult Run(const Session& session) { return command_(session); }
 
  private:
@@ -71,7 +74,10 @@ class CommandLine {
   void AddGroupPolicyOptions(CLI::App& command);
   void AddMemberCommands(CLI::App& group);
   void AddImportCommand();
+  CommandResult RunSimple(const SimpleCommand& run, const Session& session);
   CommandResult RunImport(const Session& session);
+  // Makes text_ of words_: the words, or what stdin has. Nothing is left half: an error says why.
+  absl::Status ReadText();
   CommandResult UsageError(const CLI::ParseError& error) const;
   std::string Unknown(const std::string& word) const;
   // The innermost command that was named, or the program.
@@ -88,6 +94,7 @@ class CommandLine {
   bool json_ = false;
   PostOptions post_;
   std::vector<std::string> words_;
+  std::string text_;
   uint64_t update_id_ = 0;
   TimelineOptions timeline_;
   GroupOptions group_;

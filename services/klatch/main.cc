@@ -1,14 +1,12 @@
 // klatch: posts to groups and reads timelines from a shell. What is printed is in print.h, what is
 // asked for in command_line.h.
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -16,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/standard_streams.h"
 #include "common/base/status.h"
 #include "services/klatch/command_line.h"
 
@@ -23,7 +22,8 @@ namespace {
 
 using klatch::cli::CommandResult;
 
-// Set by the first Ctrl-C, which `import` heeds between calls; the second one ends the process.
+// Set by the first Ctrl-C during `import`, which heeds it between calls; the second one ends the
+// process.
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "it is written by a signal handler");
 
@@ -32,23 +32,16 @@ extern "C" void OnInterrupt(int) {
   interrupted.store(true, std::memory_order_relaxed);
 }
 
-// A standard stream that came in closed would be given to the first socket, and results would be
-// written into it.
-void HoldStandardStreams() {
-  int fd = 0;
-  do {
-    fd = open("/dev/null", O_RDWR);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd > STDERR_FILENO) {
-    close(fd);
-  }
-}
-
-void HandleSignals() {
-  std::signal(SIGPIPE, SIG_IGN);
+// From here on Ctrl-C asks for the partial result; before, and in commands that have none, it ends
+// the process as it ends any. Where whoever started us ignores it, so do we.
+void HeedInterrupts() {
   struct sigaction action = {};
+  sigaction(SIGINT, nullptr, &action);
+  if (action.sa_handler == SIG_IGN) {
+    return;
+  }
   action.sa_handler = OnInterrupt;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigaction(SIGINT, &action, nullptr);
 }
 
@@ -69,30 +62,10 @@ klatch::cli::Screen ScreenOf(int fd) {
   return screen;
 }
 
-// 0, or the errno of the failed write.
-int WriteAll(int fd, const std::string& text) {
-  size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t n = write(fd, text.data() + written, text.size() - written);
-    if (n >= 0) {
-      written += static_cast<size_t>(n);
-    } else if (errno != EINTR) {
-      return errno;
-    }
-  }
-  return 0;
-}
-
-// Prints the result. A reader that went away (| head) has seen enough: that is no error.
 int Finish(const CommandResult& result) {
-  const int error = WriteAll(STDOUT_FILENO, result.out);
-  (void)WriteAll(STDERR_FILENO, result.err);
-  if (error != 0 && error != EPIPE) {
-    (void)WriteAll(STDERR_FILENO,
-                   fmt::format("klatch: can't write the result: {}\n", std::strerror(error)));
-    return klatch::cli::kExitRefused;
-  }
-  return result.exit_code;
+  const bool printed = klatch::base::PrintResult("klatch", result.out);
+  static_cast<void>(klatch::base::WriteAll(STDERR_FILENO, result.err));
+  return printed ? result.exit_code : klatch::cli::kExitRefused;
 }
 
 CommandResult Execute(const std::vector<std::string>& arguments) {
@@ -112,13 +85,16 @@ CommandResult Execute(const std::vector<std::string>& arguments) {
   const klatch::cli::Session session{
       client,        line.name_space(),       line.actor(),
       line.format(), ScreenOf(STDOUT_FILENO), std::chrono::system_clock::now()};
+  if (line.has_partial_result()) {
+    HeedInterrupts();
+  }
   return line.Run(session);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  HoldStandardStreams();
-  HandleSignals();
+  klatch::base::HoldStandardStreams();
+  std::signal(SIGPIPE, SIG_IGN);
   return Finish(Execute(std::vector<std::string>(argv + 1, argv + argc)));
 }

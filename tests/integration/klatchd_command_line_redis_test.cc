@@ -26,22 +26,10 @@ constexpr int kExitConfiguration = 2;
 constexpr int kExitPrerequisite = 3;
 constexpr int kExitUnreachable = 4;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;
-  std::string errors;
-};
-
 // Runs klatchd to its end.
-Outcome RunToEnd(std::vector<std::string> arguments, std::vector<std::string> variables = {}) {
-  const TemporaryDirectory scratch;
+Outcome RunKlatchd(std::vector<std::string> arguments, std::vector<std::string> variables = {}) {
   arguments.insert(arguments.begin(), KlatchdProgram());
-  Process process(std::move(arguments), scratch.path(), std::move(variables));
-  Outcome outcome;
-  outcome.exit_code = process.AwaitEnd().value_or(-1);
-  outcome.output = process.output();
-  outcome.errors = process.errors();
-  return outcome;
+  return RunToEnd(std::move(arguments), std::move(variables));
 }
 
 std::string WriteFile(const TemporaryDirectory& directory, const std::string& text) {
@@ -79,7 +67,7 @@ TEST(KlatchdCommandLineTest, MistakesEndItWithOneLineAndExitCode2) {
       {{}, "KLATCH_SHARDS", {"KLATCH_SHARDS=many"}},
   };
   for (const Mistake& mistake : mistakes) {
-    const Outcome outcome = RunToEnd(mistake.arguments, mistake.variables);
+    const Outcome outcome = RunKlatchd(mistake.arguments, mistake.variables);
     SCOPED_TRACE(mistake.says);
     EXPECT_EQ(outcome.exit_code, kExitConfiguration);
     EXPECT_EQ(outcome.output, "");
@@ -101,7 +89,7 @@ TEST(KlatchdCommandLineTest, FilesWithMistakesEndItWithOneLineAndExitCode2) {
       {std::string(100 << 20, '#'), "klatchd.toml"},
   };
   for (const auto& [text, says] : files) {
-    const Outcome outcome = RunToEnd({"--config", WriteFile(directory, text), "--check-config"});
+    const Outcome outcome = RunKlatchd({"--config", WriteFile(directory, text), "--check-config"});
     SCOPED_TRACE(text.substr(0, 60));
     EXPECT_EQ(outcome.exit_code, kExitConfiguration);
     EXPECT_THAT(outcome.errors, HasSubstr(says));
@@ -109,33 +97,33 @@ TEST(KlatchdCommandLineTest, FilesWithMistakesEndItWithOneLineAndExitCode2) {
   }
   for (const std::string& path :
        {(directory.path() / "missing").string(), directory.path().string()}) {
-    const Outcome outcome = RunToEnd({"--config", path, "--check-config"});
+    const Outcome outcome = RunKlatchd({"--config", path, "--check-config"});
     EXPECT_EQ(outcome.exit_code, kExitConfiguration);
     EXPECT_THAT(outcome.errors, HasSubstr(path));
   }
-  EXPECT_EQ(RunToEnd({"--config", WriteFile(directory, ""), "--check-config"}).exit_code,
+  EXPECT_EQ(RunKlatchd({"--config", WriteFile(directory, ""), "--check-config"}).exit_code,
             kExitGood);
 }
 
 TEST(KlatchdCommandLineTest, PrintConfigNamesEachSourceAndCanBeReadBack) {
   const TemporaryDirectory directory;
   const std::string file = WriteFile(directory, "shards = 8\npartitions = 16\nworkers = 3\n");
-  const Outcome printed = RunToEnd({"--config", file, "--print-config", "--workers", "1", "--redis",
-                                    "redis://klatch:very-secret@127.0.0.1:1"},
-                                   {"KLATCH_PARTITIONS=32", "KLATCH_WORKERS=2"});
+  const Outcome printed = RunKlatchd({"--config", file, "--print-config", "--workers", "1",
+                                      "--redis", "redis://klatch:very-secret@127.0.0.1:1"},
+                                     {"KLATCH_PARTITIONS=32", "KLATCH_WORKERS=2"});
   ASSERT_EQ(printed.exit_code, kExitGood) << printed.errors;
   EXPECT_THAT(printed.output, HasSubstr("shards = 8"));
   EXPECT_THAT(printed.output, HasSubstr("partitions = 32"));
   EXPECT_THAT(printed.output, HasSubstr("workers = 1"));
   EXPECT_EQ(printed.output.find("very-secret"), std::string::npos);
   const Outcome checked =
-      RunToEnd({"--config", WriteFile(directory, printed.output), "--check-config"});
+      RunKlatchd({"--config", WriteFile(directory, printed.output), "--check-config"});
   EXPECT_EQ(checked.exit_code, kExitGood) << checked.errors;
 
-  const Outcome help = RunToEnd({"--help"});
+  const Outcome help = RunKlatchd({"--help"});
   EXPECT_EQ(help.exit_code, kExitGood);
   EXPECT_THAT(help.output, HasSubstr("--drain-timeout"));
-  EXPECT_THAT(RunToEnd({"--version"}).output, HasSubstr("klatchd "));
+  EXPECT_THAT(RunKlatchd({"--version"}).output, HasSubstr("klatchd "));
 }
 
 // A klatchd that can't start: its exit code, and what its log says of the reason.
@@ -146,6 +134,34 @@ void ExpectRefusesToStart(std::vector<std::string> arguments, int exit_code,
   EXPECT_EQ(klatchd.process().AwaitEnd(), exit_code) << klatchd.process().errors();
   EXPECT_THAT(klatchd.process().errors(), HasSubstr(says));
   EXPECT_EQ(klatchd.RedisProcess(), 0);
+}
+
+TEST(KlatchdStartTest, WithoutArgumentsTheEnvironmentIsEnough) {
+  const TemporaryDirectory directory;
+  const auto at = [&](const char* name) { return (directory.path() / name).string(); };
+  Process klatchd({KlatchdProgram()}, directory.path(),
+                  {"KLATCH_DATA_DIR=" + at("data"), "KLATCH_LISTEN=unix:" + at("klatchd.sock"),
+                   "KLATCH_METRICS_LISTEN=127.0.0.1:0"});
+  EXPECT_TRUE(Eventually([&] {
+    return klatchd.errors().find(R"("msg":"serving")") != std::string::npos || !klatchd.running();
+  }));
+  ASSERT_TRUE(klatchd.running()) << klatchd.errors();
+  klatchd.Signal(SIGTERM);
+  EXPECT_EQ(klatchd.AwaitEnd(), kExitGood) << klatchd.errors();
+}
+
+TEST(KlatchdStartTest, SixtyFourDescriptorsAreEnoughToServeAndToDrain) {
+  Klatchd klatchd({.arguments = {},
+                   .listen = Klatchd::Listen::kUnixSocket,
+                   .begin = Klatchd::Begin::kServing,
+                   .prefix = {"/bin/sh", "-c", R"(ulimit -n 64 && exec "$0" "$@")"}});
+  Client client(klatchd.Channel());
+  ASSERT_THAT(client.CreateGroup("ann", "few"), Succeeds());
+  const auto posted = client.Publish("ann", "few", "room for all of us");
+  ASSERT_THAT(posted, Succeeds());
+  EXPECT_THAT(TextsOf(*client.Home("ann", posted->tokens())),
+              ::testing::ElementsAre("room for all of us"));
+  EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
 }
 
 TEST(KlatchdStartTest, MissingRedisServerIsAMissingPrerequisite) {

@@ -120,7 +120,22 @@ std::optional<int> Process::AwaitEnd(std::chrono::milliseconds limit) {
 std::string Process::output() const { return ReadFile(output_); }
 std::string Process::errors() const { return ReadFile(errors_); }
 
+Outcome RunToEnd(std::vector<std::string> argv, std::vector<std::string> variables) {
+  const TemporaryDirectory scratch;
+  Process process(std::move(argv), scratch.path(), std::move(variables));
+  const int exit_code = process.AwaitEnd().value_or(-1);
+  return {exit_code, process.output(), process.errors()};
+}
+
+Outcome RunBehind(const std::string& line, std::vector<std::string> argv,
+                  std::vector<std::string> variables) {
+  const TemporaryDirectory folder;
+  argv.insert(argv.begin(), {"/bin/sh", "-c", line, folder.path().string()});
+  return RunToEnd(std::move(argv), std::move(variables));
+}
+
 std::string KlatchdProgram() { return KLATCHD_PROGRAM; }
+std::string KlatchProgram() { return KLATCH_PROGRAM; }
 
 Klatchd::Klatchd(Options options) : options_(std::move(options)) {
   if (options_.begin == Begin::kServing) {
@@ -137,15 +152,11 @@ Klatchd::~Klatchd() {
 }
 
 std::vector<std::string> Klatchd::Arguments() const {
-  std::vector<std::string> argv = {KlatchdProgram(),
-                                   "--data-dir",
-                                   data_dir().string(),
-                                   "--listen",
-                                   options_.listen == Listen::kTcp
-                                       ? "127.0.0.1:0"
-                                       : "unix:" + (directory_.path() / "klatchd.sock").string(),
-                                   "--metrics-listen",
-                                   "127.0.0.1:0"};
+  std::vector<std::string> argv = options_.prefix;
+  const std::string socket = "unix:" + (directory_.path() / "klatchd.sock").string();
+  argv.insert(argv.end(), {KlatchdProgram(), "--data-dir", data_dir().string(), "--listen",
+                           options_.listen == Listen::kTcp ? "127.0.0.1:0" : socket,
+                           "--metrics-listen", "127.0.0.1:0"});
   argv.insert(argv.end(), options_.arguments.begin(), options_.arguments.end());
   return argv;
 }

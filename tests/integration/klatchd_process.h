@@ -63,8 +63,22 @@ class Process {
   std::optional<int> ended_;
 };
 
-// Where the build put klatchd.
+// How a command ended.
+struct Outcome {
+  // 128 + n if signal n ended it; -1 if it did not end.
+  int exit_code = -1;
+  std::string output;
+  std::string errors;
+};
+// Runs a command to its end, as Process does.
+Outcome RunToEnd(std::vector<std::string> argv, std::vector<std::string> variables = {});
+// Runs a line of sh, in which "$@" is `argv` and "$0" an empty folder.
+Outcome RunBehind(const std::string& line, std::vector<std::string> argv,
+                  std::vector<std::string> variables = {});
+
+// Where the build put the commands.
 std::string KlatchdProgram();
+std::string KlatchProgram();
 
 class Klatchd {
  public:
@@ -75,6 +89,8 @@ class Klatchd {
     std::vector<std::string> arguments;
     Listen listen = Listen::kUnixSocket;
     Begin begin = Begin::kServing;
+    // Words before the command, which must exec the rest, such as {"nice"}.
+    std::vector<std::string> prefix = {};
   };
 
   // Starts it and waits until it serves, unless it is to be started later.
