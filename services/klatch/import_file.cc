@@ -17,7 +17,8 @@
 namespace klatch::cli {
 namespace {
 
-constexpr uintmax_t kFileBytesMax = uintmax_t{1} << 30;
+constexpr size_t kFileBytesMax = size_t{1} << 30;
+constexpr char kTooLarge[] = "larger than 1 GiB";
 
 std::vector<std::string> Words(std::string_view line) {
   std::vector<std::string> words;
@@ -42,6 +43,24 @@ std::vector<std::string> Fields(std::string_view line) {
     }
     line.remove_prefix(comma + 1);
   }
+}
+
+// All that is left of `file`, whose size need not be known before: it may be a pipe or a device.
+absl::StatusOr<std::string> ReadAll(std::istream& file) {
+  std::string text;
+  std::vector<char> buffer(size_t{1} << 20);
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
+         file.gcount() > 0) {
+    text.append(buffer.data(), static_cast<size_t>(file.gcount()));
+    if (text.size() > kFileBytesMax) {
+      return base::Error(absl::StatusCode::kInvalidArgument, kTooLarge);
+    }
+  }
+  if (file.bad()) {
+    return base::Error(absl::StatusCode::kNotFound,
+                       fmt::format("can't be read: {}", std::strerror(errno)));
+  }
+  return text;
 }
 
 // Ids are opaque to Klatch but for their length. An empty reply means that it is one.
@@ -183,20 +202,22 @@ absl::Status ReadImportFile(const std::string& path, ImportGroups& groups) {
     return base::Error(absl::StatusCode::kNotFound,
                        fmt::format("{}: is a folder, name the files", path));
   }
+  // Before anything is read, where the size is known.
   const uintmax_t bytes = std::filesystem::file_size(path, error);
   if (!error && bytes > kFileBytesMax) {
-    return base::Error(absl::StatusCode::kInvalidArgument,
-                       fmt::format("{}: larger than 1 GiB", path));
+    return base::Error(absl::StatusCode::kInvalidArgument, fmt::format("{}: {}", path, kTooLarge));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     return base::Error(absl::StatusCode::kNotFound,
                        fmt::format("{}: {}", path, std::strerror(errno)));
   }
-  std::ostringstream text;
-  text << file.rdbuf();
+  const absl::StatusOr<std::string> text = ReadAll(file);
+  if (!text.ok()) {
+    return base::Annotate(text.status(), path);
+  }
   return base::Annotate(
-      ParseImport(text.str(), FormatOf(path), std::filesystem::path(path).stem().string(), groups),
+      ParseImport(*text, FormatOf(path), std::filesystem::path(path).stem().string(), groups),
       path);
 }
 

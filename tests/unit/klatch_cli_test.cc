@@ -1,5 +1,5 @@
 // The `klatch` command without a Klatch: its text and tables, what it understands of a command
-// line, its import formats, and, against a fake server in this process, its calls and retries.
+// line, and, against a fake server in this process, its calls and retries.
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -110,56 +110,6 @@ TEST(TableTest, AlignsColumnsAndWrapsTheLast) {
 TEST(TableTest, ColoursOnlyWhereTheyAreWanted) {
   EXPECT_EQ(Dim("x", Screen{}), "x");
   EXPECT_EQ(Dim("x", Screen{.width = 80, .colour = Colour::kOn}), "\x1b[2mx\x1b[0m");
-}
-
-TEST(ImportFileTest, EdgesMakeFriendsGroupsOfBoth) {
-  ImportGroups groups;
-  ASSERT_TRUE(ParseImport("# people\n0 1\n0\t2\r\n", ImportFormat::kEdges, "", groups).ok());
-  ASSERT_EQ(groups.size(), 3u);
-  EXPECT_EQ(groups["friends:0"].owner, "0");
-  EXPECT_EQ(groups["friends:0"].members.size(), 3u);
-  EXPECT_EQ(groups["friends:1"].members["0"], v1::ROLE_MEMBER);
-  EXPECT_EQ(groups["friends:1"].members["1"], v1::ROLE_OWNER);
-}
-
-TEST(ImportFileTest, CirclesBelongToTheirEgo) {
-  ImportGroups groups;
-  ASSERT_TRUE(ParseImport("circle0\t71\t215\n", ImportFormat::kCircles, "107", groups).ok());
-  ASSERT_EQ(groups.size(), 1u);
-  EXPECT_EQ(groups["circle:107:circle0"].owner, "107");
-  EXPECT_EQ(groups["circle:107:circle0"].members.size(), 3u);
-}
-
-TEST(ImportFileTest, CsvTakesRolesAndTheFirstOwner) {
-  ImportGroups groups;
-  ASSERT_TRUE(ParseImport("hiking,bob\nhiking, alice ,owner\nchess,dora,moderator\n",
-                          ImportFormat::kCsv, "", groups)
-                  .ok());
-  EXPECT_EQ(groups["hiking"].owner, "alice");
-  EXPECT_EQ(groups["hiking"].members["bob"], v1::ROLE_MEMBER);
-  EXPECT_EQ(groups["chess"].owner, "dora");
-  EXPECT_EQ(groups["chess"].members["dora"], v1::ROLE_OWNER);
-}
-
-TEST(ImportFileTest, NamesTheLineAtFault) {
-  std::string long_id = "g,a\n";
-  long_id.append(129, 'g').append(",b\n");
-  const std::pair<ImportFormat, std::string> faults[] = {{ImportFormat::kEdges, "0 1\n0 1 2\n"},
-                                                         {ImportFormat::kCsv, "g,a\ng,b,king\n"},
-                                                         {ImportFormat::kCsv, "g,a\n,b\n"},
-                                                         {ImportFormat::kCsv, long_id}};
-  for (const auto& [format, text] : faults) {
-    ImportGroups groups;
-    const absl::Status status = ParseImport(text, format, "", groups);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(base::MessageOf(status), HasSubstr("line 2: "));
-  }
-}
-
-TEST(ImportFileTest, TellsFormatsByName) {
-  EXPECT_EQ(FormatOf("a/0.circles"), ImportFormat::kCircles);
-  EXPECT_EQ(FormatOf("a/staff.csv"), ImportFormat::kCsv);
-  EXPECT_EQ(FormatOf("a/facebook_combined.txt"), ImportFormat::kEdges);
 }
 
 // A command line with an environment of the test's.
