@@ -64,14 +64,22 @@ inline std::optional<std::chrono::nanoseconds> RetryDelay(const grpc::Status& st
   return std::nullopt;
 }
 
+// What a call came back with. Looking into an answer that is an error fails the test: a read that
+// failed would look like an empty page.
 template <typename Response>
 struct Answer {
   grpc::Status status;
   Response response;
 
   bool ok() const { return status.ok(); }
-  const Response* operator->() const { return &response; }
-  const Response& operator*() const { return response; }
+  const Response* operator->() const { return &**this; }
+  const Response& operator*() const {
+    if (!ok()) {
+      ADD_FAILURE() << "the answer is an error: code " << status.error_code() << ", "
+                    << status.error_message();
+    }
+    return response;
+  }
 };
 
 template <typename Response>
