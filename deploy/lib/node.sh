@@ -94,3 +94,11 @@ stop_node() {
     sleep 0.05
   done
 }
+
+# ended_well RUN: whether the node's last word is that it has drained and stopped with 0. So is a node that
+# never served: it had nothing to drain.
+ended_well() {
+  local last
+  last=$(grep -aE '"msg":"(serving|stopped)"' "$1/klatchd.log" 2>/dev/null | tail -n 1)
+  [[ -z $last || $last =~ \"msg\":\"stopped\".*\"exit_code\":0[,}] ]]
+}

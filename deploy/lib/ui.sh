@@ -21,6 +21,54 @@ die() {
   exit "$code"
 }
 
+# nearest WORD CANDIDATE…: the candidate most like the word, or nothing if none is alike. One that the word
+# begins is alike; another one if no more than about a third of it differs.
+nearest() {
+  local word=$1 candidate best="" distance least=$((${#1} + 3))
+  shift
+  for candidate in "$@"; do
+    if ((${#word} >= 2)) && [[ $candidate == "$word"* ]]; then
+      distance=0
+    else
+      distance=$(($(edit_distance "$word" "$candidate") * 3))
+    fi
+    if ((distance < least)); then
+      best=$candidate least=$distance
+    fi
+  done
+  if [[ -n $best ]]; then
+    echo "$best"
+  fi
+}
+
+# edit_distance A B: the least number of characters to add, take away or change that makes B of A.
+edit_distance() {
+  local a=${1:0:64} b=${2:0:64} i j cost best above previous=() row=()
+  for ((j = 0; j <= ${#b}; ++j)); do
+    previous[j]=$j
+  done
+  for ((i = 1; i <= ${#a}; ++i)); do
+    row=("$i")
+    for ((j = 1; j <= ${#b}; ++j)); do
+      cost=1
+      [[ ${a:i-1:1} == "${b:j-1:1}" ]] && cost=0
+      best=$((previous[j - 1] + cost)) above=$((previous[j] + 1))
+      ((above < best)) && best=$above
+      ((row[j - 1] + 1 < best)) && best=$((row[j - 1] + 1))
+      row[j]=$best
+    done
+    previous=("${row[@]}")
+  done
+  echo "${previous[${#b}]}"
+}
+
+# unknown_word WHAT WORD CANDIDATE…: ends with a line that says so and names the nearest candidate.
+unknown_word() {
+  local what=$1 word=$2 guess
+  guess=$(nearest "${@:2}")
+  die "$exit_usage" "unknown $what '$word'; ${guess:+did you mean $guess? }${program:?} --help lists what there is"
+}
+
 # done_line TITLE SECONDS: a phase that is over.
 done_line() {
   say "✓ $1 ($2 s)"
