@@ -83,7 +83,8 @@ stop_node() {
   local run=$1 deadline=$((SECONDS + $2)) pid
   pid=$(node_pid "$run")
   if ! node_runs "$run"; then
-    return
+    # In a trap, a return without a number means what came before the trap.
+    return 0
   fi
   kill -TERM "$pid" 2>/dev/null
   while node_runs "$run"; do
