@@ -3,11 +3,17 @@
 // and deadlines; `Wall` is for people and for record times and may jump. Thread-safe.
 
 #include <chrono>
+#include <cstdint>
 
 namespace klatch::base {
 
 using MonotonicTime = std::chrono::steady_clock::time_point;
 using WallTime = std::chrono::system_clock::time_point;
+
+// Whole milliseconds since 1970.
+inline int64_t UnixMs(WallTime time) {
+  return std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
 
 class Clock {
  public:

@@ -220,6 +220,7 @@ void Node::BuildServices(std::string cursor_key) {
                                                           .executor = executor_,
                                                           .clock = clock_,
                                                           .cursor_key = cursor_key,
+                                                          .body_retention = options_.body_retention,
                                                           .stale_limit = options_.stale_after});
   writes_ = std::make_unique<FeedWrites>(FeedWrites::Dependencies{.layout = layout_,
                                                                   .appender = appender_,

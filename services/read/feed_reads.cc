@@ -104,7 +104,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
 
   // 2. Note how far this node is. Memberships that are loaded from here on are at least as new.
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer(d_.people, d_.groups, query.scope.viewer);
+  const Viewer viewer = ViewerOf(query.scope.viewer);
   absl::Status may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;
@@ -187,6 +187,10 @@ absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
   return NotOwner("this node may not answer for the actor now");
 }
 
+Viewer FeedReads::ViewerOf(PersonId id) const {
+  return Viewer(d_.people, d_.groups, Retention{d_.clock, d_.body_retention}, std::move(id));
+}
+
 absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) const {
   KLATCH_RETURN_IF_ERROR(CheckOwner(scope.viewer));
   if (scope.kind != PageKind::kGroup) {
@@ -263,7 +267,7 @@ base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, U
   if (!owner.ok()) {
     co_return owner;
   }
-  const Viewer viewer(d_.people, d_.groups, viewer_id);
+  const Viewer viewer = ViewerOf(viewer_id);
   if (viewer.Judge(std::span(&entry, 1)).front() != Visibility::kVisible) {
     co_return NoSuchUpdate();
   }

@@ -33,6 +33,7 @@
 #include "services/log/body_store.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
+#include "services/model/limits.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/ownership.h"
 #include "services/persons/people.h"
@@ -59,6 +60,8 @@ class FeedReads final : public UpdateReader {
     const base::Clock& clock;
     // The namespace's; signs page tokens.
     std::string cursor_key;
+    // How long updates are kept, counted from posting; the same as the appender's.
+    std::chrono::milliseconds body_retention{limits::kBodyRetention};
     // Shards not heard from for longer are named on pages.
     std::chrono::milliseconds stale_limit{2'000};
   };
@@ -111,6 +114,7 @@ class FeedReads final : public UpdateReader {
   // Asked before a page is built and again before it is sent.
   absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
   absl::Status CheckOwner(const PersonId& viewer) const;
+  Viewer ViewerOf(PersonId id) const;
 
   std::unique_ptr<TimelineSource> Open(const PageScope& scope, const AppliedPrefix& applied);
   // The shards whose records can put updates on the page.

@@ -3,9 +3,11 @@
 // group and profile pages, single updates and whatever shows updates later ask here and nowhere
 // else.
 //
-// Thread safety: pure. The caller keeps what ViewerState points at alive (Viewer does).
-// What it does not decide: deleted and expired updates have no body, so there is nothing to ask
-// about.
+// Thread safety: pure. The caller keeps what the states point at alive (Viewer does).
+// What it does not decide: deleted updates have no body, so there is nothing to ask about.
+
+#include <cstdint>
+#include <limits>
 
 #include "services/model/body.h"
 #include "services/model/ids.h"
@@ -14,15 +16,30 @@
 
 namespace klatch {
 
-// Everything about the viewer that a decision looks at. Blocks and mutes will stand here too.
+// Everything about the viewer and the moment that a decision looks at. Blocks and mutes will stand
+// here too.
 struct ViewerState {
   // Null for a person that nobody knows: a member of nothing.
   const MembershipList* memberships = nullptr;
+  // What was posted then or earlier has expired, in milliseconds since 1970. Redis lets go of a
+  // body by its own clock; copies in memory would stay without this.
+  int64_t expired_unix_ms = std::numeric_limits<int64_t>::min();
+};
+
+// Everything about an update that a decision looks at, in one of its groups.
+struct UpdateState {
+  UpdateId id;
+  GroupIndex group;
+  // In the group's shard: the id, if it was posted there.
+  Position position_in_group;
+  const BodyHeader& header;
 };
 
 // Why an update is shown or not. Values are for explanations and counters, never stored.
 enum class Visibility {
   kVisible,
+  // It was kept for as long as updates are.
+  kExpired,
   // Not a member of the group now.
   kNotMember,
   // For members at posting; the viewer's current stay began later.
@@ -31,9 +48,7 @@ enum class Visibility {
   kBeforeVisible,
 };
 
-// Whether `viewer` may see an update in `group`. `position_in_group` is the update's position in
-// that group's shard: its id, if it was posted there.
-Visibility MaySee(const ViewerState& viewer, GroupIndex group, UpdateId position_in_group,
-                  const BodyHeader& update);
+// Whether `viewer` may see `update` through its group.
+Visibility MaySee(const ViewerState& viewer, const UpdateState& update);
 
 }  // namespace klatch

@@ -8,6 +8,7 @@ template <typename Look>
 auto Viewer::WithState(Look look) const {
   const lockfree::EpochReclaimer::Guard guard(people_.epochs());
   ViewerState state;
+  state.expired_unix_ms = base::UnixMs(retention_.clock.Wall() - retention_.kept);
   if (const Person* person = people_.Find(id_)) {
     // Acquire: partner of the worker's release store, which publishes the list's items.
     state.memberships = person->memberships.load(std::memory_order_acquire);
@@ -47,7 +48,11 @@ Visibility Viewer::JudgeOne(const ViewerState& state, const PageEntry& entry) co
   const BodyHeader& header = entry.body->header();
   const GroupEntry* group = groups_.Find(header.group);
   // A group that was never applied here has no members here.
-  return group == nullptr ? Visibility::kNotMember : MaySee(state, group->index, entry.id, header);
+  return group == nullptr ? Visibility::kNotMember
+                          : MaySee(state, UpdateState{.id = entry.id,
+                                                      .group = group->index,
+                                                      .position_in_group = entry.id,
+                                                      .header = header});
 }
 
 std::vector<Visibility> Viewer::Judge(std::span<const PageEntry> entries) const {

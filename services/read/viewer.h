@@ -1,17 +1,19 @@
 #pragma once
 // The person who looks: access to their memberships as this node has applied them at the moment of
-// asking.
+// asking, and to what has expired by then.
 //
-// Every method loads the memberships anew and holds an epoch guard only while it looks, so a Viewer
-// may be kept across co_await, and asking again later tells whether something was taken away
-// meanwhile.
+// Every method loads the memberships and the time anew and holds an epoch guard only while it looks,
+// so a Viewer may be kept across co_await, and asking again later tells whether something was taken
+// away meanwhile.
 //
 // Thread safety: one thread at a time; the worker may change the person meanwhile.
-// Lifetime: `people` and `groups` outlive it.
+// Lifetime: `people`, `groups` and the retention's clock outlive it.
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/people.h"
 #include "services/read/may_see.h"
@@ -19,10 +21,16 @@
 
 namespace klatch {
 
+// How long updates are kept, and whose clock tells.
+struct Retention {
+  const base::Clock& clock;
+  std::chrono::milliseconds kept;
+};
+
 class Viewer {
  public:
-  Viewer(People& people, const GroupDirectory& groups, PersonId id)
-      : people_(people), groups_(groups), id_(std::move(id)) {}
+  Viewer(People& people, const GroupDirectory& groups, Retention retention, PersonId id)
+      : people_(people), groups_(groups), retention_(retention), id_(std::move(id)) {}
 
   const PersonId& id() const { return id_; }
 
@@ -46,6 +54,7 @@ class Viewer {
 
   People& people_;
   const GroupDirectory& groups_;
+  const Retention retention_;
   const PersonId id_;
 };
 

@@ -112,6 +112,15 @@ TEST_F(ReadRedisTest, PassesOverDeletedExpiredAndUndecodableUpdates) {
   EXPECT_THAT(PageThroughHome(2), ElementsAre(b, a));
 }
 
+TEST_F(ReadRedisTest, DoesNotShowAGroupsExpiredUpdatesThoughTheirBodiesAreInMemory) {
+  const UpdateId id(Stored(1'000, "g"));
+  StoreRing(keys_.Feed(GroupId("g")), {id.value()});
+  EXPECT_THAT(IdsOf(*world_->GroupPage("al", "g", 10)), ElementsAre(id.value()));
+  world_->clock.Advance(limits::kBodyRetention);
+  EXPECT_NE(world_->bodies.Find(id), nullptr);
+  EXPECT_THAT(IdsOf(*world_->GroupPage("al", "g", 10)), IsEmpty());
+}
+
 TEST_F(ReadRedisTest, DoesNotShowAnUpdateThatIsDroppedFromMemoryAndDeletedInRedis) {
   const uint64_t a = Stored(1'000, "g");
   world_->Deliver("al", UpdateId(a));

@@ -11,6 +11,7 @@
 namespace klatch {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -126,6 +127,23 @@ TEST_F(FeedReadsTest, EndsAtTheCapAndSaysThatItIsTrimmed) {
   EXPECT_EQ(seen.front(), world_.IdAt(1'000 + count - 1, "g").value());
   EXPECT_EQ(seen.back(), world_.IdAt(1'000 + count - limits::kTimelineCap, "g").value());
   EXPECT_TRUE(trimmed);
+}
+
+TEST_F(FeedReadsTest, ShowsNothingThatHasExpiredThoughItsBodyIsInMemory) {
+  const UpdateId id(Deliver(2'000, "g"));
+  world_.DeliverPost("bo", id);
+  const auto shown = [&] {
+    const auto find = RunToEnd(world_.reads.FindVisible(PersonId("al"), id, world_.Deadline()));
+    return std::vector<bool>{world_.Home("al", 10)->updates_size() == 1,
+                             world_.Profile("al", "bo", 10)->updates_size() == 1,
+                             world_.Get("al", id).ok(), find.ok()};
+  };
+  const int64_t posted_ago = base::UnixMs(world_.clock.Wall()) - id.unix_ms();
+  world_.clock.Advance(limits::kBodyRetention - std::chrono::milliseconds(posted_ago + 1));
+  EXPECT_THAT(shown(), Each(true));
+  world_.clock.Advance(std::chrono::milliseconds(1));
+  EXPECT_THAT(shown(), Each(false));
+  EXPECT_EQ(world_.Get("al", id).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(FeedReadsTest, DoesNotSendWhatWasTakenAwayWhileThePageWasBuilt) {

@@ -21,6 +21,14 @@ MembershipList ListWith(Role role, uint64_t joined, uint64_t visible_from) {
   return MembershipList({membership});
 }
 
+Visibility Judge(const ViewerState& viewer, GroupIndex group, uint64_t id,
+                 const BodyHeader& header = BodyHeader()) {
+  return MaySee(
+      viewer,
+      UpdateState{
+          .id = UpdateId(id), .group = group, .position_in_group = Position(id), .header = header});
+}
+
 Visibility Expected(AudienceRule audience, Role role, uint64_t joined, uint64_t visible_from,
                     uint64_t position) {
   if (role == Role::kNone) {
@@ -43,7 +51,8 @@ TEST(MaySeeTest, FollowsTheRuleForEveryAudienceStayAndPosition) {
             const MembershipList list = ListWith(role, joined, visible_from);
             BodyHeader header;
             header.audience = audience;
-            const Visibility seen = MaySee(ViewerState{&list}, kGroup, UpdateId(position), header);
+            const Visibility seen =
+                Judge(ViewerState{.memberships = &list}, kGroup, position, header);
             EXPECT_EQ(seen, Expected(audience, role, joined, visible_from, position))
                 << static_cast<int>(audience) << " role " << static_cast<int>(role) << " joined "
                 << joined << " visible_from " << visible_from << " position " << position;
@@ -57,13 +66,24 @@ TEST(MaySeeTest, FollowsTheRuleForEveryAudienceStayAndPosition) {
 }
 
 TEST(MaySeeTest, ShowsNothingToWhoIsNowhereAMember) {
-  EXPECT_EQ(MaySee(ViewerState(), kGroup, UpdateId(100), BodyHeader()), Visibility::kNotMember);
+  EXPECT_EQ(Judge(ViewerState(), kGroup, 100), Visibility::kNotMember);
 }
 
 TEST(MaySeeTest, ShowsNothingOfAnotherGroup) {
   const MembershipList list = ListWith(Role::kOwner, 0, 0);
-  EXPECT_EQ(MaySee(ViewerState{&list}, kOtherGroup, UpdateId(100), BodyHeader()),
-            Visibility::kNotMember);
+  EXPECT_EQ(Judge(ViewerState{.memberships = &list}, kOtherGroup, 100), Visibility::kNotMember);
+}
+
+TEST(MaySeeTest, ShowsNothingThatHasExpiredByItsIdsTime) {
+  const MembershipList list = ListWith(Role::kOwner, 0, 0);
+  ViewerState viewer{.memberships = &list};
+  const UpdateId id(5'000, ShardIndex(3), 9);
+  viewer.expired_unix_ms = id.unix_ms() - 1;
+  EXPECT_EQ(Judge(viewer, kGroup, id.value()), Visibility::kVisible);
+  viewer.expired_unix_ms = id.unix_ms();
+  EXPECT_EQ(Judge(viewer, kGroup, id.value()), Visibility::kExpired);
+  viewer.expired_unix_ms = id.unix_ms() + 1;
+  EXPECT_EQ(Judge(viewer, kGroup, id.value()), Visibility::kExpired);
 }
 
 }  // namespace
