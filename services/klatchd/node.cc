@@ -392,6 +392,9 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return static_cast<double>(gate_.under_way()); });
   metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
                    [this] { return static_cast<double>(groups_.size()); });
+  metrics.AddCounter("klatch_undecodable_bodies_total",
+                     "Stored updates that pages passed over because they can't be decoded.", {},
+                     [this] { return reads_->undecodable_bodies(); });
   metrics.AddGauge("klatch_body_cache_bytes", "Bodies of updates held in memory.", {},
                    [this] { return static_cast<double>(bodies_.bytes()); });
 }

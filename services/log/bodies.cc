@@ -7,19 +7,32 @@
 
 #include "common/base/bytes.h"
 #include "common/redis/connection.h"
+#include "klatch/v1/resources.pb.h"
 
 namespace klatch {
 namespace {
 
+constexpr uint32_t kErrorLinesPerSecond = 1;
+
+// Null for what is no body. Pages send the update as it is stored, so it is parsed here, once: a
+// broken one would make every page unreadable that it stands on.
 std::shared_ptr<const Body> DecodeBody(redis::ReplyView reply) {
   std::optional<Body> body = Body::Decode(std::string(reply.text()));
-  return body ? std::make_shared<const Body>(std::move(*body)) : nullptr;
+  if (!body) {
+    return nullptr;
+  }
+  const std::string_view bytes = body->update_bytes();
+  klatch::v1::Update update;
+  if (!update.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return nullptr;
+  }
+  return std::make_shared<const Body>(std::move(*body));
 }
 
 }  // namespace
 
 Bodies::Bodies(redis::Pipeline& pipeline, const Layout& layout)
-    : pipeline_(pipeline), layout_(layout), keys_(layout) {}
+    : pipeline_(pipeline), layout_(layout), keys_(layout), error_lines_(kErrorLinesPerSecond) {}
 
 base::Task<absl::StatusOr<std::vector<UpdateId>>> Bodies::ReadFeed(GroupId group) {
   const std::string key = keys_.Feed(group);
@@ -100,10 +113,24 @@ base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::Rea
       co_return base::Annotate(redis::ToStatus(reply), "read bodies");
     }
     for (size_t i = 0; i < indexes.size(); ++i) {
+      if (reply[i].is_nil()) {
+        continue;
+      }
       bodies[indexes[i]] = DecodeBody(reply[i]);
+      if (bodies[indexes[i]] == nullptr) {
+        NoteUndecodable(ids[indexes[i]]);
+      }
     }
   }
   co_return bodies;
+}
+
+void Bodies::NoteUndecodable(UpdateId id) {
+  undecodable_.fetch_add(1, std::memory_order_relaxed);
+  if (const auto suppressed = error_lines_.Admit(std::chrono::steady_clock::now())) {
+    obs::Log(obs::Level::kError, "bodies", "a stored update can't be decoded; it is not shown",
+             {{"key", keys_.Update(id)}, {"suppressed", *suppressed}});
+  }
 }
 
 }  // namespace klatch

@@ -5,11 +5,14 @@
 // Lifetime: `pipeline` and this outlive every task.
 // Errors: those of the pipeline and of Redis; DATA_LOSS for what can't be decoded.
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "common/base/status.h"
 #include "common/base/task.h"
+#include "common/obs/log.h"
 #include "common/redis/pipeline.h"
 #include "services/model/body.h"
 #include "services/model/keys.h"
@@ -29,15 +32,22 @@ class Bodies {
   // in its place.
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> ReadBody(UpdateId id);
 
-  // One per id, in the order of the ids; null if it is gone, or is nothing that can be decoded. One
-  // command per shard: ask for a page, not for a timeline.
+  // One per id, in the order of the ids; null if it is gone, or is nothing that can be decoded,
+  // which is counted and logged. One command per shard: ask for a page, not for a timeline.
   base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> ReadBodies(
       std::vector<UpdateId> ids);
 
+  // How often something was found that can't be decoded. A counter.
+  uint64_t undecodable() const { return undecodable_.load(std::memory_order_relaxed); }
+
  private:
+  void NoteUndecodable(UpdateId id);
+
   redis::Pipeline& pipeline_;
   const Layout layout_;
   const Keys keys_;
+  obs::LogLimiter error_lines_;
+  std::atomic<uint64_t> undecodable_{0};
 };
 
 }  // namespace klatch

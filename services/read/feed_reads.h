@@ -89,6 +89,9 @@ class FeedReads final : public UpdateReader {
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
       PersonId viewer, UpdateId update, base::MonotonicTime deadline) override;
 
+  // Stored updates that pages passed over because they can't be decoded. A counter; any thread.
+  uint64_t undecodable_bodies() const { return stored_.undecodable(); }
+
  private:
   // A checked request for a page.
   struct Query {

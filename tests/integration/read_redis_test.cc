@@ -112,6 +112,17 @@ TEST_F(ReadRedisTest, PassesOverDeletedExpiredAndUndecodableUpdates) {
   EXPECT_THAT(PageThroughHome(2), ElementsAre(b, a));
 }
 
+TEST_F(ReadRedisTest, PassesOverAnUpdateWhoseHeaderIsSoundAndWhoseRestIsNot) {
+  const uint64_t a = Stored(1'000, "g");
+  const uint64_t broken = Stored(1'001, "g");
+  const uint64_t b = Stored(1'002, "g");
+  Call({"APPEND", keys_.Update(UpdateId(broken)), "\x07"});
+  StoreRing(keys_.Timeline(PersonId("al")), {a, broken, b});
+  world_->people.Add("al").home->RaiseFloor(b);
+  EXPECT_THAT(PageThroughHome(3), ElementsAre(b, a));
+  EXPECT_GT(world_->reads.undecodable_bodies(), 0u);
+}
+
 TEST_F(ReadRedisTest, DoesNotShowAGroupsExpiredUpdatesThoughTheirBodiesAreInMemory) {
   const UpdateId id(Stored(1'000, "g"));
   StoreRing(keys_.Feed(GroupId("g")), {id.value()});
