@@ -44,6 +44,10 @@ klatch::v1::Completeness CompletenessOf(std::span<const ShardIndex> shards,
   return completeness;
 }
 
+uint64_t HoleForOthers(uint64_t since) {
+  return Position(Position(since).ms(), ShardIndex(0), 0).value();
+}
+
 uint64_t OlderHole(uint64_t a, uint64_t b) {
   if (a == 0 || b == 0) {
     return std::max(a, b);

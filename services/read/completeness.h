@@ -25,6 +25,10 @@ klatch::v1::Completeness CompletenessOf(std::span<const ShardIndex> shards,
                                         const base::Clock& clock,
                                         std::chrono::milliseconds stale_limit);
 
+// A hole's beginning as others than the owner of the timeline may know it: to the millisecond, with
+// nothing in it of the update that was dropped, which they may not see. 0 stays 0.
+uint64_t HoleForOthers(uint64_t since);
+
 // The older one of two reports of "hole since", where 0 is none.
 uint64_t OlderHole(uint64_t a, uint64_t b);
 

@@ -234,12 +234,18 @@ std::vector<ShardIndex> FeedReads::ShardsOf(const PageScope& scope, const Viewer
 }
 
 uint64_t FeedReads::HoleOf(const PageScope& scope) const {
-  if (scope.kind == PageKind::kGroup) {
-    return 0;
+  switch (scope.kind) {
+    case PageKind::kHome: {
+      const Person* viewer = d_.people.Find(scope.viewer);
+      return viewer == nullptr ? 0 : viewer->hole_since.load(std::memory_order_relaxed);
+    }
+    case PageKind::kProfile:
+      // The person's own mark is of their home: it says nothing of what they posted, and would name
+      // an update that the viewer may not see.
+    case PageKind::kGroup:
+      break;
   }
-  const Person* person =
-      d_.people.Find(scope.kind == PageKind::kHome ? scope.viewer : PersonId(scope.subject));
-  return person == nullptr ? 0 : person->hole_since.load(std::memory_order_relaxed);
+  return 0;
 }
 
 base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, UpdateId id,

@@ -122,7 +122,7 @@ class FeedReads final : public UpdateReader {
   std::unique_ptr<TimelineSource> Open(const PageScope& scope, const AppliedPrefix& applied);
   // The shards whose records can put updates on the page.
   std::vector<ShardIndex> ShardsOf(const PageScope& scope, const Viewer& viewer) const;
-  // "Hole since" of the timeline's person, or 0.
+  // "Hole since" of the timeline, as the viewer may know it, or 0.
   uint64_t HoleOf(const PageScope& scope) const;
 
   base::Task<absl::StatusOr<PageEntry>> FindEntry(PersonId viewer, UpdateId id,

@@ -62,6 +62,12 @@ TEST_F(CompletenessTest, DoesNotCoverIdsOfShardsThatDoNotExist) {
   EXPECT_FALSE(applied.Covers(UpdateId(UINT64_MAX)));
 }
 
+TEST(HoleForOthersTest, TellsTheMillisecondAndNeitherShardNorSequence) {
+  const uint64_t since = HoleForOthers(Position(5'000, ShardIndex(3), 9).value());
+  EXPECT_EQ(since, Position(5'000, ShardIndex(0), 0).value());
+  EXPECT_EQ(HoleForOthers(0), 0u);
+}
+
 TEST(OlderHoleTest, IsTheOlderOfTwoAndIgnoresNone) {
   EXPECT_EQ(OlderHole(0, 0), 0u);
   EXPECT_EQ(OlderHole(7, 0), 7u);

@@ -255,6 +255,13 @@ TEST_F(FeedReadsTest, ShowsOfAProfileOnlyWhatTheViewersOwnGroupsShow) {
   EXPECT_THAT(IdsOf(*world_.Profile("al", "stranger", 10)), IsEmpty());
 }
 
+TEST_F(FeedReadsTest, DoesNotTellOnAProfileWhatIsMissingInThePersonsHome) {
+  world_.people.Add("bo").hole_since.store(world_.IdAt(1'234, "secret").value());
+  const auto page = world_.Profile("al", "bo", 10);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ(page->completeness().hole_since(), 0u);
+}
+
 TEST_F(FeedReadsTest, KeepsFromAProfileWhatTheViewersMembershipsCannotJudgeYet) {
   const UpdateId ahead = world_.IdAt(900'001, "g");
   world_.DeliverPost("bo", ahead);
