@@ -19,7 +19,7 @@ google::protobuf::Timestamp TimeOf(Position position);
 
 // complete_until and stale_shards of a page over `shards`. Call it before anything is looked at,
 // with the prefix that was applied by then: what is applied later may be on the page, but is not
-// promised. With no shards, nothing can be missing: complete until now.
+// promised. With no shards nothing is known, so nothing is said.
 klatch::v1::Completeness CompletenessOf(std::span<const ShardIndex> shards,
                                         const AppliedPrefix& applied, const Progress& progress,
                                         const base::Clock& clock,

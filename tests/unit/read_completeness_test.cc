@@ -37,8 +37,10 @@ TEST_F(CompletenessTest, ReachesToTheLowestOfItsShardsAndNotIntoThatMillisecond)
   EXPECT_EQ(MsSinceEpoch(Of({ShardIndex(0)}).complete_until()), 4'999);
 }
 
-TEST_F(CompletenessTest, IsCompleteUntilNowWithoutShards) {
-  EXPECT_EQ(MsSinceEpoch(Of({}).complete_until()), 1'000'000);
+TEST_F(CompletenessTest, PromisesNothingWithoutShards) {
+  Apply(0, 5'000);
+  progress_.NoteHeard(clock_.Monotonic());
+  EXPECT_FALSE(Of({}).has_complete_until());
   EXPECT_EQ(Of({}).stale_shards_size(), 0);
 }
 
