@@ -148,7 +148,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   // 4. Say what is missing, and where the next page goes on.
   const bool more =
       candidates.older_stored || !IdsBelow(candidates.timeline.ids, page.below).empty();
-  completeness.set_trimmed(candidates.timeline.reached_cap);
+  completeness.set_trimmed(candidates.timeline.is_cut);
   completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope)));
   completeness.set_examined_limit_reached(more && page.entries.size() < query.page_size);
   const std::string next_page_token = more ? cursor_.Make(query.scope, page.below) : std::string();

@@ -26,9 +26,9 @@ TimelineIds MergeIds(std::span<const UpdateId> a, std::span<const UpdateId> b, s
   merged.ids.insert(merged.ids.end(), b.begin(), b.end());
   std::ranges::sort(merged.ids, std::greater<>());
   merged.ids.erase(std::unique(merged.ids.begin(), merged.ids.end()), merged.ids.end());
-  if (merged.ids.size() >= cap) {
+  if (merged.ids.size() > cap) {
     merged.ids.resize(cap);
-    merged.reached_cap = true;
+    merged.is_cut = true;
   }
   return merged;
 }

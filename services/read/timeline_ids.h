@@ -14,15 +14,15 @@ namespace klatch {
 struct TimelineIds {
   // Newest first, each once, at most the cap.
   std::vector<UpdateId> ids;
-  // The cap was reached: older ones exist or existed.
-  bool reached_cap = false;
+  // Older ones exist or existed.
+  bool is_cut = false;
 };
 
 // The ids of a stored ring, in the order of its slots, empty slots left out. Bytes behind the last
 // whole slot are ignored.
 std::vector<UpdateId> DecodeStoredRing(std::string_view packed);
 
-// The union, newest first, each id once, cut to the `cap` newest.
+// The union, newest first, each id once, cut to the `cap` newest if there are more.
 TimelineIds MergeIds(std::span<const UpdateId> a, std::span<const UpdateId> b, size_t cap);
 
 // The part of `ids` that is less than `below`. REQUIRES: newest first.

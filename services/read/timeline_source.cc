@@ -36,7 +36,7 @@ Candidates RingSource::InMemory() {
   }
   Candidates candidates{.timeline = MergeIds(above_floor, {}, limits::kTimelineCap)};
   // What is stored beyond a full cap's worth of newer ids is not shown.
-  candidates.older_stored = floor != 0 && !candidates.timeline.reached_cap;
+  candidates.older_stored = floor != 0 && !candidates.timeline.is_cut;
   return candidates;
 }
 
@@ -52,7 +52,10 @@ base::Task<absl::StatusOr<Candidates>> RingSource::All() {
     co_return answered;
   }
   const std::vector<UpdateId> stored = DecodeStoredRing(reply->text());
-  co_return Candidates{.timeline = MergeIds(copied_, stored, limits::kTimelineCap)};
+  Candidates candidates{.timeline = MergeIds(copied_, stored, limits::kTimelineCap)};
+  // Who rewrites a stored ring keeps a cap's worth: one that holds as much may have held more.
+  candidates.timeline.is_cut |= stored.size() >= limits::kTimelineCap;
+  co_return candidates;
 }
 
 FeedSource::FeedSource(Bodies& stored, GroupId group) : stored_(stored), group_(std::move(group)) {}

@@ -132,6 +132,30 @@ TEST_F(ReadRedisTest, DoesNotShowAGroupsExpiredUpdatesThoughTheirBodiesAreInMemo
   EXPECT_THAT(IdsOf(*world_->GroupPage("al", "g", 10)), IsEmpty());
 }
 
+TEST_F(ReadRedisTest, IsTrimmedWhenTheStoredRingHoldsACapsWorthOrTheFeedMore) {
+  std::vector<uint64_t> ids;
+  for (uint64_t i = 0; i < limits::kTimelineCap; ++i) {
+    ids.push_back(Stored(1'000 + i, "g"));
+  }
+  const auto feed_is_trimmed = [&] {
+    StoreRing(keys_.Feed(GroupId("g")), ids);
+    const auto page = world_->GroupPage("al", "g", 10);
+    return page->completeness().trimmed();
+  };
+  const auto home_is_trimmed = [&](size_t stored) {
+    StoreRing(keys_.Timeline(PersonId("al")), {ids.begin(), ids.begin() + stored});
+    PageThroughHome(200);
+    return last_completeness_.trimmed();
+  };
+  world_->people.Add("al").home->RaiseFloor(ids.back());
+  EXPECT_TRUE(home_is_trimmed(limits::kTimelineCap)) << "a rewrite may have left that many";
+  world_->Deliver("al", UpdateId(ids.back()));
+  EXPECT_FALSE(home_is_trimmed(limits::kTimelineCap - 1));
+  EXPECT_FALSE(feed_is_trimmed());
+  ids.push_back(Stored(1'000 + limits::kTimelineCap, "g"));
+  EXPECT_TRUE(feed_is_trimmed());
+}
+
 TEST_F(ReadRedisTest, DoesNotShowAnUpdateThatIsDroppedFromMemoryAndDeletedInRedis) {
   const uint64_t a = Stored(1'000, "g");
   world_->Deliver("al", UpdateId(a));

@@ -129,6 +129,25 @@ TEST_F(FeedReadsTest, EndsAtTheCapAndSaysThatItIsTrimmed) {
   EXPECT_TRUE(trimmed);
 }
 
+TEST_F(FeedReadsTest, IsNotTrimmedWithExactlyAsManyAsTheCap) {
+  lockfree::TimelineRing& ring = *world_.people.Add("al").home;
+  for (uint64_t i = 0; i < limits::kTimelineCap; ++i) {
+    const UpdateId id = world_.IdAt(1'000 + i, "g");
+    ring.Append(world_.people.arena(), lockfree::TimelineEntry{id.value(), 0, 0});
+    world_.PutBody(id, "bo", "g");
+  }
+  std::string token;
+  size_t seen = 0;
+  do {
+    const auto page = world_.Home("al", 200, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    seen += static_cast<size_t>(page->updates_size());
+    EXPECT_FALSE(page->completeness().trimmed());
+    token = page->next_page_token();
+  } while (!token.empty());
+  EXPECT_EQ(seen, limits::kTimelineCap);
+}
+
 TEST_F(FeedReadsTest, ShowsNothingThatHasExpiredThoughItsBodyIsInMemory) {
   const UpdateId id(Deliver(2'000, "g"));
   world_.DeliverPost("bo", id);

@@ -27,14 +27,14 @@ std::vector<UpdateId> Ids(std::initializer_list<uint64_t> values) {
 TEST(TimelineIdsTest, SortsAndDropsDuplicatesOfBothSides) {
   const TimelineIds merged = MergeIds(Ids({5, 9, 5, 1}), Ids({9, 7, 2, 7}), 100);
   EXPECT_EQ(merged.ids, Ids({9, 7, 5, 2, 1}));
-  EXPECT_FALSE(merged.reached_cap);
+  EXPECT_FALSE(merged.is_cut);
 }
 
-TEST(TimelineIdsTest, KeepsTheNewestAtTheCapAndSaysSo) {
+TEST(TimelineIdsTest, KeepsTheNewestUpToTheCapAndSaysIfThereWereMore) {
   EXPECT_EQ(MergeIds(Ids({1, 2, 3}), Ids({4, 5}), 3).ids, Ids({5, 4, 3}));
-  EXPECT_TRUE(MergeIds(Ids({1, 2, 3}), Ids({4, 5}), 3).reached_cap);
-  EXPECT_TRUE(MergeIds(Ids({1, 2, 3}), {}, 3).reached_cap);
-  EXPECT_FALSE(MergeIds(Ids({1, 2, 2}), {}, 3).reached_cap);
+  EXPECT_TRUE(MergeIds(Ids({1, 2, 3}), Ids({4, 5}), 3).is_cut);
+  EXPECT_TRUE(MergeIds(Ids({1, 2, 3, 4}), {}, 3).is_cut);
+  EXPECT_FALSE(MergeIds(Ids({1, 2, 3}), Ids({3, 2}), 3).is_cut);
 }
 
 TEST(TimelineIdsTest, DecodesStoredRingsWithoutEmptySlotsAndTornEnds) {
@@ -73,11 +73,11 @@ TEST(TimelineIdsTest, EqualsASetForRandomInput) {
     }
     const size_t cap = 1 + random() % 100;
     std::vector<UpdateId> newest(expected.begin(), expected.end());
-    const bool reached = newest.size() >= cap;
+    const bool cut = newest.size() > cap;
     newest.resize(std::min(newest.size(), cap));
     const TimelineIds merged = MergeIds(sides[0], sides[1], cap);
     ASSERT_EQ(merged.ids, newest);
-    ASSERT_EQ(merged.reached_cap, reached);
+    ASSERT_EQ(merged.is_cut, cut);
   }
 }
 
