@@ -30,6 +30,8 @@ constexpr int kPageSizeMax = 200;
 constexpr int kMembersPageDefault = 100;
 constexpr int kMembersPageMax = 1'000;
 constexpr size_t kExaminedMax = 1'000;
+// Updates of one page as they are sent; many clients take no message above 4 MiB.
+constexpr size_t kPageBytesMax = 1 << 20;
 constexpr size_t kPageTokenBytesMax = 512;
 
 // Timelines.

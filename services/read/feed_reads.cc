@@ -22,20 +22,26 @@ absl::Status NoSuchUpdate() {
 
 // Adds to the page what the viewer may see of a batch, until it is full. `bodies` are those of
 // `ids`.
-void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies, size_t page_size,
-                const Viewer& viewer, Page& page) {
+void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies, const Viewer& viewer,
+                Page& page) {
   std::vector<PageEntry> batch;
   batch.reserve(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     batch.push_back(PageEntry{ids[i], std::move(bodies[i])});
   }
   const std::vector<Visibility> verdicts = viewer.Judge(batch);
-  for (size_t i = 0; i < batch.size() && page.entries.size() < page_size; ++i) {
-    page.below = batch[i].id;
-    ++page.examined;
+  for (size_t i = 0; i < batch.size() && !page.IsFull(); ++i) {
     if (verdicts[i] == Visibility::kVisible) {
+      const size_t bytes = BytesOnPage(batch[i]);
+      if (!page.entries.empty() && page.bytes + bytes > limits::kPageBytesMax) {
+        page.out_of_bytes = true;
+        return;
+      }
+      page.bytes += bytes;
       page.entries.push_back(std::move(batch[i]));
     }
+    page.below = ids[i];
+    ++page.examined;
   }
 }
 
@@ -118,17 +124,17 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   const uint64_t hole_before = HoleOf(query.scope);
 
   // 3. Memory first; what it can't fill comes from what is stored, asked for after memory was
-  // copied. Who is
-  //    in no group sees nothing, so nothing is looked at.
-  Page page{.entries = {}, .below = query.below, .examined = 0};
+  //    copied. Who is in no group sees nothing, so nothing is looked at.
+  Page page;
+  page.size_max = query.page_size;
+  page.below = query.below;
   Candidates candidates;
   if (!shards.empty()) {
     const std::unique_ptr<TimelineSource> source = Open(query.scope, applied);
     candidates = source->InMemory();
-    base::Task<absl::Status> examining =
-        Examine(candidates.timeline.ids, query.page_size, viewer, page);
+    base::Task<absl::Status> examining = Examine(candidates.timeline.ids, viewer, page);
     absl::Status examined = co_await std::move(examining);
-    if (examined.ok() && candidates.older_stored && page.entries.size() < query.page_size) {
+    if (examined.ok() && candidates.older_stored && !page.IsFull()) {
       base::Task<absl::StatusOr<Candidates>> asking = source->All();
       absl::StatusOr<Candidates> all = co_await std::move(asking);
       co_await d_.executor.Schedule();
@@ -136,8 +142,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
         co_return base::Annotate(all.status(), "read the stored timeline");
       }
       candidates = *std::move(all);
-      base::Task<absl::Status> examining_all =
-          Examine(candidates.timeline.ids, query.page_size, viewer, page);
+      base::Task<absl::Status> examining_all = Examine(candidates.timeline.ids, viewer, page);
       examined = co_await std::move(examining_all);
     }
     if (!examined.ok()) {
@@ -150,7 +155,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
       candidates.older_stored || !IdsBelow(candidates.timeline.ids, page.below).empty();
   completeness.set_trimmed(candidates.timeline.is_cut);
   completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope)));
-  completeness.set_examined_limit_reached(more && page.entries.size() < query.page_size);
+  completeness.set_examined_limit_reached(more && !page.IsFull());
   const std::string next_page_token = more ? cursor_.Make(query.scope, page.below) : std::string();
 
   // 5. What was taken from the viewer meanwhile is not sent. Nothing waits from here on.
@@ -162,11 +167,11 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   co_return WritePage(page.entries, next_page_token, completeness);
 }
 
-base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, size_t page_size,
-                                            const Viewer& viewer, Page& page) {
+base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, const Viewer& viewer,
+                                            Page& page) {
   std::span<const UpdateId> rest = IdsBelow(ids, page.below);
-  while (!rest.empty() && page.entries.size() < page_size && page.examined < limits::kExaminedMax) {
-    const size_t wanted = std::max(page_size - page.entries.size(), kExaminedPerStepMin);
+  while (!rest.empty() && !page.IsFull() && page.examined < limits::kExaminedMax) {
+    const size_t wanted = std::max(page.size_max - page.entries.size(), kExaminedPerStepMin);
     const size_t count = std::min({wanted, rest.size(), limits::kExaminedMax - page.examined});
     const std::vector<UpdateId> batch(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(count));
     base::Task<absl::StatusOr<Hydrator::Found>> finding = hydrator_.Find(batch);
@@ -174,7 +179,7 @@ base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, size_t pa
     if (!bodies.ok()) {
       co_return base::Annotate(bodies.status(), "read updates");
     }
-    AddVisible(batch, *std::move(bodies), page_size, viewer, page);
+    AddVisible(batch, *std::move(bodies), viewer, page);
     rest = IdsBelow(rest, page.below);
   }
   co_return absl::OkStatus();

@@ -8,8 +8,8 @@
 //
 // Thread safety: every method from any thread. Nothing blocks; a task continues on the executor.
 // Lifetime: what Dependencies names outlives this object, and this object outlives its tasks.
-// Bounds: limits::kPageSizeMax updates per page, limits::kExaminedMax ids examined per call,
-// limits::kTimelineCap newest ids of a timeline.
+// Bounds: limits::kPageSizeMax updates and limits::kPageBytesMax bytes per page,
+// limits::kExaminedMax ids examined per call, limits::kTimelineCap newest ids of a timeline.
 // Errors: INVALID_ARGUMENT with the field at fault; NOT_FOUND ("group", "update_id");
 // PERMISSION_DENIED ("actor"); DEADLINE_EXCEEDED if the tokens are not applied in time; UNAVAILABLE
 // with reason NOT_OWNER if this node may not answer for the viewer, and when Redis can't be asked.
@@ -110,8 +110,7 @@ class FeedReads final : public UpdateReader {
   base::Task<absl::StatusOr<grpc::ByteBuffer>> ReadPage(absl::StatusOr<Query> checked);
   // Moves on down `ids` until the page is full, they end, or the bound on examined ids is reached.
   // `viewer` and `page` are the caller's, who awaits this.
-  base::Task<absl::Status> Examine(std::vector<UpdateId> ids, size_t page_size,
-                                   const Viewer& viewer, Page& page);
+  base::Task<absl::Status> Examine(std::vector<UpdateId> ids, const Viewer& viewer, Page& page);
 
   // Whether this node may answer this now: ownership of the viewer, membership for a group's page.
   // Asked before a page is built and again before it is sent.

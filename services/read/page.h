@@ -1,6 +1,8 @@
 #pragma once
 // A page while it is put together: what was found visible so far and how far down the timeline was
 // looked at. A value of one call.
+// Bound: size_max entries, or fewer that together are sent as limits::kPageBytesMax bytes at most;
+// a single one always has room.
 
 #include <cstddef>
 #include <limits>
@@ -20,8 +22,15 @@ struct PageEntry {
 };
 
 struct Page {
+  // Nothing more goes in, and what was not examined is for the next page.
+  bool IsFull() const { return out_of_bytes || entries.size() >= size_max; }
+
+  size_t size_max = 0;
   // Newest first.
   std::vector<PageEntry> entries;
+  // What they take when they are sent, at most; and whether the next one did not fit.
+  size_t bytes = 0;
+  bool out_of_bytes = false;
   // Every candidate with an id not less than this was examined.
   UpdateId below{std::numeric_limits<uint64_t>::max()};
   // Candidates examined by this call, visible or not.

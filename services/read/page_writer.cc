@@ -23,6 +23,9 @@ constexpr bool kHasTheSameFields =
 static_assert(kHasTheSameFields<klatch::v1::ListGroupTimelineResponse>);
 static_assert(kHasTheSameFields<klatch::v1::ListProfileTimelineResponse>);
 
+// A tag and length of up to 6 bytes; then an id of 9, a time of 14, an audience of 2, a revision of 6.
+constexpr size_t kHeadBytesMax = 40;
+
 void AppendVarint(std::string& out, uint64_t value) {
   while (value >= 0x80) {
     out.push_back(static_cast<char>(value | 0x80));
@@ -83,6 +86,10 @@ class SliceWriter {
 };
 
 }  // namespace
+
+size_t BytesOnPage(const PageEntry& entry) {
+  return kHeadBytesMax + entry.body->update_bytes().size();
+}
 
 grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,
                            const klatch::v1::Completeness& completeness) {

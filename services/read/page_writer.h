@@ -26,6 +26,9 @@ namespace klatch {
 
 constexpr size_t kCopiedBytesMax = 512;
 
+// At least the bytes that the entry takes on a page.
+size_t BytesOnPage(const PageEntry& entry);
+
 grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,
                            const klatch::v1::Completeness& completeness);
 

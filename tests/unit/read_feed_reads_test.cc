@@ -148,6 +148,44 @@ TEST_F(FeedReadsTest, IsNotTrimmedWithExactlyAsManyAsTheCap) {
   EXPECT_EQ(seen, limits::kTimelineCap);
 }
 
+TEST_F(FeedReadsTest, EndsAPageBeforeTheUpdateThatWouldMakeItTooLarge) {
+  std::vector<uint64_t> expected;
+  for (uint64_t ms = 1'040; ms > 1'000; --ms) {
+    const UpdateId id = world_.IdAt(ms, "g");
+    world_.Deliver("al", id);
+    world_.PutBody(id, "bo", "g", AudienceRule::kMembersAtPosting, std::string(60'000, 'x'));
+    expected.push_back(id.value());
+  }
+  std::vector<uint64_t> seen;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = world_.Home("al", 200, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_LE(page->ByteSizeLong(), limits::kPageBytesMax + 1'000);
+    EXPECT_FALSE(page->completeness().examined_limit_reached());
+    for (uint64_t id : IdsOf(*page)) {
+      seen.push_back(id);
+    }
+    token = page->next_page_token();
+    ++pages;
+  } while (!token.empty() && pages < 10);
+  EXPECT_EQ(seen, expected);
+  EXPECT_EQ(pages, 3);
+}
+
+TEST_F(FeedReadsTest, ShowsAnUpdateThatIsLargerThanAPageAlone) {
+  const uint64_t below = Deliver(1'000, "g");
+  const UpdateId large = world_.IdAt(2'000, "g");
+  world_.Deliver("al", large);
+  world_.PutBody(large, "bo", "g", AudienceRule::kMembersAtPosting,
+                 std::string(limits::kPageBytesMax, 'x'));
+  const auto page = world_.Home("al", 10);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_THAT(IdsOf(*page), ElementsAre(large.value()));
+  EXPECT_THAT(IdsOf(*world_.Home("al", 10, page->next_page_token())), ElementsAre(below));
+}
+
 TEST_F(FeedReadsTest, ShowsNothingThatHasExpiredThoughItsBodyIsInMemory) {
   const UpdateId id(Deliver(2'000, "g"));
   world_.DeliverPost("bo", id);

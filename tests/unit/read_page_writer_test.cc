@@ -59,6 +59,9 @@ void ExpectRoundTrip() {
     EXPECT_EQ(update.groups(0), "g");
     EXPECT_EQ(update.reply_to(), 77);
     EXPECT_EQ(update.attachments(0).uri(), "s3://media/1");
+    klatch::v1::ListHomeTimelineResponse alone;
+    *alone.add_updates() = update;
+    EXPECT_GE(BytesOnPage(entries[i]), alone.ByteSizeLong());
     klatch::v1::Update single;
     ASSERT_TRUE(ToUpdate(entries[i], single));
     EXPECT_EQ(single.SerializeAsString(), update.SerializeAsString());

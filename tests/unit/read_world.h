@@ -196,8 +196,10 @@ class ReadWorld {
   }
 
   void PutBody(UpdateId id, const std::string& author, const std::string& group,
-               AudienceRule audience = AudienceRule::kMembersAtPosting) {
-    auto body = std::make_shared<const Body>(*Body::Decode(StoredBody(author, group, audience)));
+               AudienceRule audience = AudienceRule::kMembersAtPosting,
+               const std::string& text = "hi") {
+    auto body =
+        std::make_shared<const Body>(*Body::Decode(StoredBody(author, group, audience, text)));
     bodies.Put(id, std::move(body), bodies.Generation(id.shard()));
   }
 
