@@ -6,27 +6,31 @@
 //   ring.Poll(worker, [&](const T& item) { Apply(item); }, 64);
 //
 // Thread safety: one producer thread; one thread per consumer number. Waiting and polling of a
-// consumer are the same thread's. Lifetime: items live in the ring and are reused in place: a
-// claimed slot still holds what was there a lap ago, so that strings and vectors keep their memory.
-// The reference given to Poll's function ends with it. Bound: `slots` items. When the slowest
-// consumer is that far behind, TryClaim says null: the producer waits.
+// consumer are the same thread's.
+// Lifetime: items live in the ring and are reused in place: a claimed slot still holds what was
+// there a lap ago, so that strings and vectors keep their memory. The reference given to Poll's
+// function ends with it.
+// Bound: `slots` items. When the slowest consumer is that far behind, TryClaim says null: the
+// producer waits.
 //
 // Proof sheet. P: the producer, C: a consumer, at its number's line.
-//  1. C reads item i only if i < published_, loaded with acquire; P stores published_ with release
-//  after the
-//     item is written. Without the pair, C could see an item that is not yet whole.
-//  2. P writes item i only if each consumer's `consumed` > i - slots, loaded with acquire; C stores
-//  it with
-//     release after its function has returned for those items. Without the pair, P could write into
-//     an item that is being read.
+//
+//   P  a1  loads every `consumed`    acquire     C  c1  loads published_         acquire
+//      a2  writes items                             c2  reads items
+//      a3  published_ := claimed     release        c3  consumed := from + count  release
+//
+//  1. C reads item i only if i < published_: c1 acquires a3, which publishes a2. Without the pair,
+//     C could see an item that is not yet whole.
+//  2. P writes item i only if each `consumed` > i - slots: a1 acquires c3, which follows the last
+//     use in c2. Without the pair, P could write into an item that is being read.
 //  3. Both sides keep the other's last known sequence and look again only when it doesn't suffice:
-//  sequences
-//     never decrease, so an old one only says less. Each sequence has its own cache line.
+//     sequences never decrease, so an old one only says less. Each has its own cache line.
 //  4. No wake-up is lost: each side rings its bell after the store that the other waits for, and
-//  looks at
-//     it between Seen() and WaitFor() (doorbell.h).
+//     looks at it between Seen() and WaitFor() (doorbell.h).
+//
 // Progress: TryClaim, Publish and Poll are wait-free but for Poll's function; TryClaim is
-// O(consumers) when the ring seems full. Source: the LMAX Disruptor (Thompson et al., 2011).
+// O(consumers) when the ring seems full.
+// Source: the LMAX Disruptor (Thompson et al., 2011).
 
 #include <algorithm>
 #include <atomic>

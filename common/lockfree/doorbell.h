@@ -9,13 +9,20 @@
 // made the data visible before by its own means, and Ring() publishes it as well. Cost: Ring() is
 // one atomic addition and one load while nobody sleeps, a system call otherwise.
 //
-// Proof sheet. Ringer: A rings_ += 1, B load sleepers_. Sleeper: C sleepers_ += 1, D load rings_
-// (the futex compares it again). All four are seq_cst, so in their single order either C precedes
-// B, and the ringer wakes; or B precedes C, hence A precedes D, and the sleeper doesn't sleep. With
-// less than seq_cst both could read the old value, and the sleeper would sleep through the ring. If
-// the ringer's wake comes between D and the sleep, the kernel's comparison, which is ordered with
-// wakes, sees A. Progress: Ring() is wait-free. WaitFor() returns at the latest after its timeout.
-// 2^32 rings between Seen() and WaitFor() would go unnoticed until the timeout.
+// Proof sheet.
+//
+//   Ringer   A  rings_ += 1      seq_cst       Sleeper  C  sleepers_ += 1   seq_cst
+//            B  load sleepers_   seq_cst                D  load rings_      seq_cst, and the futex
+//                                                          compares it again
+//
+//  1. In the single order of seq_cst either C precedes B, and the ringer wakes; or B precedes C,
+//     hence A precedes D, and the sleeper doesn't sleep. With less than seq_cst both could read the
+//     old value, and the sleeper would sleep through the ring.
+//  2. If the ringer's wake comes between D and the sleep, the kernel's comparison, which is ordered
+//     with wakes, sees A.
+//
+// Progress: Ring() is wait-free. WaitFor() returns at the latest after its timeout. 2^32 rings
+// between Seen() and WaitFor() would go unnoticed until the timeout.
 
 #include <atomic>
 #include <chrono>

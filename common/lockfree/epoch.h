@@ -17,26 +17,27 @@
 // as there are slots waits for itself.
 //
 // Proof sheet. R: a reader, T: who retires, S: who scans.
-//   R  p1  e := epoch_            acquire      T  t1  unlinks the object, store with release (T's
-//   own structure)
-//      p2  slot: 0 -> e           seq_cst         t2  tag := epoch_++               seq_cst
-//      p3  load epoch_            seq_cst      S  s1  loads every slot              seq_cst
-//      p4  loads pointers         acquire         s2  deletes objects with tag < the smallest e in
-//      a slot p5  slot := 0              release
+//
+//   R  p1  e := epoch_        acquire     T  t1  unlinks the object    release (T's own structure)
+//      p2  slot: 0 -> e       seq_cst        t2  tag := epoch_++       seq_cst
+//      p3  load epoch_        seq_cst
+//      p4  loads pointers     acquire     S  s1  loads every slot      seq_cst
+//      p5  slot := 0          release        s2  deletes objects with tag < every e in a slot
+//
 //  1. If s1 sees R's pin with e > tag, p1 read what t2 or a later addition wrote, and acquired t1:
-//  p4 can't load
-//     the object. If e <= tag, S keeps the object.
+//     p4 can't load the object. If e <= tag, S keeps the object.
 //  2. If s1 doesn't see R's pin, because it comes later: s1 precedes p2 in the single order of
-//  seq_cst, and t2
-//     precedes s1 (same thread, or by the limbo's mutex). So t2 precedes p3, which therefore reads
-//     t2's value or a later one of additions only, and acquires t1: p4 can't load the object.
-//     Without p3, or with weaker orders, p4 could be satisfied before p2 is visible, and S would
-//     delete under R's eyes.
+//     seq_cst, and t2 precedes s1 (same thread, or by the limbo's mutex). So t2 precedes p3, which
+//     therefore reads t2's value or a later one of additions only, and acquires t1: p4 can't load
+//     the object. Without p3, or with weaker orders, p4 could be satisfied before p2 is visible,
+//     and S would delete under R's eyes.
 //  3. If s1 doesn't see R's pin because it has ended, s1 acquires p5: R's last use precedes the
-//  deletion.
+//     deletion.
+//
 // Progress: pinning is one compare-and-swap where slots are not contended, retiring takes a mutex
-// (lists of memberships change rarely; deliveries don't come here). Source: K. Fraser, "Practical
-// lock-freedom", 2004, section 5.2.3, with a tag per object in the place of three global epochs.
+// (lists of memberships change rarely; deliveries don't come here).
+// Source: K. Fraser, "Practical lock-freedom", 2004, section 5.2.3, with a tag per object in the
+// place of three global epochs.
 
 #include <array>
 #include <atomic>

@@ -11,19 +11,26 @@
 // beyond the first 64 slots.
 //
 // Proof sheet. W: the writer, R: a reader.
-//  1. An object that R finds is whole: W stores its pointer into the slot with release after it was
-//  made,
-//     R loads it with acquire. The slot's hash is plain: it is written before the pointer and never
-//     again.
+//
+//   W  w1  makes the object                        R  Find:
+//      w2  index entry := object    release           r1  loads the array       acquire
+//      w3  the slot's hash          plain             r2  loads slot by slot    acquire
+//      w4  slot := object           release           r3  the slot's hash, the object
+//      w5  size := size + 1         release           At:
+//   W  doubles, before w3:                            r4  loads size            acquire
+//      d1  fills a new array                          r5  loads the chunk       acquire
+//      d2  array := new array       release           r6  loads the index entry acquire
+//
+//  1. An object that R finds is whole: r2 acquires w4, which publishes w1 and w3. The hash is
+//     written before the pointer and never again.
 //  2. A slot goes from empty to full once, and probing stops at an empty slot: R sees every object
-//  whose
-//     insertion happened before its Find. W fills a new array with all objects before it publishes
-//     it with release; R loads the array with acquire. If R still looks into the former one, no
-//     insertion that went into the new one happened before its Find.
-//  3. At(i) is whole for i < size(): W stores the pointer of element i with release, and then size
-//  with
-//     release; R loads both with acquire. Element i is stored before its slot is, so what Find
-//     shows has an index that At knows.
+//     whose insertion happened before its Find. r1 acquires d2, which publishes d1 with all objects
+//     so far. If R still looks into the former array, no insertion that went into the new one
+//     happened before its Find.
+//  3. At(i) is whole for i < size(): r4 acquires w5, which follows w2, and r6 acquires w2, which
+//     publishes w1; a chunk is published with release before its first entry. w2 precedes w4, so
+//     what Find shows has an index that At knows.
+//
 // Progress: Find and At are wait-free (a probe ends at an empty slot, of which there is always
 // one). Insert allocates; the one that doubles is O(size), without touching the objects.
 

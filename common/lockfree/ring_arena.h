@@ -3,15 +3,31 @@
 // 64, 256 and 1,024 entries of 16 bytes are handed out.
 //
 // Thread safety: one owner thread allocates and frees; any thread reads words, also of blocks that
-// were freed meanwhile; bytes_used() from any thread. Lifetime: memory is type-stable. A word is an
-// atomic of 8 bytes from the first to the last moment of the arena, never unmapped, never used for
-// anything but a ring's payload and the free list's links. So a reader that follows an outdated
-// offset reads a wrong value, which its ring's protocol detects, but never touches memory that is
-// not there. Bound: bytes_max, rounded up to 2 MiB. The range costs address space only; pages
-// become memory when first written. A freed block is handed out again for the same class only:
-// blocks are neither split nor merged, so what rings outgrew and nobody reuses stays counted in
-// bytes_used(). Errors: if the range can't be reserved, bytes_max() is 0 and every allocation
-// answers nothing.
+// were freed meanwhile; bytes_used() from any thread.
+// Lifetime: memory is type-stable. A word is an atomic of 8 bytes from the first to the last moment
+// of the arena, never unmapped, never used for anything but a ring's payload and the free list's
+// links. So a reader that follows an outdated offset reads a wrong value, which its ring's protocol
+// detects, but never touches memory that is not there.
+// Bound: bytes_max, rounded up to 2 MiB. The range costs address space only; pages become memory
+// when first written. A freed block is handed out again for the same class only: blocks are neither
+// split nor merged, so what rings outgrew and nobody reuses stays counted in bytes_used().
+// Errors: if the range can't be reserved, bytes_max() is 0 and every allocation answers nothing.
+//
+// Proof sheet. O: the owner, R: a reader of a ring with an outdated offset.
+//
+//   O  o1  the ring names another block   release (g2 of timeline_ring.h)
+//      o2  link := next free block        release (Free)
+//      o3  stores another ring's entries  release (w3 of timeline_ring.h)
+//   R  r4  loads words                    acquire (CopyNewest)
+//
+//  1. If r4 loads what o2 or o3 stored, it acquires o1, so that R sees afterwards that its ring has
+//     moved. With a relaxed o2, a link could pass for an entry.
+//  2. The list is the owner's alone: it reads links that it wrote itself, hence relaxed. Readers
+//     never follow them.
+//  3. A block that is handed out keeps what stood in it. That is safe because a ring shows a slot
+//     only after it has stored an entry there.
+//
+// Progress: Allocate and Free are wait-free: a step on a list, no search.
 
 #include <array>
 #include <atomic>

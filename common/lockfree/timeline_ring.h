@@ -3,11 +3,12 @@
 //
 // Thread safety: one writer thread (the owner of the arena), one flusher thread, any number of
 // readers. Each method says whose it is. Nobody waits for anybody: there is no lock and no loop of
-// compare-and-swap. Lifetime: neither moves nor dies before its readers do; the arena outlives it.
+// compare-and-swap.
+// Lifetime: neither moves nor dies before its readers do; the arena outlives it.
 // Bound: 16 entries at first, growing fourfold to 256 as they fill, to 1,024 only while the oldest
 // entry is not flushed. Past that an entry that is flushed is overwritten; if it is not, the new
-// one is dropped. The same holds at a smaller size when the arena is full. Rings don't shrink. Not
-// promised: any order of ids. Entries stand in the order of their appending, and their ids come
+// one is dropped. The same holds at a smaller size when the arena is full. Rings don't shrink.
+// Not promised: any order of ids. Entries stand in the order of their appending, and their ids come
 // from several logs. So what the ring lacks is told by `floor`: the greatest id that it once held
 // and has no more, that it dropped, or that its writer said is not in it (RaiseFloor).
 //
@@ -18,45 +19,57 @@
 //
 // Proof sheet. W: the writer, R: a reader, F: the flusher.
 //
-//  W appends entry k over entry i = k - capacity:          R copies:
-//    w1  floor   := max(floor, id of i)  release             r1  d1 := descriptor    acquire
-//    w2  start   := i + 1                release             r2  h  := head          acquire
-//    w3  payload := words of k           release             r3  s  := start         acquire
-//    w4  head    := k + 1                release             r4  words of [s, h)     acquire
-//  W grows:                                                  r5  s2 := start         acquire
-//    g1  words of [start, head) to the new block, release    r6  d2 := descriptor    acquire
-//    g2  descriptor := new block         release             r7  floor               acquire
-//    g3  the old block to the free list, release           R keeps [s2, h) if d1 == d2, else tries
-//    again.
+//  W appends entry k over entry i = k - capacity:        R copies:
+//    w1  floor   := max(floor, id of i)   release          r1  d1 := descriptor   acquire
+//    w2  start   := i + 1                 release          r2  h  := head         acquire
+//    w3  payload := words of k            release          r3  s  := start        acquire
+//    w4  head    := k + 1                 release          r4  words of [s, h)    acquire
+//  W grows:                                                r5  s2 := start        acquire
+//    g1  words of [start, head) copied    release          r6  d2 := descriptor   acquire
+//    g2  descriptor := new block          release          r7  floor              acquire
+//    g3  the old block to the free list   release        R keeps [s2, h) if d1 == d2, else it
+//  F flushes:                                            tries again.
+//    f1  words of [flushed, head)         acquire
+//    f2  flushed := head                  release
 //
 //  1. No entry is older than its index says. r2 acquires w4, so the words of every entry below h
-//  were stored
-//     before r4 loads them (w4's release publishes w3; without it, r4 could read what was there
-//     before). After a growth, g2's release and r1 publish g1.
+//     were stored before r4 loads them (w4's release publishes w3; without it, r4 could read what
+//     was there before). After a growth, g2's release and r1 publish g1.
 //  2. No entry is newer. If r4 loads a word that belongs to an entry k that overwrote i, it
-//  acquires w3, hence
-//     r5 sees start > i and R discards i. Without release in w3 or acquire in r4, r5 could be
-//     satisfied from before w2, and a torn entry would pass.
+//     acquires w3, hence r5 sees start > i and R discards i. Without release in w3 or acquire in r4,
+//     r5 could be satisfied from before w2, and a torn entry would pass.
 //  3. Nor does it come from elsewhere. If h counts entries that were appended after a growth, r2
-//  acquired w4,
-//     which follows g2. If r4 loads a word that another ring or the free list put into the old
-//     block, it acquires that word's release, which follows g2 in the same thread: the writer of
-//     all rings of an arena is one. Either way r6 sees another descriptor. That it is another even
-//     if the ring gets the same block back, the version in it says: it would take 65,536 growths
-//     during one read, and a ring grows 4 times.
+//     acquired w4, which follows g2. If r4 loads a word that another ring or the free list put into
+//     the old block, it acquires that word's release, which follows g2 in the same thread: the
+//     writer of all rings of an arena is one. Either way r6 sees another descriptor. That it is
+//     another even if the ring gets the same block back, the version in it says: it would take
+//     65,536 growths during one read, and a ring grows 4 times.
 //  4. Nothing is missing in silence. What r4 didn't copy of [0, h) lies below s or s2; r5 acquires
-//  w2, so r7 sees
-//     w1: its id is at most floor. That is why floor is read last, and why w1 precedes w2.
+//     w2, so r7 sees w1: its id is at most floor. That is why floor is read last, and why w1
+//     precedes w2.
 //  5. What is not flushed is never overwritten: W overwrites i only if i < flushed, loaded with
-//  acquire. F
-//     stores flushed with release after its copy, so its loads of i precede W's stores to the slot.
-//     F's copies therefore need no check against start.
+//     acquire. f2's release follows f1, so F's loads of i precede W's stores to the slot. F's
+//     copies therefore need no check against start.
 //  6. start, head, floor and flushed never decrease, and head - capacity <= start <= head.
+//  7. When CopyNewest says false, every entry whose append happened before the call has been given
+//     up by W, and was therefore flushed (5): what F wrote of it elsewhere is there for who asks
+//     after the call (f2, W's load of flushed, w2 and r3 or r5 are a chain of releases and
+//     acquires). Each of the 8 attempts has failed in one of three ways:
+//     a. A growth since r1: r6 differs, or h - s exceeds d1's capacity. The next r1 sees it, so
+//        each growth fails one attempt, and there are 4 in a ring's life.
+//     b. s > h: all below h are given up, and r2 saw the head of every earlier append.
+//     c. More than half of the wanted entries [h - w, h) were overwritten: s2 >= h - w/2 + 1/2.
+//        At least 4 attempts are left for b and c; without b, two of them are c. When W gave up
+//        s2 - 1 the ring was full, and its capacity C was d1's (r1 saw all growths before, r6 none
+//        after), so C >= w, and r5 acquires a head of s2 - 1 + C. A later attempt of this kind has
+//        h' >= s2 - 1 + C and wants [f, h') with f >= s' >= s2. It ends with
+//        s2' >= (f + h' + 1)/2 >= s2 + C/2 > h: all below h are given up.
 //
 // Progress: W and MarkFlushed are wait-free. CopyUnflushed tries again only when the ring has
 // grown, so at most 4 times in a ring's life. CopyNewest tries at most kCopyAttemptsMax times, then
-// says kLapped. Source: the sequence lock with atomic words of H.-J. Boehm, "Can seqlocks get along
-// with programming language memory models?", MSPC 2012, with an index in the place of the sequence.
+// says false.
+// Source: the sequence lock with atomic words of H.-J. Boehm, "Can seqlocks get along with
+// programming language memory models?", MSPC 2012, with an index in the place of the sequence.
 
 #include <atomic>
 #include <cstddef>
@@ -117,7 +130,8 @@ class alignas(kCacheLineBytes) TimelineRing {
   // Replaces `out` by the newest entries, at most n_max, in the order of their appending, and sets
   // `floor`: each entry that was appended before the call and whose id is greater is in `out`, if
   // n_max cut nothing off. Any thread. False if the writer overwrote or moved the entries at each
-  // attempt: `out` is empty then, and floor is set.
+  // attempt: `out` is empty then, floor is set, and all that was appended before the call is
+  // flushed (invariant 7).
   bool CopyNewest(const RingArena& arena, std::vector<TimelineEntry>& out, size_t n_max,
                   uint64_t* floor) const;
 

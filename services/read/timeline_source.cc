@@ -22,7 +22,8 @@ Candidates RingSource::InMemory() {
   uint64_t floor = 0;
   copied_.clear();
   if (!ring_.CopyNewest(arena_, entries, kCopiedEntriesMax, &floor)) {
-    // Lapped: the writer was faster. What it overwrote was stored before, so all is found there.
+    // Lapped: the writer was faster. All that was appended before is stored by now (invariant 7 of
+    // timeline_ring.h), so all is found there.
     return Candidates{.timeline = {}, .older_stored = true};
   }
   for (const lockfree::TimelineEntry& entry : entries) {

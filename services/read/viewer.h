@@ -2,9 +2,9 @@
 // The person who looks: access to their memberships as this node has applied them at the moment of
 // asking, and to what has expired by then.
 //
-// Every method loads the memberships and the time anew and holds an epoch guard only while it looks,
-// so a Viewer may be kept across co_await, and asking again later tells whether something was taken
-// away meanwhile.
+// Every method loads the memberships and the time anew and holds an epoch guard only while it
+// looks, so a Viewer may be kept across co_await, and asking again later tells whether something
+// was taken away meanwhile.
 //
 // Thread safety: one thread at a time; the worker may change the person meanwhile.
 // Lifetime: `people`, `groups` and the retention's clock outlive it.
