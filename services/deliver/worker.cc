@@ -37,7 +37,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
     return base::Error(absl::StatusCode::kResourceExhausted,
                        "more persons than --persons-max; raise it and restart");
   }
-  if (person->memberships.load(std::memory_order_relaxed) != nullptr) {
+  if (person->memberships.Own() != nullptr) {
     return absl::OkStatus();  // A scan may name a person twice.
   }
   person->home->RaiseFloor(floor.value());
@@ -54,9 +54,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   }
   std::vector<Membership> sorted = memberships;
   std::ranges::sort(sorted, {}, &Membership::group);
-  // Released so that readers on other threads see the list's items; nobody reads before Start, but
-  // the rule is one.
-  person->memberships.store(new MembershipList(std::move(sorted)), std::memory_order_release);
+  person->memberships.Replace(std::make_unique<MembershipList>(std::move(sorted)), d_.epochs);
   if (hole_since != 0) {
     person->hole_since.store(hole_since, std::memory_order_relaxed);
     dirty_.holes.push_back({person->index, hole_since, 0});
@@ -218,7 +216,7 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
   if (person == nullptr) {
     return;
   }
-  const MembershipList* list = person->memberships.load(std::memory_order_relaxed);
+  const MembershipList* list = person->memberships.Own();
   const Membership* before = list == nullptr ? nullptr : list->Find(event.group);
   if (before != nullptr && before->position >= event.position) {
     return;  // A replay of what the stored view holds already.
@@ -253,7 +251,7 @@ void Worker::DeleteGroup(const Event& event) {
 }
 
 void Worker::SetMembership(Person& person, const Membership& membership) {
-  const MembershipList* before = person.memberships.load(std::memory_order_relaxed);
+  const MembershipList* before = person.memberships.Own();
   std::vector<Membership> items;
   if (before != nullptr) {
     items.reserve(before->items().size() + 1);
@@ -265,12 +263,7 @@ void Worker::SetMembership(Person& person, const Membership& membership) {
   } else {
     items.insert(place, membership);
   }
-  // Publishes the new list's items to readers, who load with acquire under an epoch guard; the old
-  // list stays until none of them can hold it.
-  person.memberships.store(new MembershipList(std::move(items)), std::memory_order_release);
-  if (before != nullptr) {
-    d_.epochs.Retire(before);
-  }
+  person.memberships.Replace(std::make_unique<MembershipList>(std::move(items)), d_.epochs);
   dirty_.views.push_back({person.index, membership.group, membership.stay, membership.position});
   memberships_changed_.fetch_add(1, std::memory_order_relaxed);
 }

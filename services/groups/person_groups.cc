@@ -24,8 +24,7 @@ absl::StatusOr<std::vector<GroupStay>> AppliedPersonGroups::List(const PersonId&
   if (const Person* known = people_.Find(person)) {
     // Only while the list is looked at; ids of the directory stay for good.
     const lockfree::EpochReclaimer::Guard guard(people_.epochs());
-    // acquire: pairs with the worker's release, which publishes the list's items.
-    const MembershipList* list = known->memberships.load(std::memory_order_acquire);
+    const MembershipList* list = known->memberships.Load(guard);
     if (list != nullptr) {
       for (const Membership& membership : list->items()) {
         const GroupId& group = directory_.At(membership.group).id;

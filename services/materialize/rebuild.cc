@@ -63,8 +63,7 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
   std::vector<Source> sources;
   {
     const lockfree::EpochReclaimer::Guard guard(d_.epochs);
-    // Acquire: the partner of the worker's release, which publishes the items.
-    const MembershipList* list = PersonAt(person).memberships.load(std::memory_order_acquire);
+    const MembershipList* list = PersonAt(person).memberships.Load(guard);
     if (list != nullptr) {
       for (const Membership& membership : list->items()) {
         if (membership.stay.role != Role::kNone) {

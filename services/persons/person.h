@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/lockfree/published_pointer.h"
 #include "common/lockfree/timeline_ring.h"
 #include "services/model/ids.h"
 #include "services/model/membership.h"
@@ -42,8 +43,6 @@ class MembershipList {
 
 struct Person {
   Person() = default;
-  // Nobody reads any more.
-  ~Person() { delete memberships.load(std::memory_order_relaxed); }
   Person(const Person&) = delete;
   Person& operator=(const Person&) = delete;
 
@@ -55,9 +54,8 @@ struct Person {
   lockfree::TimelineRing* home = nullptr;
   lockfree::TimelineRing* posts = nullptr;
 
-  // Written by the worker with release, which publishes the list's items to readers that load with
-  // acquire. The old list is retired to the epochs.
-  std::atomic<const MembershipList*> memberships{nullptr};
+  // Replaced by the worker, read under a guard of the node's epochs.
+  lockfree::PublishedPointer<MembershipList> memberships;
 
   // The oldest id that was dropped and not yet rebuilt, or 0. Written by the worker; read by pages
   // for what they say, so relaxed suffices.

@@ -10,8 +10,7 @@ auto Viewer::WithState(Look look) const {
   ViewerState state;
   state.expired_unix_ms = base::UnixMs(retention_.clock.Wall() - retention_.kept);
   if (const Person* person = people_.Find(id_)) {
-    // Acquire: partner of the worker's release store, which publishes the list's items.
-    state.memberships = person->memberships.load(std::memory_order_acquire);
+    state.memberships = person->memberships.Load(guard);
   }
   return look(state);
 }

@@ -166,7 +166,7 @@ class ReadWorld {
     membership.position = membership.stay.joined;
     std::map<GroupIndex, Membership> items;
     Person& entry = people.Add(person);
-    const MembershipList* old = entry.memberships.load();
+    const MembershipList* old = entry.memberships.Own();
     if (old != nullptr) {
       for (const Membership& item : old->items()) {
         items[item.group] = item;
@@ -177,8 +177,7 @@ class ReadWorld {
     for (auto& [group_index, item] : items) {
       list.push_back(item);
     }
-    entry.memberships.store(new MembershipList(std::move(list)), std::memory_order_release);
-    people.epochs().Retire(old);
+    entry.memberships.Replace(std::make_unique<MembershipList>(std::move(list)), people.epochs());
   }
 
   static std::string StoredBody(const std::string& author, const std::string& group,

@@ -140,7 +140,7 @@ TEST_F(WorkerTest, RoleChangeKeepsTheStay) {
   AwaitApplied(Change("ann", MemberChange::Kind::kRoleChanged, Role::kModerator));
   const lockfree::EpochReclaimer::Guard guard(epochs_);
   const Membership* membership =
-      persons_->Find("ann")->memberships.load(std::memory_order_acquire)->Find(GroupIndex(0));
+      persons_->Find("ann")->memberships.Load(guard)->Find(GroupIndex(0));
   ASSERT_NE(membership, nullptr);
   EXPECT_EQ(membership->stay, (Stay{Role::kModerator, joined, joined}));
 }
@@ -152,7 +152,7 @@ TEST_F(WorkerTest, OpenHistoryMakesThePastVisible) {
   AwaitApplied(joined);
   const lockfree::EpochReclaimer::Guard guard(epochs_);
   const Membership* membership =
-      persons_->Find("ann")->memberships.load(std::memory_order_acquire)->Find(GroupIndex(0));
+      persons_->Find("ann")->memberships.Load(guard)->Find(GroupIndex(0));
   ASSERT_NE(membership, nullptr);
   EXPECT_EQ(membership->stay, (Stay{Role::kReader, joined, Position()}));
 }
