@@ -1,71 +1,29 @@
-// Objects that are replaced and retired while readers look at them. Their memory is never given
-// back and their destructor poisons them, so that a reader that was robbed of its object notices.
+// Objects that are replaced and retired, by several writers, while readers look at them.
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <memory>
-#include <new>
 #include <random>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "common/lockfree/epoch.h"
 #include "tests/stress/findings.h"
+#include "tests/stress/poisoned_node.h"
 #include "tests/stress/seed.h"
 
 namespace klatch::lockfree {
 namespace {
 
 using stress::Findings;
-using stress::Mixed;
+using Node = stress::PoisonedNode;
 
-constexpr uint64_t kPoison = 0xdeadbeefdeadbeefULL;
 constexpr int kReaders = 3;
 constexpr int kWriters = 2;
-constexpr uint64_t kReplacements = 100'000;  // per writer
+constexpr uint64_t kReplacements = 300'000;  // per writer
 constexpr size_t kPlaces = 8;
-
-class Node {
- public:
-  explicit Node(uint64_t value) : value_(value), check_(Mixed(value)) {}
-  ~Node() {
-    // Relaxed: a reader that sees any of these is a finding, whatever the order.
-    value_.store(kPoison, std::memory_order_relaxed);
-    check_.store(kPoison, std::memory_order_relaxed);
-    destroyed.fetch_add(1, std::memory_order_relaxed);
-  }
-
-  bool IsWhole() const {
-    const uint64_t value = value_.load(std::memory_order_relaxed);
-    return check_.load(std::memory_order_relaxed) == Mixed(value);
-  }
-
-  // Memory is taken from blocks that outlive all nodes, and is not reused.
-  static void* operator new(size_t size) {
-    const size_t index = allocated.fetch_add(1, std::memory_order_relaxed);
-    return storage.get() + index * size;
-  }
-  static void operator delete(void*) {}
-
-  static void Reset(size_t count) {
-    storage = std::make_unique<std::byte[]>(count * sizeof(Node));
-    allocated = 0;
-    destroyed = 0;
-  }
-
-  static inline std::atomic<size_t> allocated{0};
-  static inline std::atomic<size_t> destroyed{0};
-
- private:
-  static inline std::unique_ptr<std::byte[]> storage;
-
-  std::atomic<uint64_t> value_;
-  std::atomic<uint64_t> check_;
-};
 
 using Places = std::array<std::atomic<const Node*>, kPlaces>;
 
@@ -134,7 +92,7 @@ TEST(EpochReclaimerStressTest, NothingIsDeletedUnderAReadersEyesAndAllIsDeletedO
   }
   std::printf("at most %zu objects waited\n", peak.load());
   EXPECT_EQ(findings.count(), 0u) << findings.text();
-  EXPECT_EQ(Node::destroyed.load(), kPlaces + kWriters * kReplacements);
+  EXPECT_EQ(Node::deleted(), kPlaces + kWriters * kReplacements);
   // Deletion went on meanwhile.
   EXPECT_LT(peak.load(), kWriters * kReplacements / 2);
 }

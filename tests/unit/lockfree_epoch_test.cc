@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <optional>
 #include <thread>
@@ -80,9 +81,25 @@ TEST(EpochReclaimerTest, AGuardWaitsForASlotWhenAllAreTaken) {
   for (size_t i = 0; i < EpochReclaimer::kReaderSlots; ++i) {
     guards.emplace_back().emplace(epochs);
   }
-  std::thread late([&] { const EpochReclaimer::Guard guard(epochs); });
+  std::atomic<bool> has_begun{false};
+  std::atomic<bool> is_freed{false};
+  bool has_waited = false;
+  std::thread late([&] {
+    has_begun.store(true);
+    const EpochReclaimer::Guard guard(epochs);
+    has_waited = is_freed.load();
+  });
+  while (!has_begun.load()) {
+    std::this_thread::yield();
+  }
+  // A guard that doesn't wait has time enough to show it.
+  for (int i = 0; i < 1'000; ++i) {
+    std::this_thread::yield();
+  }
+  is_freed.store(true);
   guards[100].reset();
   late.join();
+  EXPECT_TRUE(has_waited);
 }
 
 }  // namespace
