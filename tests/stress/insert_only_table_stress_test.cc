@@ -82,6 +82,10 @@ class TableRun {
     // Half of the lookups are for the newest, where the races are.
     const uint32_t index = static_cast<uint32_t>(
         random() % 2 == 0 ? random() % size : size - 1 - random() % std::min<uint32_t>(size, 8));
+    // First by the size alone, before a look-up has made the element visible.
+    if (!IsWhole(table_.At(index), index)) {
+      findings.Add("element " + std::to_string(index) + " is not whole at its index");
+    }
     const Element* found = table_.Find(NameOf(index));
     if (found == nullptr || !IsWhole(*found, index) || found != &table_.At(index)) {
       findings.Add("element " + std::to_string(index) + " of " + std::to_string(size) +
