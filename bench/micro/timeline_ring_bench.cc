@@ -1,6 +1,7 @@
 // Deliveries: one post appended to the timelines of 400 random persons, over 100,000 and 1,000,000
 // full rings of 256 entries (410 MB and 4.1 GB). Beside it a mutex twin, and the floor that memory
-// sets: 400 random writes of 16 bytes over the same arena. Then reads of the newest 20.
+// sets: 400 random writes of 16 bytes over the same arena. Then reads of the newest 20, also of one
+// ring whose writer never rests.
 
 #include <benchmark/benchmark.h>
 
@@ -10,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "common/lockfree/timeline_ring.h"
@@ -195,6 +197,53 @@ void BM_MutexRing_ReadNewest20(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
+
+// Reads one ring while another thread appends to it all the time: append() and read() are called
+// over and over, each by its own thread.
+template <typename Append, typename Read>
+void ReadUnderAWriter(benchmark::State& state, const Append& append, const Read& read) {
+  std::atomic<bool> stopping{false};
+  std::thread writer([&] {
+    for (uint64_t id = kEntries + 1; !stopping.load(std::memory_order_relaxed); ++id) {
+      append(TimelineEntry{id, 1, 0});
+    }
+  });
+  for (auto _ : state) {
+    read();
+  }
+  stopping.store(true, std::memory_order_relaxed);
+  writer.join();
+  state.SetItemsProcessed(state.iterations());
+}
+
+void BM_TimelineRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
+  World world(1);
+  TimelineRing& ring = world.rings[0];
+  std::vector<TimelineEntry> entries;
+  int64_t refused = 0;
+  ReadUnderAWriter(
+      state, [&](const TimelineEntry& entry) { ring.Append(world.arena, entry); },
+      [&] {
+        uint64_t floor = 0;
+        refused += ring.CopyNewest(world.arena, entries, kNewest, &floor) ? 0 : 1;
+      });
+  state.counters["refused"] = static_cast<double>(refused);
+}
+
+void BM_MutexRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
+  MutexRing ring;
+  std::vector<TimelineEntry> entries;
+  ReadUnderAWriter(
+      state, [&](const TimelineEntry& entry) { ring.Append(entry); },
+      [&] {
+        uint64_t floor = 0;
+        ring.CopyNewest(entries, &floor);
+        benchmark::DoNotOptimize(entries.data());
+      });
+}
+
+BENCHMARK(BM_TimelineRing_ReadNewest20_UnderAWriter)->UseRealTime();
+BENCHMARK(BM_MutexRing_ReadNewest20_UnderAWriter)->UseRealTime();
 
 // In the order of their worlds, so that each is built once.
 #define KLATCH_BENCH_WORLD(persons)                                                              \
