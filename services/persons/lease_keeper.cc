@@ -10,7 +10,11 @@ namespace klatch {
 namespace {
 
 // Each returns {1, owner} if the caller holds the lease afterwards, {0, owner} if somebody else
-// does.
+// does. Redis looks for free memory at the first write of a script only, and PERSIST needs none:
+// when memory is full, nobody can post, but who holds a lease goes on answering.
+//
+// One that arrives late does no harm: a renewal whose nonce is still the current one only lengthens
+// this node's own lease, and nobody answers or writes by a lease that it did not see taken.
 const redis::Script& TakeScript() {
   static const redis::Script script("lease_take", R"lua(
 local time = redis.call('TIME')
@@ -20,6 +24,7 @@ local owner = held[1]
 if owner and owner ~= ARGV[1] and tonumber(held[3]) > now then
   return {0, owner}
 end
+redis.call('PERSIST', KEYS[1])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', (tonumber(held[2]) or 0) + 1,
            'nonce', ARGV[2], 'until', now + ARGV[3])
 return {1, ARGV[1]}
@@ -32,6 +37,7 @@ const redis::Script& RenewScript() {
 if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
   return {0, redis.call('HGET', KEYS[1], 'owner') or ''}
 end
+redis.call('PERSIST', KEYS[1])
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'until', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
 return {1, ''}
