@@ -54,6 +54,17 @@ struct RebuiltHole {
   uint64_t generation = 0;
 };
 
+// What a flusher tells its worker, the only one to write what readers look at.
+struct FlusherNews {
+  std::vector<RebuiltHole> rebuilt = {};
+  // Persons whose stored home timeline held something else and is written anew.
+  std::vector<uint32_t> replaced = {};
+  // Tombstones that are not in Redis any more, since the checkpoint has passed them.
+  std::vector<ViewChange> removed = {};
+
+  bool empty() const { return rebuilt.empty() && replaced.empty() && removed.empty(); }
+};
+
 struct FlushBatch {
   std::vector<TimelineRef> timelines;
   std::vector<ViewChange> views;
@@ -63,6 +74,8 @@ struct FlushBatch {
   // Holes whose rebuild the worker has confirmed: nothing was lost since.
   std::vector<uint32_t> mended;
   std::vector<Position> applied;  // by shard
+  // It was made for an earlier call, so it may lack what the worker had applied before this one.
+  bool late = false;
 
   // Whether anything but positions has changed.
   bool HasChanges() const {

@@ -92,7 +92,8 @@ size_t Worker::DoWork() {
   if (failed_.load(std::memory_order_relaxed)) {
     return 0;
   }
-  if (asked_.load(std::memory_order_acquire)) {
+  // A hint only: what was asked is read under the mutex.
+  if (asked_.load(std::memory_order_relaxed)) {
     AnswerFlusher();
   }
   const size_t applied = d_.ring.Poll(
@@ -105,6 +106,9 @@ size_t Worker::DoWork() {
 }
 
 void Worker::Apply(const Event& event) {
+  if (failed_.load(std::memory_order_relaxed)) {
+    return;  // What stands behind the record that it stopped at is for the replay.
+  }
   switch (event.kind) {
     case Event::Kind::kPublished:
       Deliver(event);
@@ -168,6 +172,7 @@ void Worker::AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
     // Nothing but the log knows what somebody posted: the flusher writes it, and until then the
     // floor sends readers to the stored ring. At most one a post.
     dirty_.spilled.push_back({timeline, entry.id});
+    MarkSpilled(timeline.person(), entry.id);
   }
   if (ring.dirty_epoch() != epoch_) {
     ring.set_dirty_epoch(epoch_);
@@ -194,6 +199,13 @@ void Worker::MarkHole(uint32_t index, uint64_t id) {
   person.hole_epoch = epoch_;
   person.hole_place = static_cast<uint32_t>(dirty_.holes.size());
   dirty_.holes.push_back(mark);
+}
+
+void Worker::MarkSpilled(uint32_t index, uint64_t id) {
+  Person& person = persons_.At(index);
+  const uint64_t since = person.posts_hole_since.load(std::memory_order_relaxed);
+  person.posts_hole_since.store(since == 0 ? id : std::min(since, id), std::memory_order_relaxed);
+  person.spill_epoch = epoch_;
 }
 
 Person* Worker::FindOrAddPerson(std::string_view id) {
@@ -268,32 +280,67 @@ void Worker::SetMembership(Person& person, const Membership& membership) {
   memberships_changed_.fetch_add(1, std::memory_order_relaxed);
 }
 
-std::optional<FlushBatch> Worker::TakeBatch(std::vector<RebuiltHole> rebuilt,
-                                            std::chrono::milliseconds wait) {
+std::optional<FlushBatch> Worker::TakeBatch(FlusherNews news, std::chrono::milliseconds wait) {
   std::unique_lock lock(mutex_);
-  rebuilt_.insert(rebuilt_.end(), rebuilt.begin(), rebuilt.end());
-  // Released so that the worker, which acquires it, finds rebuilt_; the mutex orders the rest.
-  asked_.store(true, std::memory_order_release);
+  AddNews(std::move(news));
+  if (answer_.has_value()) {
+    // The answer to a call that gave up waiting. Asking again now would leave the flusher one batch
+    // behind for good.
+    std::optional<FlushBatch> late = std::exchange(answer_, std::nullopt);
+    late->late = true;
+    return late;
+  }
+  batch_wanted_ = true;
+  asked_.store(true, std::memory_order_relaxed);
   if (!answered_.wait_for(lock, wait, [this] { return answer_.has_value(); })) {
     return std::nullopt;
   }
   return std::exchange(answer_, std::nullopt);
 }
 
+bool Worker::Tell(FlusherNews news, std::chrono::milliseconds wait) {
+  std::unique_lock lock(mutex_);
+  AddNews(std::move(news));
+  asked_.store(true, std::memory_order_relaxed);
+  return answered_.wait_for(lock, wait, [this] { return news_.empty(); });
+}
+
+void Worker::AddNews(FlusherNews news) {
+  std::ranges::move(news.rebuilt, std::back_inserter(news_.rebuilt));
+  std::ranges::move(news.replaced, std::back_inserter(news_.replaced));
+  std::ranges::move(news.removed, std::back_inserter(news_.removed));
+}
+
 void Worker::AnswerFlusher() {
   std::lock_guard lock(mutex_);
   asked_.store(false, std::memory_order_relaxed);
-  if (answer_.has_value()) {
-    return;  // The flusher has given up waiting once and will find this answer.
+  TakeNews(std::exchange(news_, {}));
+  if (batch_wanted_) {
+    batch_wanted_ = false;
+    ForgetSpilled();
+    dirty_.applied = applied_;
+    answer_ = std::exchange(dirty_, FlushBatch{});
+    ++epoch_;
   }
-  for (const RebuiltHole& rebuilt : rebuilt_) {
+  answered_.notify_one();
+}
+
+void Worker::TakeNews(FlusherNews news) {
+  for (const RebuiltHole& rebuilt : news.rebuilt) {
     ClearRebuilt(rebuilt);
   }
-  rebuilt_.clear();
-  dirty_.applied = applied_;
-  answer_ = std::exchange(dirty_, FlushBatch{});
-  ++epoch_;
-  answered_.notify_one();
+  for (const uint32_t person : news.replaced) {
+    // The oldest there is: all of the past may be missing.
+    MarkHole(person, 1);
+  }
+  std::ranges::sort(news.removed, {}, &ViewChange::person);
+  for (size_t begin = 0, end = 0; begin < news.removed.size(); begin = end) {
+    while (end < news.removed.size() && news.removed[end].person == news.removed[begin].person) {
+      ++end;
+    }
+    Prune(persons_.At(news.removed[begin].person),
+          std::span(news.removed).subspan(begin, end - begin));
+  }
 }
 
 void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
@@ -301,6 +348,39 @@ void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
   if (person.hole_generation.load(std::memory_order_relaxed) == rebuilt.generation) {
     person.hole_since.store(0, std::memory_order_relaxed);
     dirty_.mended.push_back(rebuilt.person);
+  }
+}
+
+void Worker::ForgetSpilled() {
+  // The flusher asks for a batch only when it has written the one before.
+  for (const uint32_t index : spilled_before_) {
+    Person& person = persons_.At(index);
+    if (person.spill_epoch != epoch_) {
+      person.posts_hole_since.store(0, std::memory_order_relaxed);
+    }
+  }
+  spilled_before_.clear();
+  for (const SpilledEntry& spilled : dirty_.spilled) {
+    spilled_before_.push_back(spilled.timeline.person());
+  }
+}
+
+void Worker::Prune(Person& person, std::span<const ViewChange> removed) {
+  const MembershipList* list = person.memberships.Own();
+  if (list == nullptr) {
+    return;
+  }
+  std::vector<Membership> kept(list->items().begin(), list->items().end());
+  std::erase_if(kept, [&](const Membership& membership) {
+    // While the log is replayed, the change itself may be still to come, and older ones before it.
+    const bool applied = membership.position <= applied_[membership.position.shard().value()];
+    return membership.stay.role == Role::kNone && applied &&
+           std::ranges::any_of(removed, [&](const ViewChange& view) {
+             return view.group == membership.group && view.position == membership.position;
+           });
+  });
+  if (kept.size() != list->items().size()) {
+    person.memberships.Replace(std::make_unique<MembershipList>(std::move(kept)), d_.epochs);
   }
 }
 

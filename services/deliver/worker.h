@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -49,11 +51,14 @@ class Worker {
   void Start(std::vector<Position> applied);
   void Stop();
 
-  // By the flusher: everything that became dirty since the last batch, and how far the worker had
-  // applied the log when it was taken. Tells the worker which holes were rebuilt. Waits for the
-  // worker, at most `wait`; nothing if it did not answer in time.
-  std::optional<FlushBatch> TakeBatch(std::vector<RebuiltHole> rebuilt,
-                                      std::chrono::milliseconds wait);
+  // By the flusher, once it has written the batch before: everything that became dirty since, and
+  // how far the worker had applied the log when it was taken. Tells the worker the news. Waits for
+  // the worker, at most `wait`; nothing if it did not answer in time, the next call then has that
+  // answer, marked as late.
+  std::optional<FlushBatch> TakeBatch(FlusherNews news, std::chrono::milliseconds wait);
+  // By the flusher: returns when readers see the news; false if `wait` was over first, they come
+  // later then.
+  bool Tell(FlusherNews news, std::chrono::milliseconds wait);
 
   uint32_t index() const { return index_; }
   PersonStore& persons() { return persons_; }
@@ -85,12 +90,17 @@ class Worker {
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
   void MarkHole(uint32_t person, uint64_t id);
+  void MarkSpilled(uint32_t person, uint64_t id);
   void ChangeMember(const Event& event, const MemberChange& change);
   void DeleteGroup(const Event& event);
   void SetMembership(Person& person, const Membership& membership);
   Person* FindOrAddPerson(std::string_view id);
+  void AddNews(FlusherNews news);
   void AnswerFlusher();
+  void TakeNews(FlusherNews news);
   void ClearRebuilt(const RebuiltHole& rebuilt);
+  void ForgetSpilled();
+  void Prune(Person& person, std::span<const ViewChange> removed);
 
   const uint32_t index_;
   const uint32_t worker_count_;
@@ -102,6 +112,7 @@ class Worker {
   std::vector<Position> applied_;  // by shard
   FlushBatch dirty_;               // what the next batch will be
   uint32_t epoch_ = 1;             // of dirty_; a ring whose mark is this epoch is in it already
+  std::vector<uint32_t> spilled_before_;  // persons of the last batch's spilled entries
   uint64_t delivered_local_ = 0;
 
   // Counters and flags read by others; relaxed, they publish nothing.
@@ -118,7 +129,8 @@ class Worker {
   std::atomic<bool> asked_{false};
   std::mutex mutex_;
   std::condition_variable answered_;
-  std::vector<RebuiltHole> rebuilt_;
+  FlusherNews news_;
+  bool batch_wanted_ = false;
   std::optional<FlushBatch> answer_;
 
   std::thread thread_;

@@ -6,21 +6,49 @@
 #include <functional>
 #include <utility>
 
+#include "common/base/hash.h"
+
 namespace klatch {
 namespace {
 
 constexpr size_t kOperationsMax = 150;
 constexpr size_t kBytesMax = 128 * 1024;
+constexpr size_t kFenceBytes = 16;
+// Where a call's arguments say what it needs; see Script.
+constexpr size_t kMemoryArgument = 2;
+constexpr char kWithoutMemory = '1';
 
-// KEYS[1] lease, KEYS[1 + i] the key of operation i. ARGV[1] the nonce, then each operation's name
-// and arguments. Returns 'OK', 'LOST', or the number of the key whose operation failed with its
-// error; what came before it is written, which is harmless, since callers repeat the whole.
+// KEYS[1] lease, KEYS[1 + i] the key of operation i. ARGV[1] the nonce, ARGV[2] the fence, ARGV[3]
+// '1' if it may run without free memory, then each operation's name and arguments. Returns 'OK',
+// 'LOST' (the nonce is another), 'FENCED' (the fence is another), or the numbers of the keys that
+// hold a wrong type: their operations are left out, all others carried out. Any other error ends
+// it; what came before is written, which is harmless, since callers repeat the whole.
+//
+// Redis looks for free memory at the first write of a script only, and PERSIST needs none.
 const redis::Script& Script() {
   static const redis::Script script("flush", R"lua(
-if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
+local held = redis.call('HMGET', KEYS[1], 'nonce', 'fence')
+if held[1] ~= ARGV[1] then
   return 'LOST'
 end
-local a = 2
+if held[2] ~= ARGV[2] then
+  return 'FENCED'
+end
+if ARGV[3] == '1' then
+  redis.call('PERSIST', KEYS[1])
+end
+local function many(command, key, from, count)
+  local result
+  for first = from, from + count - 1, 200 do
+    result = redis.pcall(command, key, unpack(ARGV, first, math.min(first + 199, from + count - 1)))
+    if type(result) == 'table' and result.err then
+      return result
+    end
+  end
+  return result
+end
+local wrong = {}
+local a = 4
 for i = 2, #KEYS do
   local key = KEYS[i]
   local op = ARGV[a]
@@ -31,24 +59,46 @@ for i = 2, #KEYS do
   elseif op == 's' then
     result = redis.pcall('SET', key, ARGV[a + 1])
     a = a + 2
-  elseif op == 'h' then
-    local count = tonumber(ARGV[a + 1])
-    result = redis.pcall('HSET', key, unpack(ARGV, a + 2, a + 1 + count))
-    a = a + 2 + count
   elseif op == 'x' then
     result = redis.pcall('HDEL', key, ARGV[a + 1])
     a = a + 2
-  elseif op == 'a' then
-    result = redis.pcall('SADD', key, ARGV[a + 1])
-    a = a + 2
+  else
+    local count = tonumber(ARGV[a + 1])
+    if op == 'H' or op == 'A' then
+      redis.call('UNLINK', key)
+    end
+    result = many((op == 'h' or op == 'H') and 'HSET' or 'SADD', key, a + 2, count)
+    a = a + 2 + count
   end
   if type(result) == 'table' and result.err then
-    return {i, result.err}
+    if string.sub(result.err, 1, 9) ~= 'WRONGTYPE' then
+      return {err = result.err .. ' (key ' .. key .. ')'}
+    end
+    wrong[#wrong + 1] = i
   end
 end
+return #wrong == 0 and 'OK' or wrong
+)lua");
+  return script;
+}
+
+// ARGV: the nonce, the fence to set.
+const redis::Script& FenceScript() {
+  static const redis::Script script("flush_fence", R"lua(
+if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
+  return 'LOST'
+end
+redis.call('PERSIST', KEYS[1])
+redis.call('HSET', KEYS[1], 'fence', ARGV[2])
 return 'OK'
 )lua");
   return script;
+}
+
+absl::Status Lost(PartitionIndex partition, FlushScripts::Findings& findings) {
+  findings.lost.push_back(partition);
+  return base::Error(absl::StatusCode::kAborted,
+                     fmt::format("the lease of partition {} is lost", partition.value()));
 }
 
 }  // namespace
@@ -56,70 +106,125 @@ return 'OK'
 FlushScripts::FlushScripts(const Keys& keys, NonceOf nonce_of)
     : keys_(keys), nonce_of_(std::move(nonce_of)) {}
 
-FlushScripts::Call& FlushScripts::Open(PartitionIndex partition, size_t bytes) {
+FlushScripts::Call& FlushScripts::Open(PartitionIndex partition, size_t bytes, Memory memory) {
   bytes_ += bytes;
   auto found = std::find_if(open_.rbegin(), open_.rend(),
                             [&](const Call& call) { return call.partition == partition; });
-  if (found != open_.rend()) {
-    if (found->keys.size() <= kOperationsMax && found->bytes + bytes <= kBytesMax) {
-      found->bytes += bytes;
-      return *found;
-    }
+  if (found != open_.rend() &&
+      (found->keys.size() > kOperationsMax || found->bytes + bytes > kBytesMax)) {
     ready_.push_back(std::move(*found));
     open_.erase(std::next(found).base());
+    found = open_.rend();
   }
-  Call call;
-  call.partition = partition;
-  call.keys.push_back(keys_.Lease(partition));
-  call.arguments.push_back(nonce_of_(partition));
-  call.bytes = bytes;
-  open_.push_back(std::move(call));
-  return open_.back();
+  Call* call = nullptr;
+  if (found != open_.rend()) {
+    call = &*found;
+  } else {
+    call = &open_.emplace_back();
+    call->partition = partition;
+    call->keys.push_back(keys_.Lease(partition));
+    call->arguments = {nonce_of_(partition), fence_, std::string()};
+  }
+  call->bytes += bytes;
+  if (memory == Memory::kInAnyCase && call->arguments[kMemoryArgument].empty()) {
+    call->arguments[kMemoryArgument].push_back(kWithoutMemory);
+  }
+  return *call;
 }
 
 void FlushScripts::Set(PartitionIndex partition, std::string key, std::string value) {
-  Call& call = Open(partition, key.size() + value.size());
+  Call& call = Open(partition, key.size() + value.size(), Memory::kIfAny);
   call.keys.push_back(std::move(key));
   call.arguments.insert(call.arguments.end(), {"s", std::move(value)});
 }
 
 void FlushScripts::SetRange(PartitionIndex partition, std::string key, uint32_t offset,
                             std::string value) {
-  Call& call = Open(partition, key.size() + value.size());
+  Call& call = Open(partition, key.size() + value.size(), Memory::kIfAny);
   call.keys.push_back(std::move(key));
   call.arguments.insert(call.arguments.end(), {"w", std::to_string(offset), std::move(value)});
 }
 
-void FlushScripts::HashSet(PartitionIndex partition, std::string key,
-                           std::vector<std::string> fields_and_values) {
-  size_t bytes = key.size();
-  for (const std::string& text : fields_and_values) {
-    bytes += text.size();
-  }
-  Call& call = Open(partition, bytes);
-  call.keys.push_back(std::move(key));
-  call.arguments.emplace_back("h");
-  call.arguments.push_back(std::to_string(fields_and_values.size()));
-  std::ranges::move(fields_and_values, std::back_inserter(call.arguments));
+void FlushScripts::SetCheckpoint(PartitionIndex partition, std::string value) {
+  Call& call = Open(partition, value.size(), Memory::kInAnyCase);
+  call.keys.push_back(keys_.Checkpoint(partition));
+  call.arguments.insert(call.arguments.end(), {"s", std::move(value)});
 }
 
 void FlushScripts::HashDelete(PartitionIndex partition, std::string key, std::string field) {
-  Call& call = Open(partition, key.size() + field.size());
+  Call& call = Open(partition, key.size() + field.size(), Memory::kInAnyCase);
   call.keys.push_back(std::move(key));
   call.arguments.insert(call.arguments.end(), {"x", std::move(field)});
 }
 
-void FlushScripts::SetAdd(PartitionIndex partition, std::string key, std::string member) {
-  Call& call = Open(partition, key.size() + member.size());
+void FlushScripts::AddMany(const char* operation, PartitionIndex partition, std::string key,
+                           std::vector<std::string> texts) {
+  size_t bytes = key.size();
+  for (const std::string& text : texts) {
+    bytes += text.size();
+  }
+  Call& call = Open(partition, bytes, Memory::kInAnyCase);
   call.keys.push_back(std::move(key));
-  call.arguments.insert(call.arguments.end(), {"a", std::move(member)});
+  call.arguments.emplace_back(operation);
+  call.arguments.push_back(std::to_string(texts.size()));
+  std::ranges::move(texts, std::back_inserter(call.arguments));
 }
 
-absl::Status FlushScripts::Run(redis::Connection& redis, std::vector<PartitionIndex>& lost) {
-  std::vector<Call> calls = std::exchange(ready_, {});
-  std::ranges::move(open_, std::back_inserter(calls));
+void FlushScripts::HashSet(PartitionIndex partition, std::string key,
+                           std::vector<std::string> fields_and_values) {
+  AddMany("h", partition, std::move(key), std::move(fields_and_values));
+}
+
+void FlushScripts::SetAdd(PartitionIndex partition, std::string key, std::string member) {
+  AddMany("a", partition, std::move(key), {std::move(member)});
+}
+
+void FlushScripts::HashReplace(PartitionIndex partition, std::string key,
+                               std::vector<std::string> fields_and_values) {
+  AddMany("H", partition, std::move(key), std::move(fields_and_values));
+}
+
+void FlushScripts::SetReplace(PartitionIndex partition, std::string key,
+                              std::vector<std::string> members) {
+  AddMany("A", partition, std::move(key), std::move(members));
+}
+
+void FlushScripts::Clear() {
+  ready_.clear();
   open_.clear();
   bytes_ = 0;
+}
+
+absl::Status FlushScripts::Fence(redis::Connection& redis,
+                                 const std::vector<PartitionIndex>& partitions,
+                                 Findings& findings) {
+  std::string fence = base::RandomBytes(kFenceBytes);
+  std::vector<redis::Command> commands;
+  commands.reserve(partitions.size());
+  for (const PartitionIndex partition : partitions) {
+    commands.push_back(redis::Command::Eval(FenceScript(), {keys_.Lease(partition)},
+                                            {nonce_of_(partition), fence}));
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
+  absl::Status first_error;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    if (replies[i].text() == "LOST") {
+      first_error.Update(Lost(partitions[i], findings));
+    } else {
+      first_error.Update(
+          base::Annotate(redis::ToStatus(replies[i].view()), keys_.Lease(partitions[i])));
+    }
+  }
+  if (first_error.ok()) {
+    fence_ = std::move(fence);
+  }
+  return first_error;
+}
+
+absl::Status FlushScripts::Run(redis::Connection& redis, Findings& findings) {
+  std::vector<Call> calls = std::exchange(ready_, {});
+  std::ranges::move(open_, std::back_inserter(calls));
+  Clear();
   std::vector<redis::Command> commands;
   commands.reserve(calls.size());
   for (Call& call : calls) {
@@ -129,28 +234,34 @@ absl::Status FlushScripts::Run(redis::Connection& redis, std::vector<PartitionIn
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
   absl::Status first_error;
   for (size_t i = 0; i < calls.size(); ++i) {
-    first_error.Update(Check(replies[i], calls[i], lost));
+    first_error.Update(Check(replies[i], calls[i], findings));
   }
   return first_error;
 }
 
-absl::Status FlushScripts::Check(const redis::Reply& reply, const Call& call,
-                                 std::vector<PartitionIndex>& lost) const {
+absl::Status FlushScripts::Check(const redis::Reply& reply, const Call& call, Findings& findings) {
   if (reply.text() == "OK") {
     return absl::OkStatus();
   }
   if (reply.text() == "LOST") {
-    lost.push_back(call.partition);
-    return base::Error(absl::StatusCode::kAborted,
-                       fmt::format("the lease of partition {} is lost", call.partition.value()));
+    return Lost(call.partition, findings);
   }
-  if (reply.size() == 2) {
-    const size_t key = static_cast<size_t>(reply[0].integer()) - 1;
+  if (reply.text() == "FENCED") {
+    ForgetFence();
     return base::Error(
-        absl::StatusCode::kFailedPrecondition,
-        fmt::format("key {}: {}", key < call.keys.size() ? call.keys[key] : "?", reply[1].text()));
+        absl::StatusCode::kAborted,
+        fmt::format("another connection has fenced partition {}", call.partition.value()));
   }
-  KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply.view()), "flush"));
+  if (reply.size() > 0) {
+    for (size_t i = 0; i < reply.size(); ++i) {
+      const size_t key = static_cast<size_t>(reply[i].integer()) - 1;
+      if (key < call.keys.size()) {
+        findings.wrong_type.push_back({call.partition, call.keys[key]});
+      }
+    }
+    return absl::OkStatus();
+  }
+  KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply.view()), call.keys.front()));
   return base::Error(absl::StatusCode::kInternal, "flush: unexpected reply");
 }
 

@@ -8,6 +8,12 @@
 //
 // The order is what makes a restart lose nothing: the checkpoint moves only when everything before
 // it has an OK reply, and a batch that failed is written again, whole; every write can be repeated.
+// What a broken connection delivers late is refused by the fence (see flush_scripts.h), so nothing
+// that was written since is undone.
+//
+// A key of another type stops nobody: persons, holes and views are written anew from memory, home
+// timelines too and then rebuilt from the feeds. Only what somebody had posted before can't be had
+// back, since no feed holds it; the log line says so.
 //
 // Thread safety: Start, Stop, Drain by the owner; gauges from any thread.
 // Bound: a batch is what one interval made dirty; timelines are written kTimelinesPerStep at a
@@ -17,11 +23,12 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -33,6 +40,7 @@
 #include "services/deliver/worker.h"
 #include "services/materialize/flush_plan.h"
 #include "services/materialize/flush_scripts.h"
+#include "services/materialize/hole_queue.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/lease_keeper.h"
 
@@ -70,6 +78,9 @@ class Flusher {
   uint64_t rebuilt() const { return rebuilds_.load(std::memory_order_relaxed); }
   // Everything that the worker had applied by then is written.
   base::MonotonicTime written_until() const;
+  // Why nothing could be written for so long, naming the key if it is one key's fault; nothing if
+  // the last round went well or failed since then only. Any thread.
+  std::optional<std::string> stuck(std::chrono::milliseconds at_least) const;
 
  private:
   struct Pending {
@@ -79,28 +90,47 @@ class Flusher {
     StoredRing after;
   };
 
+  // kWrittenEarlierBatch: what it wrote was taken before the round began, so it says nothing about
+  // what the worker had applied by then.
+  enum class Round { kFailed, kWrittenEarlierBatch, kWritten };
+
+  // How long the worker may take to answer.
+  static constexpr std::chrono::milliseconds kWorkerAnswer{1000};
+
   void Run();
-  // One round: takes a batch if the last one is done, writes it. False if something failed.
-  bool DoWork();
+  // One round: takes a batch if the last one is done, writes it.
+  Round DoWork();
+  absl::Status TakeBatch();
+  static absl::Status WorkerSilent();
+  void NoteOutcome(const absl::Status& status);
+  // Connects and fences if need be.
   absl::Status EnsureConnected();
   absl::Status WriteBatch(const FlushBatch& batch);
   absl::Status WriteFacts(const FlushBatch& batch);
   absl::Status WriteViews(std::vector<ViewChange> views);
   absl::Status WriteTimelines(std::vector<TimelineRef> timelines);
   absl::Status WriteStep(std::span<const TimelineRef> timelines);
+  // Those that turned out to hold another type are in `wrong` and to be written again.
+  absl::Status WriteOnce(std::span<const TimelineRef> timelines, std::vector<TimelineRef>& wrong);
   // Reads into loaded_ what Redis holds of those timelines of a step that this flusher has not
   // written yet.
   absl::Status LoadUnknown(std::span<const TimelineRef> timelines);
+  absl::Status MarkReplaced(std::vector<uint32_t> persons);
   void PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending);
   void AddWrites(PartitionIndex partition, const std::string& key, std::vector<RingWrite> writes);
   absl::Status WriteCheckpoint(const std::vector<Position>& applied);
   absl::Status RemoveTombstones(const FlushBatch& batch);
-  void NoteHole(const HoleMark& hole);
   void AddSpilled(TimelineRef timeline);
   void RebuildSome();
   absl::Status Rebuild(const HoleMark& hole);
   absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
-  absl::Status RunScripts();
+  absl::Status RunScripts(FlushScripts::Findings& findings);
+  // The same for keys whose whole content memory knows; replaces those of another type.
+  absl::Status RunFacts();
+  absl::Status ReplaceFact(const FlushScripts::WrongType& wrong);
+  static absl::Status AnotherType(const std::string& key);
+  void LogReplaced(const std::string& key, std::string_view consequence);
+  void NoteLost(const FlushScripts::Findings& findings);
 
   StoredRing& StoredOf(TimelineRef timeline);
   lockfree::TimelineRing& RingOf(TimelineRef timeline);
@@ -111,19 +141,25 @@ class Flusher {
   Dependencies d_;
   const Keys keys_;
   const std::chrono::milliseconds interval_;
+  std::vector<PartitionIndex> partitions_;  // the worker's; immutable after construction
 
   // The flusher's own.
   std::unique_ptr<redis::Connection> redis_;
   FlushScripts scripts_;
   std::vector<StoredRing> stored_;   // by TimelineRef::value
   std::optional<FlushBatch> batch_;  // taken, not yet written whole
+  std::unordered_map<uint32_t, std::vector<uint64_t>>
+      spilled_;  // of batch_, not yet written; by TimelineRef::value
   base::MonotonicTime batch_taken_;
+  // When a batch was first asked for that has not come yet.
+  std::optional<base::MonotonicTime> asked_first_;
   std::vector<Position> checkpoint_;
   base::MonotonicTime checkpoint_written_;
   std::vector<Position> written_positions_;  // of the last batch that is written whole
   obs::LogLimiter error_lines_{2};
-  std::deque<HoleMark> holes_;              // to rebuild, one per person
-  std::vector<RebuiltHole> rebuilt_holes_;  // to tell the worker
+  obs::LogLimiter replaced_lines_{2};
+  HoleQueue holes_;   // to rebuild
+  FlusherNews news_;  // to tell the worker
   std::vector<lockfree::TimelineEntry> entries_;
   std::vector<uint64_t> ids_;
   std::unordered_map<uint32_t, std::vector<uint64_t>>
@@ -135,12 +171,14 @@ class Flusher {
   std::atomic<uint64_t> rebuilds_{0};
   std::atomic<int64_t> written_until_ns_{0};
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_.
   bool stopping_ = false;
   uint64_t drain_asked_ = 0;
   uint64_t drain_done_ = 0;
+  std::string failure_;  // of the last round; empty if it went well
+  base::MonotonicTime failing_since_;
   std::condition_variable drained_;
 
   std::thread thread_;

@@ -12,8 +12,9 @@
 namespace klatch {
 namespace {
 
-// Between two batches; a rebuild costs a read of every feed of the person.
-constexpr size_t kRebuildsPerRound = 32;
+// Between two batches, unless the worker is in haste; at least one hole, so that haste can't keep
+// all of them waiting.
+constexpr std::chrono::milliseconds kRebuildTime{50};
 
 struct Source {
   GroupIndex group;
@@ -23,24 +24,28 @@ struct Source {
 }  // namespace
 
 void Flusher::RebuildSome() {
-  const size_t count = std::min(kRebuildsPerRound, holes_.size());
-  for (size_t i = 0; i < count; ++i) {
-    const HoleMark hole = holes_.front();
-    holes_.pop_front();
-    absl::Status status = Rebuild(hole);
+  const base::MonotonicTime end = d_.clock.Monotonic() + kRebuildTime;
+  base::MonotonicTime now = d_.clock.Monotonic();
+  do {
+    const std::optional<HoleMark> hole = holes_.TakeDue(now);
+    if (!hole) {
+      return;
+    }
+    absl::Status status = Rebuild(*hole);
+    now = d_.clock.Monotonic();
     if (status.ok()) {
+      holes_.NoteRebuilt(*hole);
       continue;
     }
-    // To the back: one person whose feeds can't be read must not keep the others waiting.
-    holes_.push_back(hole);
-    if (const auto suppressed = error_lines_.Admit(d_.clock.Monotonic())) {
+    holes_.NoteFailed(*hole, now);
+    if (const auto suppressed = error_lines_.Admit(now)) {
       obs::Log(obs::Level::kError, "flusher", "can't rebuild a timeline; trying again",
                {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
     }
     if (!redis_->connected()) {
       return;
     }
-  }
+  } while (now < end && !d_.worker.urgent() && !d_.worker.tight());
 }
 
 absl::Status Flusher::Rebuild(const HoleMark& hole) {
@@ -50,8 +55,9 @@ absl::Status Flusher::Rebuild(const HoleMark& hole) {
   AddWrites(PersonAt(hole.person).partition, KeyOf(timeline), std::move(plan.writes));
   // The next flush reads the ring and merges: what waits in memory may be in the feeds, too.
   StoredOf(timeline).known = false;
-  KLATCH_RETURN_IF_ERROR(RunScripts());
-  rebuilt_holes_.push_back({hole.person, hole.generation});
+  FlushScripts::Findings findings;
+  KLATCH_RETURN_IF_ERROR(RunScripts(findings));
+  news_.rebuilt.push_back({hole.person, hole.generation});
   rebuilds_.fetch_add(1, std::memory_order_relaxed);
   return absl::OkStatus();
 }

@@ -63,6 +63,11 @@ struct Person {
   // How often something was dropped. Written by the worker; the flusher only compares, so relaxed
   // suffices.
   std::atomic<uint64_t> hole_generation{0};
+  // The oldest id of a post that is neither in memory nor written to the stored ring yet, or 0.
+  // Written by the worker before the post counts as applied; read by pages, so relaxed suffices.
+  std::atomic<uint64_t> posts_hole_since{0};
+  // The epoch whose batch holds this person's last such post. The worker's own.
+  uint32_t spill_epoch = 0;
   // The epoch whose batch names this person's hole, and where. The worker's own.
   uint32_t hole_epoch = 0;
   uint32_t hole_place = 0;

@@ -17,10 +17,13 @@ constexpr std::chrono::seconds kPatience{20};
 // A worker that owns everything, fed by hand.
 class WorkerTest : public testing::Test {
  protected:
-  void StartWorker(size_t ring_bytes = 64 << 20) {
-    persons_ = std::make_unique<PersonStore>(layout_, 1'000, ring_bytes);
+  void MakeWorker(size_t ring_bytes = 64 << 20, uint32_t persons_max = 1'000) {
+    persons_ = std::make_unique<PersonStore>(layout_, persons_max, ring_bytes);
     worker_ = std::make_unique<Worker>(
         0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_}, *persons_);
+  }
+  void StartWorker(size_t ring_bytes = 64 << 20) {
+    MakeWorker(ring_bytes);
     worker_->Start(std::vector<Position>(layout_.shard_count));
   }
 
@@ -198,10 +201,10 @@ TEST_F(WorkerTest, MarksAHoleWhenNothingIsFlushedAndForgetsItWhenRebuilt) {
     }
   }
   // A rebuild that began before the last loss mends nothing.
-  batch = worker_->TakeBatch({{ann->index, generation - 1}}, kPatience);
+  batch = worker_->TakeBatch({.rebuilt = {{ann->index, generation - 1}}}, kPatience);
   ASSERT_TRUE(batch.has_value());
   EXPECT_TRUE(batch->mended.empty());
-  batch = worker_->TakeBatch({{ann->index, generation}}, kPatience);
+  batch = worker_->TakeBatch({.rebuilt = {{ann->index, generation}}}, kPatience);
   ASSERT_TRUE(batch.has_value());
   EXPECT_EQ(batch->mended, std::vector<uint32_t>{ann->index});
   EXPECT_EQ(ann->hole_since.load(std::memory_order_relaxed), 0u);
@@ -216,6 +219,104 @@ TEST_F(WorkerTest, DeletedGroupHasNoMembersAndGetsNoDeliveries) {
   const Position published = Publish("ann");
   AwaitApplied(published);
   EXPECT_TRUE(HomeOf("ann").empty());
+}
+
+TEST_F(WorkerTest, LateAnswerIsMarkedAndLeavesTheFlusherNoBatchBehind) {
+  MakeWorker();
+  // It looks at what it was asked before it looks at the ring.
+  ASSERT_FALSE(worker_->TakeBatch({}, milliseconds(0)).has_value());
+  Position last = Publish("bob");
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  AwaitApplied(last);
+  auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_TRUE(batch->late);
+  EXPECT_EQ(batch->applied[0], Position());
+  for (int i = 0; i < 3; ++i) {
+    last = Publish("bob");
+    AwaitApplied(last);
+    batch = worker_->TakeBatch({}, kPatience);
+    ASSERT_TRUE(batch.has_value());
+    EXPECT_FALSE(batch->late);
+    EXPECT_EQ(batch->applied[0], last);
+  }
+}
+
+TEST_F(WorkerTest, ProfileIsAHoleUntilItsSpilledPostsAreWritten) {
+  StartWorker(/*ring_bytes=*/0);
+  const Position first = Publish("bob");
+  AwaitApplied(first);
+  const Person* bob = persons_->Find("bob");
+  const auto since = [&] { return bob->posts_hole_since.load(std::memory_order_relaxed); };
+  EXPECT_EQ(since(), first.value());
+  ASSERT_TRUE(worker_->TakeBatch({}, kPatience).has_value());
+  EXPECT_EQ(since(), first.value()) << "taken, not written";
+  const Position second = Publish("bob");
+  AwaitApplied(second);
+  // Asking for the next batch says that the one before is written; the second post isn't in it.
+  ASSERT_TRUE(worker_->TakeBatch({}, kPatience).has_value());
+  EXPECT_NE(since(), 0u);
+  EXPECT_LE(since(), second.value());
+  ASSERT_TRUE(worker_->TakeBatch({}, kPatience).has_value());
+  EXPECT_EQ(since(), 0u);
+}
+
+TEST_F(WorkerTest, ForgetsARemovedTombstoneUnlessThePersonCameBackSince) {
+  StartWorker();
+  Join("ann");
+  Join("bob");
+  Leave("ann");
+  AwaitApplied(Leave("bob"));
+  const auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  FlusherNews news;
+  for (const ViewChange& view : batch->views) {
+    if (view.stay.role == Role::kNone) {
+      news.removed.push_back(view);
+    }
+  }
+  ASSERT_EQ(news.removed.size(), 2u);
+  AwaitApplied(Join("ann"));
+  ASSERT_TRUE(worker_->Tell(news, kPatience));
+  const lockfree::EpochReclaimer::Guard guard(epochs_);
+  EXPECT_TRUE(persons_->Find("bob")->memberships.Load(guard)->items().empty());
+  const Membership* ann = persons_->Find("ann")->memberships.Load(guard)->Find(GroupIndex(0));
+  ASSERT_NE(ann, nullptr);
+  EXPECT_EQ(ann->stay.role, Role::kMember);
+}
+
+TEST_F(WorkerTest, ReplacedTimelineIsAHoleAtOnceAndInTheNextBatch) {
+  StartWorker();
+  AwaitApplied(Join("ann"));
+  const Person* ann = persons_->Find("ann");
+  ASSERT_TRUE(worker_->Tell({.replaced = {ann->index}}, kPatience));
+  EXPECT_EQ(ann->hole_since.load(std::memory_order_relaxed), 1u);
+  const auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  ASSERT_EQ(batch->holes.size(), 1u);
+  EXPECT_EQ(batch->holes[0].generation, ann->hole_generation.load(std::memory_order_relaxed));
+}
+
+TEST_F(WorkerTest, AppliesNothingBehindTheRecordThatItStoppedAt) {
+  MakeWorker(64 << 20, /*persons_max=*/1);
+  // All three in one step of the worker.
+  for (const char* author : {"ann", "bob", "ann"}) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kPublished;
+    slot->author = author;
+    slot->author_partition = layout_.PartitionOf(PersonId(author));
+  }
+  const Position first(ms_ - 2, ShardIndex(0), 0);
+  ring_.Publish();
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (!worker_->failed()) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    std::this_thread::yield();
+  }
+  worker_->Stop();
+  EXPECT_EQ(progress_.Applied(ShardIndex(0)), first);
+  EXPECT_EQ(persons_->Find("ann")->posts->size(), 1u);
 }
 
 }  // namespace

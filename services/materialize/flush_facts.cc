@@ -1,0 +1,176 @@
+// What a flusher writes besides timelines: persons, holes, views, checkpoints, and the removal of
+// tombstones.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "common/base/bytes.h"
+#include "services/materialize/flusher.h"
+
+namespace klatch {
+namespace {
+
+constexpr std::chrono::seconds kIdleCheckpointInterval{10};
+// Arguments that are collected before they are sent.
+constexpr size_t kBytesPerRun = 8 << 20;
+
+std::string EncodeView(const Stay& stay, Position position) {
+  std::string value = EncodeStay(stay);
+  base::AppendLittleEndian<uint64_t>(value, position.value());
+  return value;
+}
+
+}  // namespace
+
+absl::Status Flusher::WriteFacts(const FlushBatch& batch) {
+  for (const uint32_t index : batch.new_persons) {
+    const Person& person = PersonAt(index);
+    scripts_.SetAdd(person.partition, keys_.Persons(person.partition), person.id.value());
+    if (scripts_.bytes() > kBytesPerRun) {
+      KLATCH_RETURN_IF_ERROR(RunFacts());
+    }
+  }
+  for (const HoleMark& hole : batch.holes) {
+    const Person& person = PersonAt(hole.person);
+    scripts_.HashSet(person.partition, keys_.Holes(person.partition),
+                     {person.id.value(), std::to_string(hole.since)});
+  }
+  for (const uint32_t index : batch.mended) {
+    const Person& person = PersonAt(index);
+    scripts_.HashDelete(person.partition, keys_.Holes(person.partition), person.id.value());
+  }
+  return WriteViews(batch.views);
+}
+
+absl::Status Flusher::WriteViews(std::vector<ViewChange> views) {
+  // One command per person; stable, so that the last change of a group comes last and wins.
+  std::ranges::stable_sort(views, [this](const ViewChange& a, const ViewChange& b) {
+    return std::pair(PersonAt(a.person).partition, a.person) <
+           std::pair(PersonAt(b.person).partition, b.person);
+  });
+  std::vector<std::string> fields;
+  for (size_t i = 0; i < views.size(); ++i) {
+    fields.push_back(d_.groups.At(views[i].group).id.value());
+    fields.push_back(EncodeView(views[i].stay, views[i].position));
+    const bool last_of_person = i + 1 == views.size() || views[i + 1].person != views[i].person;
+    if (last_of_person || fields.size() == 2 * FlushScripts::kHashFieldsMax) {
+      const Person& person = PersonAt(views[i].person);
+      scripts_.HashSet(person.partition, keys_.PersonGroups(person.id), std::exchange(fields, {}));
+    }
+    if (scripts_.bytes() > kBytesPerRun) {
+      KLATCH_RETURN_IF_ERROR(RunFacts());
+    }
+  }
+  return RunFacts();
+}
+
+absl::Status Flusher::WriteCheckpoint(const std::vector<Position>& applied) {
+  if (applied == checkpoint_) {
+    return absl::OkStatus();
+  }
+  // When nothing but time has passed, a replay from the old checkpoint costs nothing, and moving it
+  // costs half a kilobyte of append-only file per partition.
+  const base::MonotonicTime now = d_.clock.Monotonic();
+  if (!batch_->HasChanges() && now - checkpoint_written_ < kIdleCheckpointInterval) {
+    return absl::OkStatus();
+  }
+  std::string packed;
+  for (const Position position : applied) {
+    base::AppendLittleEndian<uint64_t>(packed, position.value());
+  }
+  for (const PartitionIndex partition : partitions_) {
+    scripts_.SetCheckpoint(partition, packed);
+  }
+  KLATCH_RETURN_IF_ERROR(RunFacts());
+  checkpoint_written_ = now;
+  checkpoint_ = applied;
+  return absl::OkStatus();
+}
+
+absl::Status Flusher::RemoveTombstones(const FlushBatch& batch) {
+  // Who left and came back within the batch has no tombstone: the last change counts.
+  std::unordered_map<uint64_t, const ViewChange*> last;
+  for (const ViewChange& view : batch.views) {
+    last[uint64_t{view.person} << 32 | view.group.value()] = &view;
+  }
+  std::vector<ViewChange> removed;
+  for (const auto& [key, view] : last) {
+    if (view->stay.role == Role::kNone) {
+      const Person& person = PersonAt(view->person);
+      scripts_.HashDelete(person.partition, keys_.PersonGroups(person.id),
+                          d_.groups.At(view->group).id.value());
+      removed.push_back(*view);
+    }
+  }
+  KLATCH_RETURN_IF_ERROR(RunFacts());
+  std::ranges::move(removed, std::back_inserter(news_.removed));
+  return absl::OkStatus();
+}
+
+// Memory is the truth of all of these keys, so one that somebody has put another type into is
+// written anew from there.
+absl::Status Flusher::RunFacts() {
+  FlushScripts::Findings findings;
+  KLATCH_RETURN_IF_ERROR(RunScripts(findings));
+  std::set<std::string> replaced;
+  for (const FlushScripts::WrongType& wrong : findings.wrong_type) {
+    if (replaced.insert(wrong.key).second) {
+      LogReplaced(wrong.key, "none: memory has all of it");
+      KLATCH_RETURN_IF_ERROR(ReplaceFact(wrong));
+    }
+  }
+  findings = {};
+  KLATCH_RETURN_IF_ERROR(RunScripts(findings));
+  return findings.wrong_type.empty() ? absl::OkStatus() : AnotherType(findings.wrong_type[0].key);
+}
+
+absl::Status Flusher::ReplaceFact(const FlushScripts::WrongType& wrong) {
+  const PersonStore& persons = d_.worker.persons();
+  std::vector<std::string> texts;
+  if (wrong.key == keys_.Persons(wrong.partition)) {
+    for (uint32_t i = 0; i < persons.size(); ++i) {
+      if (persons.At(i).partition == wrong.partition) {
+        texts.push_back(persons.At(i).id.value());
+      }
+    }
+    scripts_.SetReplace(wrong.partition, wrong.key, std::move(texts));
+    return absl::OkStatus();
+  }
+  if (wrong.key == keys_.Holes(wrong.partition)) {
+    for (uint32_t i = 0; i < persons.size(); ++i) {
+      const uint64_t since = persons.At(i).hole_since.load(std::memory_order_relaxed);
+      if (persons.At(i).partition == wrong.partition && since != 0) {
+        texts.insert(texts.end(), {persons.At(i).id.value(), std::to_string(since)});
+      }
+    }
+    scripts_.HashReplace(wrong.partition, wrong.key, std::move(texts));
+    return absl::OkStatus();
+  }
+  const auto view = std::ranges::find_if(batch_->views, [&](const ViewChange& change) {
+    return keys_.PersonGroups(PersonAt(change.person).id) == wrong.key;
+  });
+  if (view == batch_->views.end()) {
+    return AnotherType(wrong.key);
+  }
+  const lockfree::EpochReclaimer::Guard guard(d_.epochs);
+  // It may be ahead of the batch; a replay passes over what a view holds already.
+  if (const MembershipList* list = PersonAt(view->person).memberships.Load(guard)) {
+    for (const Membership& membership : list->items()) {
+      texts.push_back(d_.groups.At(membership.group).id.value());
+      texts.push_back(EncodeView(membership.stay, membership.position));
+    }
+  }
+  scripts_.HashReplace(wrong.partition, wrong.key, std::move(texts));
+  return absl::OkStatus();
+}
+
+absl::Status Flusher::AnotherType(const std::string& key) {
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     fmt::format("key {} holds another type", key));
+}
+
+}  // namespace klatch
