@@ -244,9 +244,13 @@ uint64_t FeedReads::HoleOf(const PageScope& scope) const {
       const Person* viewer = d_.people.Find(scope.viewer);
       return viewer == nullptr ? 0 : viewer->hole_since.load(std::memory_order_relaxed);
     }
-    case PageKind::kProfile:
-      // The person's own mark is of their home: it says nothing of what they posted, and would name
-      // an update that the viewer may not see.
+    case PageKind::kProfile: {
+      // Never the mark of the person's home: it would name an update that the viewer may not see.
+      const Person* subject = d_.people.Find(PersonId(scope.subject));
+      return subject == nullptr
+                 ? 0
+                 : HoleForOthers(subject->posts_hole_since.load(std::memory_order_relaxed));
+    }
     case PageKind::kGroup:
       break;
   }

@@ -319,6 +319,14 @@ TEST_F(FeedReadsTest, DoesNotTellOnAProfileWhatIsMissingInThePersonsHome) {
   EXPECT_EQ(page->completeness().hole_since(), 0u);
 }
 
+TEST_F(FeedReadsTest, TellsOnAProfileToTheMillisecondSinceWhenPostsAreNotWrittenYet) {
+  const UpdateId spilled = world_.IdAt(1'234, "secret");
+  world_.people.Add("bo").posts_hole_since.store(spilled.value());
+  const auto page = world_.Profile("al", "bo", 10);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ(page->completeness().hole_since(), spilled.value() >> 22 << 22);
+}
+
 TEST_F(FeedReadsTest, KeepsFromAProfileWhatTheViewersMembershipsCannotJudgeYet) {
   const UpdateId ahead = world_.IdAt(900'001, "g");
   world_.DeliverPost("bo", ahead);
