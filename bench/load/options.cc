@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "common/base/endpoint.h"
+#include "common/redis/address.h"
 
 namespace klatch::load {
 namespace {
@@ -16,6 +17,10 @@ absl::Status CheckEndpoint(std::string_view text) { return base::Endpoint::Parse
 
 absl::Status CheckOptionalEndpoint(std::string_view text) {
   return text.empty() ? absl::OkStatus() : CheckEndpoint(text);
+}
+
+absl::Status CheckOptionalRedis(std::string_view text) {
+  return text.empty() ? absl::OkStatus() : redis::Address::Parse(text).status();
 }
 
 absl::Status CheckPercent(std::string_view text) {
@@ -37,8 +42,8 @@ void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Server",
              .description = "The node's Redis; stored timelines are compared too",
              .example = "unix:///run/klatch/redis.sock",
-             .value = base::Text(&options.redis),
-             .redact = base::RedactUri});
+             .value = base::Text(&options.redis, CheckOptionalRedis),
+             .redact = redis::Address::Redacted});
   table.Add({.name = "connect-timeout",
              .group = "Server",
              .description = "How long to wait for the node at the start",

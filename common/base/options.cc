@@ -52,18 +52,6 @@ std::string_view OptionSourceName(OptionSource source) {
   return "flag";
 }
 
-std::string RedactUri(std::string_view uri) {
-  // The last '@': a password may hold one.
-  const size_t at = uri.rfind('@');
-  if (at == std::string_view::npos) {
-    return std::string(uri);
-  }
-  const size_t scheme = uri.find("://");
-  const std::string_view before =
-      scheme < at ? uri.substr(0, scheme + std::string_view("://").size()) : std::string_view();
-  return fmt::format("{}***{}", before, uri.substr(at));
-}
-
 NearestName FindNearestName(std::string_view name, const std::vector<std::string>& candidates) {
   constexpr size_t kNameBytesMax = 64;
   name = name.substr(0, kNameBytesMax);

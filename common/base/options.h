@@ -61,9 +61,6 @@ struct Option {
   std::function<std::string(std::string_view)> redact = nullptr;
 };
 
-// What may be shown of a URI: user and password replaced by "***".
-std::string RedactUri(std::string_view uri);
-
 struct ProgramInfo {
   std::string name;
   std::string version;

@@ -15,8 +15,7 @@ constexpr size_t kSocketPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 absl::Status Invalid(std::string_view what) {
   return base::Error(
       absl::StatusCode::kInvalidArgument,
-      fmt::format("Redis address: {}; expected redis://[[user]:password@]host[:port] "
-                  "or unix:///path/to.sock",
+      fmt::format("{}; expected redis://[[user]:password@]host[:port] or unix:///path/to.sock",
                   what));
 }
 
@@ -171,6 +170,20 @@ absl::StatusOr<Address> Address::Parse(std::string_view uri) {
   }
   KLATCH_RETURN_IF_ERROR(ParseHostAndPort(uri, address));
   return address;
+}
+
+std::string Address::Redacted(std::string_view uri) {
+  const auto address = Parse(uri);
+  if (!address.ok()) {
+    return uri.empty() ? "" : "***";
+  }
+  if (address->password.empty()) {
+    return std::string(uri);
+  }
+  const size_t scheme_end = uri.find("://") + std::string_view("://").size();
+  // Where Parse ends the password.
+  const size_t at = address->is_unix() ? uri.find("@/") : uri.rfind('@');
+  return fmt::format("{}***:***{}", uri.substr(0, scheme_end), uri.substr(at));
 }
 
 std::string Address::ToString() const {

@@ -10,6 +10,9 @@ namespace klatch::redis {
 
 struct Address {
   static absl::StatusOr<Address> Parse(std::string_view uri);
+  // What may be shown of a text that was given as an address: user and password replaced by "***"
+  // such that it still parses; all of it if it doesn't parse, since a password may then be anywhere.
+  static std::string Redacted(std::string_view uri);
 
   bool is_unix() const { return !socket_path.empty(); }
   // For people and logs: never contains the password.

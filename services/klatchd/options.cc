@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/endpoint.h"
+#include "common/redis/address.h"
 
 namespace klatch {
 namespace {
@@ -39,12 +40,8 @@ absl::Status CheckMetricsListen(std::string_view text) {
                             : absl::OkStatus();
 }
 
-// The scheme only; the address itself is parsed where it is used, by redis::Address.
 absl::Status CheckRedis(std::string_view text) {
-  const bool known = text.empty() || (text.starts_with("redis://") && text.size() > 8) ||
-                     (text.starts_with("unix:") && text.size() > 5);
-  return known ? absl::OkStatus()
-               : Invalid("wants redis://[user:password@]host[:port] or unix:///path");
+  return text.empty() ? absl::OkStatus() : redis::Address::Parse(text).status();
 }
 
 absl::Status CheckNotEmpty(std::string_view text) {
@@ -88,7 +85,7 @@ void AddStorage(OptionTable& table, KlatchdOptions& options) {
                             "under --data-dir",
              .example = "redis://user:password@127.0.0.1:6379",
              .value = base::Text(&options.redis, CheckRedis),
-             .redact = base::RedactUri});
+             .redact = redis::Address::Redacted});
   table.Add({.name = "redis-server",
              .group = "Storage",
              .description = "The program that is started as klatchd's own Redis",

@@ -56,6 +56,7 @@ TEST(KlatchdCommandLineTest, MistakesEndItWithOneLineAndExitCode2) {
       {{"--listen", "0.0.0.0:0"}, "--insecure"},
       {{"--metrics-listen", "0.0.0.0:0"}, "--insecure"},
       {{"--redis", "localhost"}, "redis://"},
+      {{"--check-config", "--redis", "redis://h:99999"}, "from 1 to 65535"},
       {{"--flush-interval", "1"}, "with its unit"},
       {{"--flush-interval", "1parsec"}, "with its unit"},
       {{"--flush-interval", "99999999999999999999h"}, "--flush-interval"},

@@ -65,7 +65,14 @@ TEST(KlatchdOptionsTest, SaysWhatIsWrongWithAnAddress) {
       {{"--listen", "unix:/" + std::string(200, 'x')}, "has a path of 201 bytes"},
       {{"--listen", "http://host:1"}, "--listen is \"http://host:1\""},
       {{"--metrics-listen", "unix:/x"}, "wants host:port, or nothing to turn it off"},
-      {{"--redis", "localhost:6379"}, "wants redis://"},
+      {{"--redis", "localhost:6379"}, "begins with neither redis:// nor unix:"},
+      {{"--redis", "redis://"}, "no host"},
+      {{"--redis", "redis://h:99999"}, "the port must be a number from 1 to 65535"},
+      {{"--redis", "redis://h:abc"}, "the port must be a number from 1 to 65535"},
+      {{"--redis", "redis://h:6379/5"}, "a database number or options after the port are not"},
+      {{"--redis", "redis://user@h"}, "has no ':' between user and password"},
+      {{"--redis", "unix://relative"}, "must begin with '/'"},
+      {{"--redis", "unix:/" + std::string(107, 'x')}, "the path has 108 bytes"},
       {{"--data-dir", ""}, "wants a path"},
       {{"--namespaces", "Default"}, "is no name of 1 to 32"},
       {{"--namespaces", "{b}"}, "is no name of 1 to 32"},
@@ -74,6 +81,19 @@ TEST(KlatchdOptionsTest, SaysWhatIsWrongWithAnAddress) {
   for (const Wrong& wrong : cases) {
     EXPECT_THAT(ErrorOf(wrong.arguments), HasSubstr(wrong.message)) << wrong.arguments[1];
   }
+}
+
+TEST(KlatchdOptionsTest, NeverRepeatsAPassword) {
+  for (const char* uri : {"redis://:hunter2", "redis://me:hunter2@h:abc", "rdis://me:hunter2@h"}) {
+    EXPECT_THAT(ErrorOf({"--redis", uri}), HasSubstr("--redis is \"***\", "));
+  }
+  KlatchdOptions options;
+  base::OptionTable table = MakeKlatchdOptionTable(options, "0.1.0");
+  const auto resolved = table.Resolve({"--redis", "redis://me:hunter2@h"}, {});
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  const std::string description = table.Describe(*resolved);
+  EXPECT_THAT(description, HasSubstr("redis = \"redis://***:***@h\""));
+  EXPECT_EQ(ErrorOf({"--redis", "redis://***:***@h"}), "OK") << "what is shown must read back";
 }
 
 TEST(KlatchdOptionsTest, NamesTheOptionsThatClash) {
@@ -96,6 +116,8 @@ TEST(KlatchdOptionsTest, TakesWhatIsMeant) {
   EXPECT_EQ(ErrorOf({"--listen", "[::1]:0", "--metrics-listen", "[::1]:0"}), "OK");
   EXPECT_EQ(ErrorOf({"--listen", "0.0.0.0:7420", "--insecure"}), "OK");
   EXPECT_EQ(ErrorOf({"--redis", "unix:///tmp/r.sock"}), "OK");
+  EXPECT_EQ(ErrorOf({"--redis", "unix:relative.sock"}), "OK");
+  EXPECT_EQ(ErrorOf({"--redis", ""}), "OK");
   EXPECT_EQ(ErrorOf({"--namespaces", "staging-2"}), "OK");
 }
 

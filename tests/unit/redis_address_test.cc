@@ -56,6 +56,20 @@ TEST(RedisAddressTest, NeitherTextNorErrorsHoldThePassword) {
   }
 }
 
+TEST(RedisAddressTest, RedactsWhatMayBeSecretAndStaysAnAddress) {
+  EXPECT_EQ(Address::Redacted("redis://u:hun@ter2@h:1"), "redis://***:***@h:1");
+  EXPECT_EQ(Address::Redacted("redis://:hunter2@[::1]"), "redis://***:***@[::1]");
+  EXPECT_EQ(Address::Redacted("unix://u:hunter2@/run/a@b"), "unix://***:***@/run/a@b");
+  EXPECT_TRUE(Address::Parse("redis://***:***@h:1").ok());
+  for (const char* open : {"redis://h:1", "unix:///run/a@b", "unix:run/a", ""}) {
+    EXPECT_EQ(Address::Redacted(open), open);
+  }
+  // The host was forgotten, the scheme mistyped.
+  for (const char* bad : {"redis://:hunter2", "rdis://u:hunter2@h", "hunter2"}) {
+    EXPECT_EQ(Address::Redacted(bad), "***");
+  }
+}
+
 TEST(RedisAddressTest, RefusesWhatItCannotMean) {
   for (std::string_view bad : {"",
                                "localhost",
