@@ -15,6 +15,11 @@ namespace {
 constexpr std::string_view kVariablePrefix = "KLATCH_";
 constexpr std::string_view kConfigOption = "config";
 
+// Up to a third of the letters wrong looks like a slip, more like another word.
+bool LooksLikeSlip(size_t edits, size_t letters) {
+  return edits <= std::max<size_t>(2, letters / 3);
+}
+
 }  // namespace
 
 Environment ProcessEnvironment() {
@@ -121,10 +126,22 @@ std::string OptionTable::Suggestion(std::string_view name, std::string_view pref
     names.push_back(row.option.name);
   }
   const NearestName nearest = FindNearestName(name, names);
-  // Up to a third of the letters wrong looks like a slip, more like another word.
-  const bool slip = nearest.edits <= std::max<size_t>(2, name.size() / 3);
+  const bool slip = LooksLikeSlip(nearest.edits, name.size());
   return fmt::format("; {} {}{}{}", slip ? "did you mean" : "the nearest is", prefix, nearest.name,
                      slip ? "?" : "");
+}
+
+std::string OptionTable::VariableSuggestion(std::string_view variable) const {
+  std::vector<std::string> variables;
+  for (const Row& row : rows_) {
+    if (row.option.scope != OptionScope::kFlagOnly) {
+      variables.push_back(VariableName(row.option.name));
+    }
+  }
+  const NearestName nearest = FindNearestName(variable, variables);
+  return LooksLikeSlip(nearest.edits, variable.size() - kVariablePrefix.size())
+             ? fmt::format("; did you mean {}?", nearest.name)
+             : "";
 }
 
 absl::Status OptionTable::Apply(const Given& given, ResolvedOptions& resolved) {

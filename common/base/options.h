@@ -83,7 +83,8 @@ struct ResolvedOptions {
   Action action = Action::kRun;
   std::map<std::string, Origin, std::less<>> origins;  // of what is not at its default
   std::vector<std::string> positionals;
-  // KLATCH_ variables that no option answers to, one line each.
+  // KLATCH_ variables that no option answers to, one line each. No errors: Kubernetes sets some,
+  // such as KLATCH_SERVICE_HOST, for a Service of that name.
   std::vector<std::string> warnings;
 };
 
@@ -141,6 +142,8 @@ class OptionTable {
 
   // "; did you mean --listen?"
   std::string Suggestion(std::string_view name, std::string_view prefix) const;
+  // The same for a variable, but empty unless it looks like a slip.
+  std::string VariableSuggestion(std::string_view variable) const;
 
   ProgramInfo program_;
   std::unique_ptr<std::string> config_path_;  // bound to the row "config", so it must not move

@@ -105,8 +105,9 @@ std::vector<OptionTable::Given> OptionTable::ReadEnvironment(
     if (row != rows_.end()) {
       read.push_back({&*row, OptionSource::kEnvironment, variable, variable, text});
     } else {
-      warnings.push_back(
-          fmt::format("{} names no option of {}; it is ignored", variable, program_.name));
+      warnings.push_back(fmt::format("{} names no option of {} and is ignored{}",
+                                     QuoteForMessage(variable), program_.name,
+                                     VariableSuggestion(variable)));
     }
   }
   return read;

@@ -25,10 +25,13 @@ constexpr int kExitGood = 0;
 constexpr int kExitMissed = 1;
 constexpr int kExitUsage = 2;
 
-// Both return the exit code. Neither throws where a stream takes nothing more, as fmt::print does.
+// None of them throws where a stream takes nothing more, as fmt::print does.
+void Say(std::string_view message) {
+  static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("klatchd: {}\n", message)));
+}
+// These return the exit code.
 int Complain(const absl::Status& status) {
-  static_cast<void>(
-      base::WriteAll(STDERR_FILENO, fmt::format("klatchd: {}\n", base::MessageOf(status))));
+  Say(base::MessageOf(status));
   return kExitUsage;
 }
 int Print(std::string_view result) {
@@ -44,6 +47,15 @@ void BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
+int Serve(const KlatchdOptions& options, const std::vector<std::string>& warnings) {
+  obs::SetLogLevel(options.log_level);
+  for (const std::string& warning : warnings) {
+    obs::Log(obs::Level::kWarn, "options", warning, {});
+  }
+  BlockSignals();
+  return RunToCompletion(options);
+}
+
 int Main(const std::vector<std::string>& arguments) {
   KlatchdOptions options;
   base::OptionTable table = MakeKlatchdOptionTable(options, kVersion);
@@ -57,22 +69,18 @@ int Main(const std::vector<std::string>& arguments) {
   if (resolved->action == base::ResolvedOptions::Action::kShowVersion) {
     return Print(table.Version());
   }
-  absl::Status valid = Validate(options);
+  const absl::Status valid = Validate(options);
+  if (valid.ok() && !options.print_config && !options.check_config) {
+    return Serve(options, resolved->warnings);
+  }
+  // A mistyped variable may be why the options are wrong.
+  for (const std::string& warning : resolved->warnings) {
+    Say(warning);
+  }
   if (!valid.ok()) {
     return Complain(valid);
   }
-  if (options.print_config) {
-    return Print(table.Describe(*resolved));
-  }
-  if (options.check_config) {
-    return Print("configuration is good\n");
-  }
-  obs::SetLogLevel(options.log_level);
-  for (const std::string& warning : resolved->warnings) {
-    obs::Log(obs::Level::kWarn, "options", warning, {});
-  }
-  BlockSignals();
-  return RunToCompletion(options);
+  return Print(options.print_config ? table.Describe(*resolved) : "configuration is good\n");
 }
 
 }  // namespace

@@ -127,6 +127,26 @@ TEST(KlatchdCommandLineTest, PrintConfigNamesEachSourceAndCanBeReadBack) {
   EXPECT_THAT(RunKlatchd({"--version"}).output, HasSubstr("klatchd "));
 }
 
+TEST(KlatchdCommandLineTest, UnknownVariablesAreToldAndFailNothing) {
+  const std::vector<std::string> variables = {"KLATCH_LISEN=unix:/x",
+                                              "KLATCH_SERVICE_HOST=10.0.0.1"};
+  for (const std::string flag : {"--check-config", "--print-config"}) {
+    const Outcome outcome = RunKlatchd({flag}, variables);
+    SCOPED_TRACE(flag);
+    EXPECT_EQ(outcome.exit_code, kExitGood);
+    EXPECT_EQ(outcome.errors,
+              "klatchd: \"KLATCH_LISEN\" names no option of klatchd and is ignored; did you mean "
+              "KLATCH_LISTEN?\n"
+              "klatchd: \"KLATCH_SERVICE_HOST\" names no option of klatchd and is ignored\n");
+    EXPECT_EQ(outcome.output.find("klatchd: "), std::string::npos) << outcome.output;
+  }
+  // Here it is the mistake.
+  const Outcome refused =
+      RunKlatchd({"--listen", "0.0.0.0:0", "--check-config"}, {"KLATCH_INSECUR=true"});
+  EXPECT_EQ(refused.exit_code, kExitConfiguration);
+  EXPECT_THAT(refused.errors, HasSubstr("did you mean KLATCH_INSECURE?"));
+}
+
 // A klatchd that can't start: its exit code, and what its log says of the reason.
 void ExpectRefusesToStart(std::vector<std::string> arguments, int exit_code,
                           const std::string& says) {
@@ -142,11 +162,14 @@ TEST(KlatchdStartTest, WithoutArgumentsTheEnvironmentIsEnough) {
   const auto at = [&](const char* name) { return (directory.path() / name).string(); };
   Process klatchd({KlatchdProgram()}, directory.path(),
                   {"KLATCH_DATA_DIR=" + at("data"), "KLATCH_LISTEN=unix:" + at("klatchd.sock"),
-                   "KLATCH_METRICS_LISTEN=127.0.0.1:0"});
+                   "KLATCH_METRICS_LISTEN=127.0.0.1:0",
+                   // As Kubernetes sets them beside a Service named klatch.
+                   "KLATCH_SERVICE_HOST=10.0.0.1", "KLATCH_PORT=tcp://10.0.0.1:7420"});
   EXPECT_TRUE(Eventually([&] {
     return klatchd.errors().find(R"("msg":"serving")") != std::string::npos || !klatchd.running();
   }));
   ASSERT_TRUE(klatchd.running()) << klatchd.errors();
+  EXPECT_THAT(klatchd.errors(), HasSubstr("KLATCH_SERVICE_HOST"));
   klatchd.Signal(SIGTERM);
   EXPECT_EQ(klatchd.AwaitEnd(), kExitGood) << klatchd.errors();
 }

@@ -79,7 +79,10 @@ Process::Process(std::vector<std::string> argv, const fs::path& scratch,
                  std::vector<std::string> variables)
     : output_(scratch / "stdout"), errors_(scratch / "stderr") {
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    variables.emplace_back(*variable);
+    // The tester's own would be options of what is tested.
+    if (!std::string_view(*variable).starts_with("KLATCH_")) {
+      variables.emplace_back(*variable);
+    }
   }
   const std::vector<char*> arguments = Pointers(argv);
   const std::vector<char*> environment = Pointers(variables);

@@ -38,7 +38,7 @@ bool Eventually(Condition done, std::chrono::milliseconds limit = kProcessWaitMa
 class Process {
  public:
   // Starts argv[0], looked up in PATH. `scratch` outlives it. Variables are added to the test's
-  // own.
+  // own, of which those that start with KLATCH_ are left out.
   Process(std::vector<std::string> argv, const std::filesystem::path& scratch,
           std::vector<std::string> variables = {});
   // SIGKILL if it still runs.

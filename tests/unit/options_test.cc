@@ -19,6 +19,7 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 using Arguments = std::vector<std::string>;
 
@@ -210,11 +211,19 @@ TEST_F(OptionTableTest, HelpNamesUnitDefaultRangeAndVariableOfEveryOption) {
 }
 
 TEST_F(OptionTableTest, WarnsOfVariablesThatItDoesNotKnow) {
-  const auto resolved = table_.Resolve({}, {{"KLATCH_GRAPH", "x"}, {"KLATCH_CHECK", "true"}});
+  const auto resolved = table_.Resolve({}, {{"KLATCH_CHECK", "true"},
+                                            {"KLATCH_FLUSH", "2s"},
+                                            {"KLATCH_LISEN", "x"},
+                                            {"KLATCH_SERVICE_HOST", "10.0.0.1"},
+                                            {"KLATCH_\n", "x"}});
   ASSERT_TRUE(resolved.ok());
+  const std::string ignored = " names no option of tool and is ignored";
   EXPECT_THAT(resolved->warnings,
-              ElementsAre("KLATCH_CHECK names no option of tool; it is ignored",
-                          "KLATCH_GRAPH names no option of tool; it is ignored"));
+              UnorderedElementsAre(
+                  "\"KLATCH_CHECK\"" + ignored,
+                  "\"KLATCH_FLUSH\"" + ignored + "; did you mean KLATCH_FLUSH_INTERVAL?",
+                  "\"KLATCH_LISEN\"" + ignored + "; did you mean KLATCH_LISTEN?",
+                  "\"KLATCH_SERVICE_HOST\"" + ignored, HasSubstr("\"KLATCH_\\x0a\"" + ignored)));
   EXPECT_FALSE(settings_.check);
 }
 
