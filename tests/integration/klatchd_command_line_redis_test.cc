@@ -79,29 +79,36 @@ TEST(KlatchdCommandLineTest, MistakesEndItWithOneLineAndExitCode2) {
 
 TEST(KlatchdCommandLineTest, FilesWithMistakesEndItWithOneLineAndExitCode2) {
   const TemporaryDirectory directory;
-  const std::vector<std::pair<std::string, std::string>> files = {
-      {"lisen = \"127.0.0.1:0\"", "listen"},
-      {"shards = 8\nshards = 9", "shards"},
-      {"flush-interval = \"1 fortnight\"", "flush-interval"},
-      {"shards = 99999999999999999999999", "klatchd.toml:1"},
-      {"shards = \"many\"", "shards"},
-      {"shards = [", "klatchd.toml"},
-      {std::string("\0\1\2\xff", 4), "klatchd.toml"},
-      {std::string(100 << 20, '#'), "klatchd.toml"},
-  };
-  for (const auto& [text, says] : files) {
-    const Outcome outcome = RunKlatchd({"--config", WriteFile(directory, text), "--check-config"});
-    SCOPED_TRACE(text.substr(0, 60));
-    EXPECT_EQ(outcome.exit_code, kExitConfiguration);
-    EXPECT_THAT(outcome.errors, HasSubstr(says));
-    EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1) << outcome.errors;
-  }
-  for (const std::string& path :
-       {(directory.path() / "missing").string(), directory.path().string()}) {
+  const auto expect_mistake = [](const std::string& path, const std::string& says) {
     const Outcome outcome = RunKlatchd({"--config", path, "--check-config"});
     EXPECT_EQ(outcome.exit_code, kExitConfiguration);
+    EXPECT_EQ(outcome.output, "");
     EXPECT_THAT(outcome.errors, HasSubstr(path));
+    EXPECT_THAT(outcome.errors, HasSubstr(says));
+    EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1) << outcome.errors;
+  };
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"\nlisen = \"127.0.0.1:0\"", ":2: unknown key \"lisen\"; did you mean listen?"},
+      {"shards = 8\nshards = 9", ":2: \"Error while parsing key-value pair: cannot redefine"},
+      {"flush-interval = \"1 fortnight\"", ":1: flush-interval is \"1 fortnight\", wants a number"},
+      {"flush-interval = 250", ":1: flush-interval is a number, wants a string with a number and"},
+      {"flush-interval = \"99999999999999999999h\"", "is more than 64 bits hold"},
+      {"body-cache = \"99999999999TiB\"", "is more than 64 bits hold"},
+      {"body-cache = \"512Mb\"", ":1: body-cache is \"512Mb\", wants a number with its unit"},
+      {"shards = 99999999999999999999999", ":1: "},
+      {"shards = 9223372036854775807", ":1: shards is \"9223372036854775807\", wants 1..1024"},
+      {"shards = \"many\"", ":1: shards is a string, wants a whole number"},
+      {"redis = \"redis://h:0\"", ":1: redis is "},
+      {"shards = [", ":1: "},
+      {std::string("\0\1\2\xff", 4), "is not UTF-8 text"},
+      {std::string(100 << 20, '#'), "has more than 1MiB"},
+  };
+  for (const auto& [text, says] : files) {
+    SCOPED_TRACE(text.substr(0, 60));
+    expect_mistake(WriteFile(directory, text), says);
   }
+  expect_mistake((directory.path() / "missing").string(), "No such file or directory");
+  expect_mistake(directory.path().string(), "Is a directory");
   EXPECT_EQ(RunKlatchd({"--config", WriteFile(directory, ""), "--check-config"}).exit_code,
             kExitGood);
 }

@@ -306,6 +306,8 @@ TEST_F(OptionTableTest, RefusesWrongFilesWithTheLine) {
       {"flush-interval = 1",
        "FILE:1: flush-interval is a number, wants a string with a number and its unit"},
       {"flush-interval = \"1 week\"", "FILE:1: flush-interval is \"1 week\", wants a number with"},
+      {"flush-interval = \"9223372036854775807h\"", "is more than 64 bits hold"},
+      {"body-cache = \"9999999999TiB\"", "is more than 64 bits hold"},
       {"insecure = \"true\"", "FILE:1: insecure is a string, wants true or false"},
       {"names = [\"a\", 1]", "FILE:1: names is an array, wants an array of strings"},
       {"names = [\"a,b\"]", "FILE:1: names is an array, wants an array of strings"},
@@ -324,7 +326,7 @@ TEST_F(OptionTableTest, RefusesWrongFilesWithTheLine) {
 }
 
 TEST_F(OptionTableTest, SaysOfADuplicateKeyThatItIsOne) {
-  EXPECT_THAT(FileErrorOf("shards = 1\nshards = 2"), HasSubstr("shards"));
+  EXPECT_THAT(FileErrorOf("shards = 1\nshards = 2"), HasSubstr("cannot redefine existing"));
 }
 
 TEST_F(OptionTableTest, RefusesFilesThatAreNotThereOrNotFiles) {
