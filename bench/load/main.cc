@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 
 #include "bench/load/node_drill.h"
-#include "bench/load/output.h"
 #include "bench/load/play.h"
+#include "common/base/standard_streams.h"
 
 namespace klatch::load {
 namespace {
@@ -33,14 +34,19 @@ void IgnoreBrokenPipes() {
   sigaction(SIGPIPE, &action, nullptr);
 }
 
+void Say(std::string_view message) {
+  static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("klatch-load: {}\n", message)));
+}
+
 int Fail(ExitCode code, std::string_view message) {
-  Say(fmt::format("klatch-load: {}\n", message));
+  Say(message);
   return static_cast<int>(code);
 }
 
 // A result that nobody can read is no good end.
-int PrintResult(std::string_view text) {
-  return static_cast<int>(WriteResult(text) ? ExitCode::kGood : ExitCode::kPromiseMissed);
+int Print(std::string_view text) {
+  return static_cast<int>(base::PrintResult("klatch-load", text) ? ExitCode::kGood
+                                                                 : ExitCode::kPromiseMissed);
 }
 
 // The command and what the options say together; OK to go on.
@@ -60,7 +66,7 @@ absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions&
 }
 
 int PlayWith(const LoadOptions& options) {
-  Say(fmt::format("klatch-load: seed {}, node {}\n", options.seed, options.target));
+  Say(fmt::format("seed {}, node {}", options.seed, options.target));
   if (!options.kill_node_at.empty()) {
     absl::StatusOr<pid_t> node = FindNode({.pid = static_cast<pid_t>(options.node_pid),
                                            .pid_file = options.node_pid_file,
@@ -91,9 +97,9 @@ int Main(const std::vector<std::string>& arguments) {
   }
   switch (resolved->action) {
     case base::ResolvedOptions::Action::kShowHelp:
-      return PrintResult(table.Help());
+      return Print(table.Help());
     case base::ResolvedOptions::Action::kShowVersion:
-      return PrintResult(table.Version());
+      return Print(table.Version());
     case base::ResolvedOptions::Action::kRun:
       break;
   }
@@ -107,5 +113,6 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace klatch::load
 
 int main(int argc, char** argv) {
+  klatch::base::HoldStandardStreams();
   return klatch::load::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

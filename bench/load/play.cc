@@ -1,6 +1,7 @@
 #include "bench/load/play.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -8,13 +9,13 @@
 #include "bench/load/check_tasks.h"
 #include "bench/load/drain.h"
 #include "bench/load/generated_graph.h"
-#include "bench/load/output.h"
 #include "bench/load/progress_line.h"
 #include "bench/load/redis_checker.h"
 #include "bench/load/setup.h"
 #include "bench/load/show.h"
 #include "bench/load/snap_graph.h"
 #include "common/base/hash.h"
+#include "common/base/standard_streams.h"
 
 namespace klatch::load {
 namespace {
@@ -24,7 +25,9 @@ constexpr uint64_t kVisibleSamplesMin = 1'000;
 // Where nobody says what is flushed, stored rings have a while to become what they must be.
 constexpr std::chrono::milliseconds kSettleTimeout{10'000};
 
-void Complain(std::string_view text) { Say(fmt::format("klatch-load: {}\n", text)); }
+void Complain(std::string_view text) {
+  static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("klatch-load: {}\n", text)));
+}
 
 // "@3fa1": graphs of other shapes and seeds may stand on the same data without sharing groups.
 std::string Suffix(std::string_view shape) {
@@ -236,7 +239,9 @@ void Play::Check() {
   more_.checked = !state_.MustStop();
 }
 
-void Play::Print(std::string_view text) { unprinted_ = unprinted_ || !WriteResult(text); }
+void Play::Print(std::string_view text) {
+  unprinted_ = unprinted_ || !base::PrintResult("klatch-load", text);
+}
 
 void Play::ShowTimelines() {
   Client client(ClientOptions(), state_);

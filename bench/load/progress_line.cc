@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <string_view>
 
-#include "bench/load/output.h"
+#include "common/base/standard_streams.h"
 
 namespace klatch::load {
 namespace {
 
 constexpr std::chrono::milliseconds kRefresh{200};
+
+void Say(std::string_view text) { static_cast<void>(base::WriteAll(STDERR_FILENO, text)); }
 
 }  // namespace
 

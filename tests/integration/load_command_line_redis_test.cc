@@ -31,6 +31,7 @@ TEST_F(LoadCommandLineRedisTest, HelpThatCannotBeWrittenEndsWithOne) {
   EXPECT_THAT(errors_, HasSubstr("can't write the result"));
   EXPECT_EQ(Run("--version > /dev/full 2> /dev/full"), 1);
   EXPECT_EQ(Run("--help >&-"), 1);
+  EXPECT_THAT(errors_, HasSubstr("Bad file descriptor"));
 }
 
 TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {
@@ -39,6 +40,9 @@ TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {
       "play --json --persons 20 --updates 40 --batch 4 --churn 0 --target " + klatchd.address();
   EXPECT_EQ(Run(play), 0) << errors_;
   EXPECT_EQ(Run(play + " > /dev/full"), 1);
+  // No socket may take the place of what is closed.
+  EXPECT_EQ(Run(play + " <&- >&-"), 1);
+  EXPECT_THAT(errors_, HasSubstr("can't write the result: Bad file descriptor"));
   EXPECT_EQ(Run(play + " 2> /dev/full"), 0);
 }
 
