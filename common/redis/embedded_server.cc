@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,22 +29,43 @@ using std::chrono::milliseconds;
 
 // A process can't be waited for but by looking: it need not be our child.
 constexpr milliseconds kLookAgain{10};
-constexpr milliseconds kProbeTimeoutMax{1000};
-constexpr milliseconds kSignalWaitMax{2000};
+constexpr milliseconds kProbeTimeout{1000};
+// For a child that is given up, and for the kernel after SIGKILL.
+constexpr milliseconds kGiveUpWait{1000};
+constexpr milliseconds kKillWait{500};
+// The child's descriptor of server.lock.
+constexpr int kLockDescriptor = 3;
 
 absl::Status Precondition(std::string_view what) {
   return base::Error(absl::StatusCode::kFailedPrecondition, what);
 }
 
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) {
+      close(fd_);
+    }
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
 // Spawn's attributes and file actions, freed at the end of the scope.
 struct SpawnSetup {
-  SpawnSetup(const std::string& directory, const std::string& log) {
+  SpawnSetup(const std::string& directory, const std::string& log, int lock_descriptor) {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    posix_spawn_file_actions_adddup2(&actions, lock_descriptor, kLockDescriptor);
     // Libraries open descriptors without close-on-exec.
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    posix_spawn_file_actions_addclosefrom_np(&actions, kLockDescriptor + 1);
     // From its first moment on the server is recognised by its working directory.
     posix_spawn_file_actions_addchdir_np(&actions, directory.c_str());
     posix_spawnattr_init(&attributes);
@@ -70,11 +92,20 @@ struct SpawnSetup {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::StartOrAdopt(Options options) {
+absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::StartOrAdopt(Options options,
+                                                                             const Watch& watch) {
   std::unique_ptr<EmbeddedServer> server(new EmbeddedServer(std::move(options)));
   KLATCH_RETURN_IF_ERROR(server->Prepare());
-  KLATCH_RETURN_IF_ERROR(server->AwaitReady());
-  return server;
+  absl::Status ready = server->AwaitReady(watch);
+  if (ready.ok()) {
+    return server;
+  }
+  if (server->child_ != 0) {
+    // It has served nobody. Left alone it would go on loading for nobody.
+    server->process_id_ = server->child_;
+    KLATCH_RETURN_IF_ERROR(server->AwaitSignalledEnd(kGiveUpWait));
+  }
+  return ready;
 }
 
 // Directories, paths, the lock.
@@ -105,34 +136,24 @@ absl::Status EmbeddedServer::Prepare() {
   return absl::OkStatus();
 }
 
-absl::Status EmbeddedServer::AwaitReady() {
-  const auto deadline = std::chrono::steady_clock::now() + options_.start_timeout;
+absl::Status EmbeddedServer::AwaitReady(const Watch& watch) {
   while (true) {
-    const auto left =
-        std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) {
-      return base::Error(absl::StatusCode::kUnavailable,
-                         fmt::format("redis-server is not ready after {} ms: {}",
-                                     options_.start_timeout.count(), last_error_));
-    }
-    KLATCH_ASSIGN_OR_RETURN(const bool ready, TryReach(std::min(left, kProbeTimeoutMax)));
+    KLATCH_ASSIGN_OR_RETURN(const bool ready, TryReach());
     if (ready) {
       return absl::OkStatus();
     }
-    if (child_ != 0) {
-      KLATCH_RETURN_IF_ERROR(CheckChild());
-    } else if (LeftBehind() == 0) {
-      // Two servers on one append-only file would ruin it; so one that is still there, even if it
-      // is silent, is waited for.
-      KLATCH_RETURN_IF_ERROR(Start());
+    KLATCH_RETURN_IF_ERROR(child_ != 0 ? CheckChild() : StartUnlessOneIsThere());
+    watch.waiting(last_error_);
+    if (watch.interrupted()) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
     }
     std::this_thread::sleep_for(kLookAgain);
   }
 }
 
 // Whether our server answers and is ready. An error is final.
-absl::StatusOr<bool> EmbeddedServer::TryReach(milliseconds timeout) {
-  auto facts = Probe(address_, {.connect_timeout = timeout, .call_timeout = timeout});
+absl::StatusOr<bool> EmbeddedServer::TryReach() {
+  auto facts = Probe(address_, {.connect_timeout = kProbeTimeout, .call_timeout = kProbeTimeout});
   if (!facts.ok()) {
     last_error_ = base::MessageOf(facts.status());
     if (absl::IsUnavailable(facts.status())) {
@@ -150,7 +171,24 @@ absl::StatusOr<bool> EmbeddedServer::TryReach(milliseconds timeout) {
   return true;
 }
 
-absl::Status EmbeddedServer::Start() {
+// Starts a server, with server.lock held for it, unless somebody holds that lock: a server that a
+// former node left and that is silent, still loads or has only just been started.
+absl::Status EmbeddedServer::StartUnlessOneIsThere() {
+  const std::string path = directory_ + "/server.lock";
+  const Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock.get() >= 0 && flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+    return Start(lock.get());
+  }
+  if (lock.get() >= 0 && errno == EWOULDBLOCK) {
+    last_error_ = fmt::format("the redis-server that was left in {} is not ready: {}", directory_,
+                              last_error_);
+    return absl::OkStatus();
+  }
+  return Precondition(
+      fmt::format("cannot lock {}: {}", path, std::generic_category().message(errno)));
+}
+
+absl::Status EmbeddedServer::Start(int lock_descriptor) {
   const std::string log = directory_ + "/redis.log";
   std::vector<std::string> arguments = {options_.program,
                                         "--port",
@@ -181,7 +219,7 @@ absl::Status EmbeddedServer::Start() {
     argv.push_back(argument.data());
   }
   argv.push_back(nullptr);
-  const SpawnSetup setup(directory_, log);
+  const SpawnSetup setup(directory_, log, lock_descriptor);
   const int error = posix_spawnp(&child_, options_.program.c_str(), &setup.actions,
                                  &setup.attributes, argv.data(), environ);
   if (error == 0) {
@@ -209,13 +247,6 @@ absl::Status EmbeddedServer::CheckChild() {
       fmt::format("redis-server ended at its start ({}); the last line of {}/redis.log "
                   "is: {}",
                   how, directory_, LastLogLine()));
-}
-
-// The process id of a server that a former node left here; 0 if there is none.
-pid_t EmbeddedServer::LeftBehind() const {
-  pid_t process_id = 0;
-  std::ifstream(directory_ + "/redis.pid") >> process_id;
-  return process_id > 0 && WorksHere(process_id) ? process_id : 0;
 }
 
 // Whether that process is our server, not another one under a number used again. The directory of a
@@ -255,28 +286,24 @@ bool EmbeddedServer::AwaitEnd(milliseconds limit) const {
   return true;
 }
 
-absl::Status EmbeddedServer::Stop(milliseconds graceful_max) {
+absl::Status EmbeddedServer::Stop(milliseconds limit) {
   if (process_id_ == 0) {
     return absl::OkStatus();
   }
+  const milliseconds graceful = limit / 2;
+  const milliseconds call_timeout = std::max(graceful / 2, milliseconds(1));
   const auto begin = std::chrono::steady_clock::now();
+  const auto left = [begin](milliseconds of) {
+    return std::chrono::duration_cast<milliseconds>(begin + of - std::chrono::steady_clock::now());
+  };
   auto connection = Connection::Connect(
-      address_, {.connect_timeout = graceful_max, .call_timeout = graceful_max});
+      address_, {.connect_timeout = call_timeout, .call_timeout = call_timeout});
   if (connection.ok()) {
     // Success shows in the connection's end, which reads as an error; what counts is the process.
     static_cast<void>((*connection)->Call({"SHUTDOWN"}));
   }
-  const auto left = begin + graceful_max - std::chrono::steady_clock::now();
-  bool ended = AwaitEnd(std::chrono::duration_cast<milliseconds>(left));
-  for (int signal : {SIGTERM, SIGKILL}) {
-    if (!ended) {
-      kill(process_id_, signal);
-      ended = AwaitEnd(kSignalWaitMax);
-    }
-  }
-  if (!ended) {
-    return base::Error(absl::StatusCode::kInternal,
-                       fmt::format("redis-server (process {}) does not end", process_id_));
+  if (!AwaitEnd(left(graceful))) {
+    KLATCH_RETURN_IF_ERROR(AwaitSignalledEnd(left(limit)));
   }
   process_id_ = 0;
   child_ = 0;
@@ -284,6 +311,20 @@ absl::Status EmbeddedServer::Stop(milliseconds graceful_max) {
   unlink(address_.socket_path.c_str());
   unlink((directory_ + "/redis.pid").c_str());
   return absl::OkStatus();
+}
+
+// SIGTERM for `limit`, then SIGKILL.
+absl::Status EmbeddedServer::AwaitSignalledEnd(milliseconds limit) {
+  kill(process_id_, SIGTERM);
+  if (AwaitEnd(limit)) {
+    return absl::OkStatus();
+  }
+  kill(process_id_, SIGKILL);
+  if (AwaitEnd(kKillWait)) {
+    return absl::OkStatus();
+  }
+  return base::Error(absl::StatusCode::kInternal,
+                     fmt::format("redis-server (process {}) does not end", process_id_));
 }
 
 }  // namespace klatch::redis

@@ -5,6 +5,11 @@
 //   <data_dir>/lock            who uses the directory; held as long as this object lives
 //   <data_dir>/redis.sock      the socket
 //   <data_dir>/redis/          its files, log (redis.log) and process id (redis.pid)
+//   <data_dir>/redis/server.lock   locked from before a server is started until it has ended
+//
+// Two servers on one append-only file would ruin it. Hence server.lock: the child inherits its
+// locked descriptor, so a server, even one that has not written its process id yet, is seen by
+// whoever comes next, and waited for. Children of Redis, which rewrite its files, hold it too.
 //
 // The server runs in a session of its own: it outlives the node's death and Ctrl-C, and the next
 // node on the directory adopts it. Destroying this object leaves it running; Stop ends it.
@@ -15,6 +20,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,18 +38,25 @@ class EmbeddedServer {
     std::string data_dir;
     // Looked up in PATH if it has no slash.
     std::string program = "redis-server";
-    // From the call until the server answers and has loaded its data.
-    std::chrono::milliseconds start_timeout{60000};
     // More of redis-server's arguments, such as {"--hash-max-listpack-entries", "64"}.
     std::vector<std::string> arguments;
   };
 
+  // Asked and told while a server is waited for, at least every two seconds.
+  struct Watch {
+    // True: give up.
+    std::function<bool()> interrupted = [] { return false; };
+    // Why the server is not ready yet.
+    std::function<void(const std::string& reason)> waiting = [](const std::string&) {};
+  };
+
   // Takes the lock; adopts the server that a former node left, or starts one; waits until it is
-  // ready. NOT_FOUND: redis-server isn't installed. FAILED_PRECONDITION: the directory is in use by
-  // another process, redis-server ended at its start, the socket's path would be too long, somebody
-  // else listens on it. UNAVAILABLE: not ready within start_timeout; it goes on loading and can be
-  // adopted later.
-  static absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartOrAdopt(Options options);
+  // ready, however long it loads. NOT_FOUND: redis-server isn't installed. FAILED_PRECONDITION: the
+  // directory is in use by another process, redis-server ended at its start, the socket's path
+  // would be too long, somebody else listens on it. CANCELLED when interrupted. After an error no
+  // server runs that this call has started.
+  static absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartOrAdopt(Options options,
+                                                                      const Watch& watch);
 
   EmbeddedServer(const EmbeddedServer&) = delete;
   EmbeddedServer& operator=(const EmbeddedServer&) = delete;
@@ -56,19 +69,21 @@ class EmbeddedServer {
   // Whether it still runs; collects it if it was our child and has ended.
   bool Running() const;
 
-  // Ends the server: SHUTDOWN, which syncs its files, within `graceful_max`; else SIGTERM; else
-  // SIGKILL, each of them for at most 2 s. INTERNAL if it is there even after that. Idempotent.
-  absl::Status Stop(std::chrono::milliseconds graceful_max);
+  // Ends the server: SHUTDOWN, which syncs its files, for half of `limit`; then SIGTERM for the
+  // rest; then SIGKILL, which loses nothing that was written, and half a second. INTERNAL if it is
+  // there even after that. Idempotent.
+  absl::Status Stop(std::chrono::milliseconds limit);
 
  private:
   explicit EmbeddedServer(Options options) : options_(std::move(options)) {}
 
   absl::Status Prepare();
-  absl::Status Start();
-  absl::Status AwaitReady();
-  absl::StatusOr<bool> TryReach(std::chrono::milliseconds timeout);
+  absl::Status AwaitReady(const Watch& watch);
+  absl::StatusOr<bool> TryReach();
+  absl::Status StartUnlessOneIsThere();
+  absl::Status Start(int lock_descriptor);
   absl::Status CheckChild();
-  pid_t LeftBehind() const;
+  absl::Status AwaitSignalledEnd(std::chrono::milliseconds limit);
   bool WorksHere(pid_t process_id) const;
   bool AwaitEnd(std::chrono::milliseconds limit) const;
   std::string LastLogLine() const;
@@ -83,6 +98,7 @@ class EmbeddedServer {
   // The child that this object started; 0 if none.
   pid_t child_ = 0;
   bool adopted_ = false;
+  // Why it is not ready.
   std::string last_error_;
 };
 

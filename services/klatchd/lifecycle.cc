@@ -139,7 +139,7 @@ int Lifecycle::Run() {
   observability_.reset();
   node_.reset();
   if (redis_) {
-    redis_->StopEmbedded();
+    redis_->StopEmbedded(options_.drain_timeout);
   }
   obs::Log(obs::Level::kInfo, "klatchd", "stopped", {{"exit_code", int64_t{exit_code}}});
   return exit_code;

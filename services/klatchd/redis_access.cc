@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kWaitPause{200};
 constexpr std::chrono::seconds kReportEvery{5};
-constexpr std::chrono::seconds kEmbeddedGrace{10};
 // A Redis that is silent for longer is asked again; between two questions a signal is noticed.
 constexpr std::chrono::milliseconds kProbeTimeoutMax{1'000};
 constexpr size_t kNodeIdBytes = 8;
@@ -37,21 +36,27 @@ absl::StatusOr<std::unique_ptr<RedisAccess>> RedisAccess::Open(
     const std::function<bool()>& interrupted,
     const std::function<void(const std::string& reason)>& waiting) {
   std::unique_ptr<RedisAccess> access(new RedisAccess());
-  std::optional<base::MonotonicTime> reported;
+  // A redis-server of our own takes a moment to start, which is worth no line.
+  base::MonotonicTime reported =
+      options.redis.empty() ? clock.Monotonic() : clock.Monotonic() - kReportEvery;
+  const auto report = [&](const std::string& reason) {
+    waiting(reason);
+    if (clock.Monotonic() - reported >= kReportEvery) {
+      reported = clock.Monotonic();
+      obs::Log(obs::Level::kWarn, "redis", "waiting for Redis", {{"error", reason}});
+    }
+  };
   while (true) {
-    absl::Status status = access->OpenOnce(options);
+    absl::Status status =
+        access->OpenOnce(options, {.interrupted = interrupted, .waiting = report});
     if (status.ok()) {
       return access;
     }
     if (status.code() != absl::StatusCode::kUnavailable) {
+      access->StopEmbedded(options.drain_timeout);
       return status;
     }
-    waiting(base::MessageOf(status));
-    if (!reported || clock.Monotonic() - *reported > kReportEvery) {
-      reported = clock.Monotonic();
-      obs::Log(obs::Level::kWarn, "redis", "waiting for Redis",
-               {{"error", base::MessageOf(status)}});
-    }
+    report(base::MessageOf(status));
     std::this_thread::sleep_for(kWaitPause);
     if (interrupted()) {
       return base::Error(absl::StatusCode::kCancelled, "interrupted");
@@ -59,12 +64,15 @@ absl::StatusOr<std::unique_ptr<RedisAccess>> RedisAccess::Open(
   }
 }
 
-absl::Status RedisAccess::OpenOnce(const KlatchdOptions& options) {
-  KLATCH_RETURN_IF_ERROR(options.redis.empty() ? OpenEmbedded(options) : OpenExisting(options));
+absl::Status RedisAccess::OpenOnce(const KlatchdOptions& options,
+                                   const redis::EmbeddedServer::Watch& watch) {
+  KLATCH_RETURN_IF_ERROR(options.redis.empty() ? OpenEmbedded(options, watch)
+                                               : OpenExisting(options));
   return ReadNodeId(options.data_dir);
 }
 
-absl::Status RedisAccess::OpenEmbedded(const KlatchdOptions& options) {
+absl::Status RedisAccess::OpenEmbedded(const KlatchdOptions& options,
+                                       const redis::EmbeddedServer::Watch& watch) {
   redis::EmbeddedServer::Options embedded;
   embedded.data_dir = options.data_dir;
   embedded.program = options.redis_server;
@@ -75,7 +83,8 @@ absl::Status RedisAccess::OpenEmbedded(const KlatchdOptions& options) {
       "--hash-max-listpack-entries", "64",
       // From 64 MiB on, the default, a busy log is rewritten again and again, each time by a fork.
       "--auto-aof-rewrite-min-size", "512mb"};
-  KLATCH_ASSIGN_OR_RETURN(embedded_, redis::EmbeddedServer::StartOrAdopt(std::move(embedded)));
+  KLATCH_ASSIGN_OR_RETURN(embedded_,
+                          redis::EmbeddedServer::StartOrAdopt(std::move(embedded), watch));
   address_ = embedded_->address();
   obs::Log(
       obs::Level::kInfo, "redis",
@@ -115,11 +124,11 @@ absl::Status RedisAccess::ReadNodeId(const std::string& data_dir) {
                            fmt::format("can't write {}", path));
 }
 
-void RedisAccess::StopEmbedded() {
+void RedisAccess::StopEmbedded(std::chrono::milliseconds limit) {
   if (!embedded_) {
     return;
   }
-  absl::Status stopped = embedded_->Stop(kEmbeddedGrace);
+  absl::Status stopped = embedded_->Stop(limit);
   if (!stopped.ok()) {
     obs::Log(obs::Level::kError, "redis", "redis-server did not end",
              {{"error", base::MessageOf(stopped)}});

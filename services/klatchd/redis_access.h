@@ -26,7 +26,8 @@ class RedisAccess {
   // Waits until Redis is there and fit for Klatch, however long that takes, telling `waiting` each
   // time why; CANCELLED when `interrupted` says so. Errors that waiting can't mend end it:
   // NOT_FOUND (redis-server is not installed), FAILED_PRECONDITION (directory in use, a replica,
-  // too old, wrong eviction policy), PERMISSION_DENIED, INVALID_ARGUMENT ("redis").
+  // too old, wrong eviction policy), PERMISSION_DENIED, INVALID_ARGUMENT ("redis"). After an error
+  // no redis-server runs that this call has started.
   static absl::StatusOr<std::unique_ptr<RedisAccess>> Open(
       const KlatchdOptions& options, const base::Clock& clock,
       const std::function<bool()>& interrupted,
@@ -37,14 +38,16 @@ class RedisAccess {
 
   // False if the redis-server that is ours has ended.
   bool Running() { return !embedded_ || embedded_->Running(); }
-  // Ends the redis-server that is ours; an existing one is left alone.
-  void StopEmbedded();
+  // Ends the redis-server that is ours, within `limit` and the half second of its killing; an
+  // existing one is left alone.
+  void StopEmbedded(std::chrono::milliseconds limit);
 
  private:
   RedisAccess() = default;
 
-  absl::Status OpenOnce(const KlatchdOptions& options);
-  absl::Status OpenEmbedded(const KlatchdOptions& options);
+  absl::Status OpenOnce(const KlatchdOptions& options, const redis::EmbeddedServer::Watch& watch);
+  absl::Status OpenEmbedded(const KlatchdOptions& options,
+                            const redis::EmbeddedServer::Watch& watch);
   absl::Status OpenExisting(const KlatchdOptions& options);
   absl::Status ReadNodeId(const std::string& data_dir);
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "common/base/file_lock.h"
 #include "common/redis/connection.h"
@@ -29,12 +30,11 @@ class EmbeddedServerRedisTest : public ::testing::Test {
   EmbeddedServer::Options Options() const {
     EmbeddedServer::Options options;
     options.data_dir = directory_.path().string();
-    options.start_timeout = milliseconds(20000);
     return options;
   }
 
   std::unique_ptr<EmbeddedServer> StartOrAdopt() {
-    auto server = EmbeddedServer::StartOrAdopt(Options());
+    auto server = EmbeddedServer::StartOrAdopt(Options(), {});
     EXPECT_TRUE(server.ok()) << server.status();
     if (!server.ok()) {
       return nullptr;
@@ -121,7 +121,7 @@ TEST_F(EmbeddedServerRedisTest, KilledServerLeavesASocketThatDoesNotHinderTheNex
 TEST_F(EmbeddedServerRedisTest, SecondOwnerIsRefusedWithTheFirstOnesProcess) {
   auto first = StartOrAdopt();
   ASSERT_NE(first, nullptr);
-  absl::Status status = EmbeddedServer::StartOrAdopt(Options()).status();
+  absl::Status status = EmbeddedServer::StartOrAdopt(Options(), {}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(base::MessageOf(status), HasSubstr("in use by process " + std::to_string(getpid())));
   EXPECT_TRUE(first->Stop(kStopMax).ok());
@@ -134,20 +134,54 @@ TEST_F(EmbeddedServerRedisTest, ServerDoesNotInheritTheLock) {
   EXPECT_TRUE(base::FileLock::Acquire((directory_.path() / "lock").string()).ok());
 }
 
+// A watch that gives up after it was told `times` times why the server is not ready; the reasons.
+struct Impatience {
+  EmbeddedServer::Watch watch() {
+    return {.interrupted = [this] { return reasons.size() >= times; },
+            .waiting = [this](const std::string& reason) { reasons.push_back(reason); }};
+  }
+  size_t times = 1;
+  std::vector<std::string> reasons;
+};
+
 TEST_F(EmbeddedServerRedisTest, FrozenServerIsWaitedForNotDoubled) {
   auto first = StartOrAdopt();
   ASSERT_NE(first, nullptr);
   kill(process_id_, SIGSTOP);
   waitpid(process_id_, nullptr, WUNTRACED);
   first.reset();
-  EmbeddedServer::Options options = Options();
-  options.start_timeout = milliseconds(300);
-  absl::Status status = EmbeddedServer::StartOrAdopt(options).status();
-  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  // Without what else tells of it: the lock is enough.
+  ASSERT_TRUE(std::filesystem::remove(directory_.path() / "redis" / "redis.pid"));
+  Impatience impatience{.times = 2, .reasons = {}};
+  absl::Status status = EmbeddedServer::StartOrAdopt(Options(), impatience.watch()).status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_THAT(impatience.reasons, ::testing::Each(HasSubstr("that was left in")));
   kill(process_id_, SIGCONT);
   auto second = StartOrAdopt();
   ASSERT_NE(second, nullptr);
   EXPECT_TRUE(second->adopted());
+}
+
+TEST_F(EmbeddedServerRedisTest, ServerOfAnInterruptedStartIsEnded) {
+  const std::string program = (directory_.path() / "slow").string();
+  const std::string began = (directory_.path() / "began").string();
+  std::ofstream(program) << "#!/bin/sh\necho $$ >" << began << "\nexec sleep 1000\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  EmbeddedServer::Options options = Options();
+  options.program = program;
+  pid_t child = 0;
+  std::string reason;
+  const EmbeddedServer::Watch watch = {
+      .interrupted = [&] { return std::ifstream(began) >> child && child != 0; },
+      .waiting = [&](const std::string& why) { reason = why; }};
+  absl::Status status = EmbeddedServer::StartOrAdopt(options, watch).status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_NE(reason, "");
+  EXPECT_NE(kill(child, 0), 0);
+  // Nothing holds the directory any more.
+  auto next = StartOrAdopt();
+  ASSERT_NE(next, nullptr);
+  EXPECT_TRUE(next->Stop(kStopMax).ok());
 }
 
 TEST_F(EmbeddedServerRedisTest, StopEndsEvenAFrozenServer) {
@@ -162,7 +196,7 @@ TEST_F(EmbeddedServerRedisTest, StopEndsEvenAFrozenServer) {
 TEST_F(EmbeddedServerRedisTest, MissingProgramSaysHowToInstallIt) {
   EmbeddedServer::Options options = Options();
   options.program = "/nonexistent/redis-server";
-  absl::Status status = EmbeddedServer::StartOrAdopt(options).status();
+  absl::Status status = EmbeddedServer::StartOrAdopt(options, {}).status();
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_EQ(base::MessageOf(status),
             "redis-server is not installed (apt-get install redis-server)");
@@ -174,7 +208,7 @@ TEST_F(EmbeddedServerRedisTest, ProgramThatEndsAtOnceIsReportedWithItsLog) {
   std::filesystem::permissions(program, std::filesystem::perms::owner_all);
   EmbeddedServer::Options options = Options();
   options.program = program;
-  absl::Status status = EmbeddedServer::StartOrAdopt(options).status();
+  absl::Status status = EmbeddedServer::StartOrAdopt(options, {}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(base::MessageOf(status), HasSubstr("exit status 3"));
   EXPECT_THAT(base::MessageOf(status), HasSubstr("out of luck"));
@@ -183,7 +217,7 @@ TEST_F(EmbeddedServerRedisTest, ProgramThatEndsAtOnceIsReportedWithItsLog) {
 TEST_F(EmbeddedServerRedisTest, TooLongPathIsRefusedBeforeAnythingStarts) {
   EmbeddedServer::Options options = Options();
   options.data_dir += "/" + std::string(120, 'x');
-  absl::Status status = EmbeddedServer::StartOrAdopt(options).status();
+  absl::Status status = EmbeddedServer::StartOrAdopt(options, {}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(base::MessageOf(status), HasSubstr("may have 107"));
 }
@@ -191,7 +225,7 @@ TEST_F(EmbeddedServerRedisTest, TooLongPathIsRefusedBeforeAnythingStarts) {
 TEST_F(EmbeddedServerRedisTest, StrangeRedisOnTheSocketIsNotAdopted) {
   testing::RedisServer stranger;
   std::filesystem::create_symlink(stranger.address().socket_path, directory_.path() / "redis.sock");
-  absl::Status status = EmbeddedServer::StartOrAdopt(Options()).status();
+  absl::Status status = EmbeddedServer::StartOrAdopt(Options(), {}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(base::MessageOf(status), HasSubstr("another Redis"));
 }
