@@ -8,7 +8,6 @@
 
 #include "common/obs/log.h"
 #include "services/klatchd/redis_rights.h"
-#include "services/log/namespace_facts.h"
 #include "services/materialize/loader.h"
 
 namespace klatch {
@@ -19,6 +18,7 @@ constexpr std::chrono::milliseconds kLogReadTimeout{5'000};
 constexpr std::chrono::milliseconds kCatchUpReport{2'000};
 constexpr std::chrono::milliseconds kCatchUpCheck{2};
 constexpr std::chrono::milliseconds kDrainCheck{200};
+constexpr uint64_t kRestoredPerLook = 1'000;
 // Others' leases run out within one duration; twice that says that somebody renews.
 constexpr int kLeaseWaits = 2;
 
@@ -124,16 +124,16 @@ absl::StatusOr<std::unique_ptr<redis::Connection>> Node::Connect() const {
 
 absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
-  KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(*redis));
-  guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
-  KLATCH_RETURN_IF_ERROR(CheckRights(*redis, layout_));
-  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(*redis, layout_));
-  KLATCH_RETURN_IF_ERROR(
-      leases_.TakeAll(*redis, clock_.Monotonic() + kLeaseWaits * options_.lease_duration));
+  auto claimed = Claim(*redis, interrupted);
+  if (absl::IsResourceExhausted(claimed.status())) {
+    // Out of memory: it mends when something else in this Redis goes, or its limit is raised.
+    return base::Error(absl::StatusCode::kUnavailable, base::MessageOf(claimed.status()));
+  }
+  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, std::move(claimed));
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Start(std::move(lease_redis), *guard_);
   std::vector<Position> replay_after;
-  KLATCH_RETURN_IF_ERROR(Load(*redis, replay_after));
+  KLATCH_RETURN_IF_ERROR(Load(*redis, interrupted, replay_after));
   tailer_ = std::make_unique<Tailer>(
       Tailer::Dependencies{layout_, log_reader_, groups_, bodies_, progress_, ring_, clock_},
       replay_after);
@@ -149,7 +149,19 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   return absl::OkStatus();
 }
 
-absl::Status Node::Load(redis::Connection& redis, std::vector<Position>& replay_after) {
+absl::StatusOr<NamespaceFacts> Node::Claim(redis::Connection& redis,
+                                           const Interrupted& interrupted) {
+  KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
+  guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
+  KLATCH_RETURN_IF_ERROR(CheckRights(redis, layout_));
+  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(redis, layout_));
+  KLATCH_RETURN_IF_ERROR(leases_.TakeAll(
+      redis, clock_.Monotonic() + kLeaseWaits * options_.lease_duration, interrupted));
+  return facts;
+}
+
+absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted,
+                        std::vector<Position>& replay_after) {
   const base::MonotonicTime begin = clock_.Monotonic();
   const uint32_t count = static_cast<uint32_t>(ring_.consumers());
   for (uint32_t i = 0; i < count; ++i) {
@@ -165,7 +177,11 @@ absl::Status Node::Load(redis::Connection& redis, std::vector<Position>& replay_
   replay_after = std::move(summary.replay_after);
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
+  uint64_t restored = 0;
     slice->flusher = std::make_unique<Flusher>(
+    if (++restored % kRestoredPerLook == 0 && interrupted()) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
+    }
         Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
         std::move(flush_redis), options_.flush_interval);
     pressure_.Add(slice->worker, *slice->flusher);

@@ -34,6 +34,7 @@
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
+#include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
 #include "services/materialize/flusher.h"
@@ -53,8 +54,9 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // UNAVAILABLE when Redis goes away meanwhile (try again with a new Node); FAILED_PRECONDITION and
-  // DATA_LOSS when what it holds can't be served; CANCELLED when interrupted.
+  // UNAVAILABLE when Redis goes away meanwhile, or has no memory for a write (try again with a new
+  // Node); FAILED_PRECONDITION, RESOURCE_EXHAUSTED and DATA_LOSS when what it holds can't be
+  // served; CANCELLED when interrupted.
   absl::Status Start(const Interrupted& interrupted);
 
   // Stops taking calls, waits for those under way, applies and flushes everything, lets the leases
@@ -79,7 +81,10 @@ class Node {
   struct Slice;  // a worker, its persons, its flusher
 
   absl::StatusOr<std::unique_ptr<redis::Connection>> Connect() const;
-  absl::Status Load(redis::Connection& redis, std::vector<Position>& replay_after);
+  // Makes this node the owner of the namespace in Redis.
+  absl::StatusOr<NamespaceFacts> Claim(redis::Connection& redis, const Interrupted& interrupted);
+  absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
+                    std::vector<Position>& replay_after);
   absl::Status CatchUp(const Interrupted& interrupted);
   void BuildServices(std::string cursor_key);
   // Whether this node may answer for all of its partitions now.

@@ -71,7 +71,8 @@ int64_t LeaseKeeper::HeldUntil(base::MonotonicTime sent) const {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(until).count();
 }
 
-absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime deadline) {
+absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime deadline,
+                                  const std::function<bool()>& interrupted) {
   std::vector<PartitionIndex> missing;
   for (uint32_t i = 0; i < layout_.partition_count; ++i) {
     missing.emplace_back(i);
@@ -90,7 +91,7 @@ absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime 
                       missing.size(), layout_.partition_count, holder));
     }
     std::unique_lock lock(mutex_);
-    if (wake_.wait_for(lock, kTakePause, [this] { return stopping_; })) {
+    if (wake_.wait_for(lock, kTakePause, [this] { return stopping_; }) || interrupted()) {
       return base::Error(absl::StatusCode::kCancelled, "stopping");
     }
   }

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,8 +37,10 @@ class LeaseKeeper final : public Ownership {
   ~LeaseKeeper() override;
 
   // Takes every partition's lease, waiting for others' to run out; gives up at `deadline` with
-  // UNAVAILABLE that names the owner who holds on.
-  absl::Status TakeAll(redis::Connection& redis, base::MonotonicTime deadline);
+  // UNAVAILABLE that names the owner who holds on, with CANCELLED when `interrupted` says so.
+  absl::Status TakeAll(
+      redis::Connection& redis, base::MonotonicTime deadline,
+      const std::function<bool()>& interrupted = [] { return false; });
 
   // Renews three times per duration on a connection of its own.
   // `guard` outlives it.
