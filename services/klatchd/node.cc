@@ -146,6 +146,9 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
   BuildServices(std::move(facts.cursor_key));
+  // What was appended up to now is applied before anybody is served; the tailer says so only after
+  // its first read, which waits for news.
+  progress_.NoteHeard(clock_.Monotonic());
   return absl::OkStatus();
 }
 
@@ -318,6 +321,11 @@ absl::Status Node::Drain(base::MonotonicTime deadline) {
   }
   ticker_->Stop();
   RedisLogReader ends(address_, {}, layout_);
+  const std::chrono::duration<double> silence = clock_.Monotonic() - progress_.LastHeard();
+  if (silence > options_.stale_after) {
+    readiness.reasons.push_back(
+        fmt::format("the log was not heard for {:.1f} s; pages are stale", silence.count()));
+  }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
     while (progress_.Applied(ShardIndex(shard)) < last[shard]) {
