@@ -21,6 +21,10 @@ base::MonotonicTime FromNanoseconds(int64_t ns) {
   return base::MonotonicTime(std::chrono::nanoseconds(ns));
 }
 
+absl::Status Stopped() {
+  return base::Error(absl::StatusCode::kUnavailable, "the node is stopping or loading again");
+}
+
 }  // namespace
 
 struct Progress::Wait {
@@ -45,7 +49,7 @@ struct Progress::WaitAwaiter {
     progress.waiting_.fetch_add(1, std::memory_order_seq_cst);
     std::lock_guard lock(progress.mutex_);
     if (progress.stopping_) {
-      wait.result = base::Error(absl::StatusCode::kUnavailable, "the node is stopping");
+      wait.result = Stopped();
     } else if (progress.waits_.size() >= kWaitsMax) {
       wait.result =
           base::RetryLater(absl::StatusCode::kResourceExhausted,
@@ -169,14 +173,15 @@ void Progress::Run() {
     notified_ = false;
     const base::MonotonicTime now = clock_.Monotonic();
     std::erase_if(waits_, [&](Wait* wait) {
-      if (stopping_) {
-        wait->result = base::Error(absl::StatusCode::kUnavailable, "the node is stopping");
-      } else if (!IsApplied(wait->tokens)) {
-        if (now < wait->deadline) {
+      if (!IsApplied(wait->tokens)) {
+        if (stopping_) {
+          wait->result = Stopped();
+        } else if (now < wait->deadline) {
           return false;
+        } else {
+          wait->result = base::Error(absl::StatusCode::kDeadlineExceeded,
+                                     "the node has not applied what the call waits for");
         }
-        wait->result = base::Error(absl::StatusCode::kDeadlineExceeded,
-                                   "the node has not applied what the call waits for");
       }
       waiting_.fetch_sub(1, std::memory_order_seq_cst);
       executor_.Resume(wait->waiter);

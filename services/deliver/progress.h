@@ -55,7 +55,8 @@ class Progress {
   void NoteHeard(base::MonotonicTime now);
   base::MonotonicTime LastHeard() const;
 
-  // Ends all waits with UNAVAILABLE, and those that come later.
+  // Ends all waits with UNAVAILABLE, and those that come later. Positions move on, so that a node
+  // that has stopped waiting can still apply the rest of the log. Idempotent; any thread.
   void Stop();
 
  private:

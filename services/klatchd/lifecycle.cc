@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <google/protobuf/stubs/logging.h>
 
-#include <atomic>
+#include <algorithm>
+#include <condition_variable>
 #include <csignal>
 #include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "common/base/endpoint.h"
@@ -30,6 +32,16 @@ constexpr int kExitUnreachable = 4;
 constexpr std::chrono::milliseconds kRetryPause{500};
 constexpr std::chrono::milliseconds kHealthCheck{200};
 constexpr std::chrono::milliseconds kUnloadSlack{500};
+// Of the time to drain, for calls that wait for something to be applied: milliseconds if it ever
+// is, and a quarter of the time at most if it is not, so that the rest is there for flushing.
+constexpr std::chrono::milliseconds kWaitsGrace{1'000};
+constexpr int kWaitsShare = 4;
+// What answers are given to reach their callers.
+constexpr std::chrono::milliseconds kAnswersGrace{200};
+// Beyond --drain-timeout: for a step that has ended in time to be seen.
+constexpr std::chrono::milliseconds kDrainSlack{1'000};
+// For our own redis-server to end, though the time to drain is used up.
+constexpr std::chrono::milliseconds kRedisEndMin{500};
 constexpr char kReload[] = "RELOAD";
 
 int ExitCodeOf(const absl::Status& status) {
@@ -65,6 +77,39 @@ void LogForProtobuf(google::protobuf::LogLevel, const char*, int, const std::str
   obs::Log(obs::Level::kDebug, "protobuf", message, {});
 }
 
+// Ends the process when what happens while it lives takes longer than `limit`. The steps of a
+// drain look at the clock themselves; but each of them may be in the middle of a call to Redis or
+// wait for a thread that is, and how long those take is not up to them.
+class TimeLimit {
+ public:
+  explicit TimeLimit(std::chrono::milliseconds limit) : thread_([this, limit] { Watch(limit); }) {}
+  ~TimeLimit() {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+
+ private:
+  void Watch(std::chrono::milliseconds limit) {
+    std::unique_lock lock(mutex_);
+    if (!wake_.wait_for(lock, limit, [this] { return over_; })) {
+      obs::Log(obs::Level::kError, "klatchd", "not drained",
+               {{"error", "a call to Redis did not end within --drain-timeout"}});
+      std::_Exit(kExitMissed);
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool over_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
 class Lifecycle {
  public:
   explicit Lifecycle(const KlatchdOptions& options) : options_(options) {}
@@ -75,7 +120,8 @@ class Lifecycle {
   absl::Status StartMetrics();
   absl::Status StartNode();
   absl::Status Serve();
-  absl::Status Drain();
+  // Returns when no call is under way any more; else ends the process.
+  void DrainOrExit(base::MonotonicTime deadline);
   // Takes the node apart, so that another can be started on what Redis holds now.
   absl::Status Unload(const absl::Status& why);
   obs::Readiness readiness();
@@ -119,27 +165,25 @@ int Lifecycle::Run() {
   if (!status.ok() && status.code() != absl::StatusCode::kCancelled) {
     obs::Log(obs::Level::kError, "klatchd", "stopping", {{"error", base::MessageOf(status)}});
   }
-  int exit_code = ExitCodeOf(status);
-  if (node_ && server_ && status.code() != absl::StatusCode::kAborted) {
-    absl::Status drained = Drain();
-    if (base::ReasonOf(drained) == kReload) {
-      // No call is under way any more, and what is not written is in the log.
-      obs::Log(obs::Level::kWarn, "klatchd", "Redis was restarted; left to the next start", {});
-    } else if (!drained.ok()) {
-      // Calls that are still under way may look at the node: there is no safe way to take it apart.
-      // What is not written is in the log.
-      obs::Log(obs::Level::kError, "klatchd", "not drained", {{"error", base::MessageOf(drained)}});
-      std::_Exit(kExitMissed);
+  const int exit_code = ExitCodeOf(status);
+  const base::MonotonicTime deadline = clock_.Monotonic() + options_.drain_timeout;
+  {
+    const TimeLimit limit(options_.drain_timeout + kDrainSlack);
+    if (server_) {
+      if (status.code() == absl::StatusCode::kAborted) {
+        std::_Exit(kExitMissed);
+      }
+      DrainOrExit(deadline);
     }
-  } else if (server_) {
-    std::_Exit(kExitMissed);
+    SetPhase("stopped");
+    server_.reset();
+    observability_.reset();
+    node_.reset();
   }
-  SetPhase("stopped");
-  server_.reset();
-  observability_.reset();
-  node_.reset();
   if (redis_) {
-    redis_->StopEmbedded(options_.drain_timeout);
+    const auto left = deadline - clock_.Monotonic();
+    redis_->StopEmbedded(
+        std::max(kRedisEndMin, std::chrono::duration_cast<std::chrono::milliseconds>(left)));
   }
   obs::Log(obs::Level::kInfo, "klatchd", "stopped", {{"exit_code", int64_t{exit_code}}});
   return exit_code;
@@ -219,7 +263,7 @@ absl::Status Lifecycle::Serve() {
   return base::Error(absl::StatusCode::kCancelled, "interrupted");
 }
 
-absl::Status Lifecycle::Drain() {
+void Lifecycle::DrainOrExit(base::MonotonicTime deadline) {
   SetPhase("draining");
   obs::Log(obs::Level::kInfo, "klatchd", "draining", {});
   {
@@ -227,10 +271,18 @@ absl::Status Lifecycle::Drain() {
     serving_ = nullptr;
   }
   server_->AnnounceStop();
-  const base::MonotonicTime deadline = clock_.Monotonic() + options_.drain_timeout;
-  absl::Status drained = node_->Drain(deadline);
-  server_->Shutdown(clock_.Wall() + std::chrono::milliseconds(200));
-  return drained;
+  const auto grace = std::min(kWaitsGrace, options_.drain_timeout / kWaitsShare);
+  absl::Status drained = node_->Drain(clock_.Monotonic() + grace, deadline);
+  if (base::ReasonOf(drained) == kReload) {
+    // No call is under way any more, and what is not written is in the log.
+    obs::Log(obs::Level::kWarn, "klatchd", "Redis was restarted; left to the next start", {});
+  } else if (!drained.ok()) {
+    // Calls that are still under way may look at the node: there is no safe way to take it apart.
+    // What is not written is in the log.
+    obs::Log(obs::Level::kError, "klatchd", "not drained", {{"error", base::MessageOf(drained)}});
+    std::_Exit(kExitMissed);
+  }
+  server_->Shutdown(clock_.Wall() + kAnswersGrace);
 }
 
 absl::Status Lifecycle::Unload(const absl::Status& why) {
@@ -241,8 +293,10 @@ absl::Status Lifecycle::Unload(const absl::Status& why) {
     serving_ = nullptr;
   }
   server_->AnnounceStop();
-  // Calls that wait for Redis fail soon, the rest at their deadlines.
-  if (!node_->CloseCalls(clock_.Monotonic() + limits::kCallDeadlineDefault + kUnloadSlack)) {
+  // What calls wait for is not applied any more. Those that wait for Redis fail soon, or at their
+  // deadlines.
+  const base::MonotonicTime now = clock_.Monotonic();
+  if (!node_->CloseCalls(now, now + limits::kCallDeadlineDefault + kUnloadSlack)) {
     obs::Log(obs::Level::kError, "klatchd", "calls under way did not end", {});
     std::_Exit(kExitMissed);
   }

@@ -45,6 +45,11 @@ redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions&
   return result;
 }
 
+absl::Status Late(std::string_view step) {
+  return base::Error(absl::StatusCode::kDeadlineExceeded,
+                     fmt::format("{} did not end within --drain-timeout", step));
+}
+
 RedisAppender::Options AppenderOptions(const KlatchdOptions& options) {
   return {options.body_retention, options.once_retention};
 }
@@ -141,14 +146,14 @@ absl::Status Node::Start(const Interrupted& interrupted) {
     slice->worker.Start(replay_after);
     slice->flusher->Start();
   }
+  // What was appended up to now is applied before anybody is served; the tailer says so only after
+  // its first read, which waits for news.
+  progress_.NoteHeard(clock_.Monotonic());
   tailer_->Start();
   KLATCH_RETURN_IF_ERROR(CatchUp(interrupted));
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
   BuildServices(std::move(facts.cursor_key));
-  // What was appended up to now is applied before anybody is served; the tailer says so only after
-  // its first read, which waits for news.
-  progress_.NoteHeard(clock_.Monotonic());
   return absl::OkStatus();
 }
 
@@ -172,7 +177,11 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
         i, count, options_, layout_, Worker::Dependencies{layout_, ring_, progress_, epochs_}));
     people_.Add(slices_.back()->persons);
   }
+  uint64_t restored = 0;
   Loader loader(layout_, redis, groups_, [&](const RestoredPerson& person) {
+    if (++restored % kRestoredPerLook == 0 && interrupted()) {
+      return base::Error(absl::StatusCode::kCancelled, "interrupted");
+    }
     Worker& worker = slices_[person.partition.value() % count]->worker;
     return worker.Restore(person.id, person.memberships, person.floor, person.hole_since);
   });
@@ -180,11 +189,7 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   replay_after = std::move(summary.replay_after);
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
-  uint64_t restored = 0;
     slice->flusher = std::make_unique<Flusher>(
-    if (++restored % kRestoredPerLook == 0 && interrupted()) {
-      return base::Error(absl::StatusCode::kCancelled, "interrupted");
-    }
         Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
         std::move(flush_redis), options_.flush_interval);
     pressure_.Add(slice->worker, *slice->flusher);
@@ -264,7 +269,7 @@ void Node::BuildServices(std::string cursor_key) {
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
 }
 
-absl::Status Node::health() const {
+absl::Status Node::Standing() const {
   if (const auto lost = leases_.lost()) {
     return base::Error(
         absl::StatusCode::kAborted,
@@ -274,6 +279,10 @@ absl::Status Node::health() const {
     return base::WithReason(base::Error(absl::StatusCode::kUnavailable, "Redis was restarted"),
                             "RELOAD");
   }
+  return absl::OkStatus();
+}
+
+absl::Status Node::LogFailure() const {
   for (const auto& slice : slices_) {
     if (slice->worker.failed()) {
       return base::Error(absl::StatusCode::kResourceExhausted,
@@ -281,6 +290,11 @@ absl::Status Node::health() const {
     }
   }
   return tailer_ ? tailer_->failure() : absl::OkStatus();
+}
+
+absl::Status Node::health() const {
+  KLATCH_RETURN_IF_ERROR(Standing());
+  return LogFailure();
 }
 
 bool Node::HoldsLeases() const {
@@ -307,48 +321,65 @@ obs::Readiness Node::readiness() const {
     readiness.reasons.push_back("the leases have run out; they can't be renewed at " +
                                 address_.ToString());
   }
-  readiness.ready = readiness.reasons.empty();
-  return readiness;
-}
-
-absl::Status Node::Drain(base::MonotonicTime deadline) {
-  const auto late = [](std::string_view step) {
-    return base::Error(absl::StatusCode::kDeadlineExceeded,
-                       fmt::format("{} did not end within --drain-timeout", step));
-  };
-  if (!gate_.Drain(deadline)) {
-    return late("calls under way");
-  }
-  ticker_->Stop();
-  RedisLogReader ends(address_, {}, layout_);
   const std::chrono::duration<double> silence = clock_.Monotonic() - progress_.LastHeard();
   if (silence > options_.stale_after) {
     readiness.reasons.push_back(
         fmt::format("the log was not heard for {:.1f} s; pages are stale", silence.count()));
   }
+  readiness.ready = readiness.reasons.empty();
+  return readiness;
+}
+
+bool Node::CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadline) {
+  if (gate_.Drain(std::min(end_waits, deadline))) {
+    return true;
+  }
+  progress_.Stop();
+  return gate_.Drain(deadline);
+}
+
+absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime deadline) {
+  if (!CloseCalls(end_waits, deadline)) {
+    return Late("calls under way");
+  }
+  ticker_->Stop();
+  KLATCH_RETURN_IF_ERROR(AwaitApplied(deadline));
+  tailer_->Stop();
+  KLATCH_RETURN_IF_ERROR(AwaitFlushed(deadline));
+  leases_.Stop();
+  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
+  return leases_.Release(*redis);
+}
+
+// Until everything that is in the log is applied, or what can be of it.
+absl::Status Node::AwaitApplied(base::MonotonicTime deadline) {
+  RedisLogReader ends(address_, {}, layout_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
-    while (progress_.Applied(ShardIndex(shard)) < last[shard]) {
-      KLATCH_RETURN_IF_ERROR(health());
+    while (progress_.Applied(ShardIndex(shard)) < last[shard] && LogFailure().ok()) {
+      KLATCH_RETURN_IF_ERROR(Standing());
       if (clock_.Monotonic() > deadline) {
-        return late("applying the log");
+        return Late("applying the log");
       }
       std::this_thread::sleep_for(kCatchUpCheck);
     }
   }
-  tailer_->Stop();
+  return absl::OkStatus();
+}
+
+absl::Status Node::AwaitFlushed(base::MonotonicTime deadline) {
   for (const auto& slice : slices_) {
-    while (!slice->flusher->Drain(std::min(deadline, clock_.Monotonic() + kDrainCheck))) {
+    // A worker that has failed answers no flusher; the next start replays its part.
+    while (!slice->worker.failed() &&
+           !slice->flusher->Drain(std::min(deadline, clock_.Monotonic() + kDrainCheck))) {
       // A restarted Redis takes no writes of this node; the next start replays them from the log.
-      KLATCH_RETURN_IF_ERROR(health());
+      KLATCH_RETURN_IF_ERROR(Standing());
       if (clock_.Monotonic() > deadline) {
-        return late("flushing timelines");
+        return Late("flushing timelines");
       }
     }
   }
-  leases_.Stop();
-  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
-  return leases_.Release(*redis);
+  return absl::OkStatus();
 }
 
 uint64_t Node::UnflushedEntries() const {

@@ -60,17 +60,20 @@ class Node {
   absl::Status Start(const Interrupted& interrupted);
 
   // Stops taking calls, waits for those under way, applies and flushes everything, lets the leases
-  // go. DEADLINE_EXCEEDED names the step that did not end in time; the next start replays what is
+  // go. A call that waits for what the node has not applied, be it a token from the future, is told
+  // so at `end_waits`. Of a log that can't be followed what was applied is flushed.
+  // DEADLINE_EXCEEDED names the step that did not end in time; the next start replays what is
   // missing.
-  absl::Status Drain(base::MonotonicTime deadline);
+  absl::Status Drain(base::MonotonicTime end_waits, base::MonotonicTime deadline);
 
   // Why the node should stop by itself, or OK: ABORTED a lost lease; DATA_LOSS, RESOURCE_EXHAUSTED
   // a log that can't be followed; UNAVAILABLE with reason RELOAD: Redis was restarted, start a new
   // Node on it.
   absl::Status health() const;
-  // Lets nobody in any more and waits for the calls under way. False if `deadline` came first: the
-  // node must not be destroyed then.
-  bool CloseCalls(base::MonotonicTime deadline) { return gate_.Drain(deadline); }
+  // Lets nobody in any more and waits for the calls under way, those that wait for what is not
+  // applied until `end_waits` only. False if `deadline` came first: the node must not be destroyed
+  // then.
+  bool CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadline);
   obs::Readiness readiness() const;
   void Register(obs::MetricsRegistry& metrics) const;
 
@@ -87,6 +90,12 @@ class Node {
                     std::vector<Position>& replay_after);
   absl::Status CatchUp(const Interrupted& interrupted);
   void BuildServices(std::string cursor_key);
+  // Parts of health: whether this node may still write to this Redis, and why it can't follow the
+  // log.
+  absl::Status Standing() const;
+  absl::Status LogFailure() const;
+  absl::Status AwaitApplied(base::MonotonicTime deadline);
+  absl::Status AwaitFlushed(base::MonotonicTime deadline);
   // Whether this node may answer for all of its partitions now.
   bool HoldsLeases() const;
   uint64_t UnflushedEntries() const;
