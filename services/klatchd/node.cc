@@ -326,6 +326,12 @@ obs::Readiness Node::readiness() const {
     readiness.reasons.push_back(
         fmt::format("the log was not heard for {:.1f} s; pages are stale", silence.count()));
   }
+  // From this age on posts are refused, too.
+  for (const auto& slice : slices_) {
+    if (const auto stuck = slice->flusher->stuck(options_.admission_flush_age)) {
+      readiness.reasons.push_back("timelines can't be written: " + *stuck);
+    }
+  }
   readiness.ready = readiness.reasons.empty();
   return readiness;
 }

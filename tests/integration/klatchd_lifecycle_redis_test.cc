@@ -276,5 +276,34 @@ TEST(KlatchdReadinessTest, LogThatIsNotHeardIsAReason) {
   EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
 }
 
+TEST(KlatchdReadinessTest, TimelinesThatCannotBeWrittenAreAReason) {
+  RedisServer redis;
+  Klatchd klatchd({.arguments = Small({"--redis", redis.address().ToString(), "--flush-interval",
+                                       "1s", "--admission-flush-age", "1100ms"})});
+  Client client(klatchd.Channel());
+  ASSERT_THAT(client.CreateGroup("ann", "g"), Succeeds());
+  auto connection = redis.Connect();
+  const auto set_memory = [&](const char* bytes) {
+    EXPECT_TRUE(connection->Call({"CONFIG", "SET", "maxmemory", bytes}).ok());
+  };
+  // Again if a flush came between the post and the end of memory.
+  EXPECT_TRUE(Eventually([&] {
+    set_memory("0");
+    EXPECT_THAT(client.Publish("ann", "g", "not written yet"), Succeeds());
+    set_memory("1");
+    return Eventually(
+        [&] {
+          const auto ready = klatchd.Get("/readyz");
+          return ready.first == 503 &&
+                 ready.second.find("timelines can't be written: ") != std::string::npos;
+        },
+        seconds(10));
+  })) << klatchd.Get("/readyz").second;
+  set_memory("0");
+  EXPECT_TRUE(Eventually([&] { return klatchd.Get("/readyz").first == 200; }))
+      << klatchd.Get("/readyz").second;
+  EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
+}
+
 }  // namespace
 }  // namespace klatch::testing
