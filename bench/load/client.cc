@@ -103,9 +103,18 @@ bool Client::WaitConnected(std::chrono::milliseconds timeout) {
   return false;
 }
 
+void Client::Pause(std::chrono::milliseconds pause) {
+  const auto end = std::chrono::system_clock::now() + pause;
+  // Not a sleep: gRPC reads from connections only while some thread waits in it. While there is no
+  // connection, calls fail at once; if everybody slept between them, the answer that makes a new
+  // connection usable would lie unread until gRPC's own look, every 5 seconds.
+  while (channel_->WaitForStateChange(channel_->GetState(/*try_to_connect=*/true), end)) {
+  }
+}
+
 template <typename Response, typename Call>
 Outcome<Response> Client::Try(const Call& call) {
-  Retry retry(options_.retry_for, state_);
+  Retry retry(options_.retry_for, state_, [this](auto pause) { Pause(pause); });
   Outcome<Response> outcome;
   do {
     grpc::ClientContext context;
@@ -182,7 +191,7 @@ std::vector<PublishOutcome> Client::Publish(const std::vector<PublishUpdateReque
   for (size_t i = 0; i < undecided.size(); ++i) {
     undecided[i] = i;
   }
-  Retry retry(options_.retry_for, state_);
+  Retry retry(options_.retry_for, state_, [this](auto pause) { Pause(pause); });
   grpc::Status worst;
   do {
     worst = PublishOnce(requests, undecided, outcomes);

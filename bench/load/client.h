@@ -109,6 +109,8 @@ class Client {
                            std::span<const klatch::v1::Token> tokens, const ReadLimits& limits);
 
  private:
+  // Lets time pass while the connection, if it is lost, is made again.
+  void Pause(std::chrono::milliseconds pause);
   template <typename Response, typename Call>
   Outcome<Response> Try(const Call& call);
   template <typename Response, typename Request, typename Call>

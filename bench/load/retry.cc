@@ -1,7 +1,7 @@
 #include "bench/load/retry.h"
 
 #include <algorithm>
-#include <thread>
+#include <utility>
 
 #include "google/rpc/error_details.pb.h"
 
@@ -54,8 +54,11 @@ std::chrono::milliseconds RetryAfter(const grpc::Status& status) {
   return {};
 }
 
-Retry::Retry(std::chrono::milliseconds retry_for, RunState& state)
-    : state_(state), retry_for_(retry_for), end_(std::chrono::steady_clock::now() + retry_for) {}
+Retry::Retry(std::chrono::milliseconds retry_for, RunState& state, Pause pause)
+    : state_(state),
+      retry_for_(retry_for),
+      end_(std::chrono::steady_clock::now() + retry_for),
+      pause_(std::move(pause)) {}
 
 bool Retry::Again(const grpc::Status& status) {
   if (status.ok() || !MayHelpToRetry(status)) {
@@ -66,8 +69,8 @@ bool Retry::Again(const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
     state_.last_answer_ms.store(SteadyMilliseconds(), std::memory_order_relaxed);
   }
-  std::chrono::milliseconds pause = std::max(RetryAfter(status), pause_);
-  pause_ = std::min(pause_ * 2, kPauseMax);
+  std::chrono::milliseconds pause = std::max(RetryAfter(status), next_pause_);
+  next_pause_ = std::min(next_pause_ * 2, kPauseMax);
   if (std::chrono::steady_clock::now() + pause >= end_) {
     int64_t silent_ms =
         SteadyMilliseconds() - state_.last_answer_ms.load(std::memory_order_relaxed);
@@ -80,7 +83,7 @@ bool Retry::Again(const grpc::Status& status) {
     return false;
   }
   state_.retries.fetch_add(1, std::memory_order_relaxed);
-  std::this_thread::sleep_for(pause);
+  pause_(pause);
   return true;
 }
 

@@ -1,13 +1,14 @@
 #pragma once
 // When to try a call again, and what its end means.
 //
-//   Retry retry(std::chrono::seconds(30), state);
+//   Retry retry(std::chrono::seconds(30), state, [&](auto pause) { connection.Pause(pause); });
 //   do { status = Call(); } while (retry.Again(status));
 //   Certainty certainty = retry.CertaintyOf(status);
 //
 // Thread safety: one thread at a time.
 
 #include <chrono>
+#include <functional>
 
 #include "bench/load/client.h"
 #include "google/rpc/status.pb.h"
@@ -26,7 +27,10 @@ std::chrono::milliseconds RetryAfter(const grpc::Status& status);
 
 class Retry {
  public:
-  Retry(std::chrono::milliseconds retry_for, RunState& state);
+  // Lets time pass between two tries.
+  using Pause = std::function<void(std::chrono::milliseconds)>;
+
+  Retry(std::chrono::milliseconds retry_for, RunState& state, Pause pause);
 
   // Waits and returns true if the call that ended with `status` is worth another try; returns false
   // at once if it is not, if the time is over or if the run must stop.
@@ -38,7 +42,8 @@ class Retry {
   RunState& state_;
   const std::chrono::milliseconds retry_for_;
   const std::chrono::steady_clock::time_point end_;
-  std::chrono::milliseconds pause_{10};
+  const Pause pause_;
+  std::chrono::milliseconds next_pause_{10};
   bool may_have_happened_ = false;
 };
 
