@@ -14,8 +14,8 @@ namespace {
 constexpr uint64_t kVisibleSamplesMin = 1'050;
 constexpr uint64_t kVisibleSamplesMax = 5'000;
 constexpr uint64_t kDeparturesMax = 500;
-constexpr uint64_t kRevisionsMax = 250;
-constexpr uint32_t kChurnThreads = 2;
+constexpr uint64_t kRevisionsMax = 120;
+constexpr uint32_t kChurnThreads = 6;
 constexpr std::chrono::milliseconds kKillTimeout{10'000};
 
 Target MakeTarget(const LoadOptions& options) {
