@@ -76,8 +76,12 @@ struct SpawnSetup {
     sigset_t all;
     sigfillset(&all);
     posix_spawnattr_setsigdefault(&attributes, &all);
+    // A process group of its own, as Ctrl-C is for the node alone. A session of its own would mean a
+    // scheduling group of its own on kernels with autogroups, and on 6.18 one that starves as soon
+    // as others are busy.
+    posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   }
   ~SpawnSetup() {
     posix_spawnattr_destroy(&attributes);
