@@ -137,7 +137,10 @@ class Run {
       unfinished[r] = r;
     }
     std::vector<TimelineEntry> entries;
-    while (!unfinished.empty()) {
+    for (uint64_t burst = 1; !unfinished.empty(); ++burst) {
+      if (plan_.flushing == Flushing::kByItsOwnThread && burst % BurstsBetweenPasses() == 0) {
+        AwaitFlusherPass();
+      }
       const size_t pick = random() % unfinished.size();
       const size_t r = unfinished[pick];
       // Relaxed: only tells readers where it is worth looking.
@@ -149,6 +152,18 @@ class Run {
       if (plan_.flushing == Flushing::kByTheWriter) {
         FlushOne(r, entries);
       }
+    }
+  }
+
+  // A few in a round: on a busy machine, a round can be over before the flusher has had its first turn.
+  uint64_t BurstsBetweenPasses() const {
+    return plan_.rings * plan_.attempts_per_ring / plan_.burst_max / 2;
+  }
+
+  void AwaitFlusherPass() {
+    const uint64_t before = flusher_passes_.load(std::memory_order_relaxed);
+    while (flusher_passes_.load(std::memory_order_relaxed) < before + 1) {
+      std::this_thread::yield();
     }
   }
 
@@ -191,6 +206,8 @@ class Run {
           FlushOne(random() % 2 == 0 ? busy_ring_.load(std::memory_order_relaxed) : r, entries);
         }
       }
+      // Relaxed: paces the writer, and makes nothing visible to it.
+      flusher_passes_.fetch_add(1, std::memory_order_relaxed);
     }
   }
 
@@ -330,6 +347,7 @@ class Run {
   RingArena arena_;
   std::vector<Timeline> timelines_;
   std::atomic<size_t> busy_ring_{0};
+  std::atomic<uint64_t> flusher_passes_{0};
   std::atomic<bool> writer_is_done_{false};
 };
 
