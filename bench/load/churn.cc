@@ -13,6 +13,7 @@ constexpr uint64_t kAwaySpreadMs = 250;
 constexpr int kDrawsMax = 256;
 constexpr int kLookAroundPage = 20;
 constexpr size_t kSeenMax = 3;
+constexpr uint64_t kOneForGoodOf = 4;
 
 uint64_t FirstPosition(const google::protobuf::RepeatedField<uint64_t>& chunk_positions) {
   return chunk_positions.empty() ? 0 : chunk_positions[0];
@@ -86,7 +87,13 @@ void Churn::Leave(GroupNumber group, PersonNumber person) {
   away.back_at = std::chrono::steady_clock::now() + kAwayMin +
                  std::chrono::milliseconds(random_.Below(kAwaySpreadMs));
   LookForLeaks(away);
-  away_.push(std::move(away));
+  if (!StaysAway()) {
+    away_.push(std::move(away));
+  }
+}
+
+bool Churn::StaysAway() {
+  return departures_++ % kOneForGoodOf == options_.index % kOneForGoodOf;
 }
 
 void Churn::JudgePage(const Away& away, const TimelineRead& read, std::string_view path) {

@@ -1,9 +1,10 @@
 #pragma once
 // Makes people leave and come back while others post: half of the departures by themselves, half by
-// the group's owner; returns by the owner, 50 to 300 ms later. Who leaves has looked at the group
-// before. After the departure is answered, and again before the return, what they had seen must be
-// gone on every path: home, group and profile timelines and single updates. A read that fails where
-// it should answer counts as a fault.
+// the group's owner; returns by the owner, 50 to 300 ms later. One of four leaves for good, so that
+// the check at the end always has some to whom nothing may be shown. Who leaves has looked at the
+// group before. After the departure is answered, and again before the return, what they had seen
+// must be gone on every path: home, group and profile timelines and single updates. A read that
+// fails where it should answer counts as a fault.
 //
 // Threads: each Churn belongs to one thread and moves the groups whose number leaves `index` when
 // divided by `threads`; the history is read after it has been joined.
@@ -33,7 +34,7 @@ class Churn {
   // A task of `pace` is one departure or one return.
   Churn(const Stage& stage, const Options& options, Pace& pace);
 
-  // Until all tasks are done. Some who left last stay away.
+  // Until all tasks are done.
   void Run();
 
   const History& history() const { return history_; }
@@ -60,6 +61,7 @@ class Churn {
   void Return(const Away& away);
   // A few of the group's updates that the person sees now.
   std::vector<Seen> LookAround(GroupNumber group, PersonNumber person);
+  bool StaysAway();
   void LookForLeaks(const Away& away);
   void JudgePage(const Away& away, const TimelineRead& read, std::string_view path);
   void JudgeSingle(const Away& away, uint64_t update);
@@ -81,6 +83,7 @@ class Churn {
   // Away, or not to be touched again because a call about them is undecided.
   std::set<std::pair<GroupNumber, PersonNumber>> busy_;
   uint64_t calls_ = 0;
+  uint64_t departures_ = 0;
 };
 
 }  // namespace klatch::load

@@ -111,7 +111,7 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .value = base::Count(&options.rate, 0, 10'000'000)});
   table.Add({.name = "churn",
              .group = "What is played",
-             .description = "Departures per thousand updates, 500 at most; they come back",
+             .description = "Departures per thousand updates, 500 at most; three of four come back",
              .value = base::Count(&options.churn, 0, 1'000)});
   table.Add({.name = "revisions",
              .group = "What is played",
