@@ -8,7 +8,7 @@
 namespace klatch::load {
 namespace {
 
-constexpr std::chrono::microseconds kTurnPoll{200};
+constexpr std::chrono::microseconds kTurnPoll{2000};
 
 }  // namespace
 
