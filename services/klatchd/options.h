@@ -44,7 +44,7 @@ struct KlatchdOptions {
 
   // Admission.
   std::chrono::milliseconds admission_queue_time{500};
-  std::chrono::milliseconds admission_flush_age{3'000};
+  std::chrono::milliseconds admission_flush_age{8'000};
   uint32_t calls_max = 20'000;
   uint32_t streams_max = 1'000;  // per connection
   int64_t message_bytes_max = limits::kMessageBytesMax;
