@@ -92,9 +92,7 @@ void Churn::Leave(GroupNumber group, PersonNumber person) {
   }
 }
 
-bool Churn::StaysAway() {
-  return departures_++ % kOneForGoodOf == options_.index % kOneForGoodOf;
-}
+bool Churn::StaysAway() { return departures_++ % kOneForGoodOf == options_.index % kOneForGoodOf; }
 
 void Churn::JudgePage(const Away& away, const TimelineRead& read, std::string_view path) {
   if (!read.ok()) {
