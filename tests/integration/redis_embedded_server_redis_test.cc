@@ -54,11 +54,11 @@ class EmbeddedServerRedisTest : public ::testing::Test {
   pid_t process_id_ = 0;
 };
 
-TEST_F(EmbeddedServerRedisTest, StartsAppendOnlyInItsOwnSessionAndStopLeavesNothing) {
+TEST_F(EmbeddedServerRedisTest, StartsAppendOnlyInItsOwnProcessGroupAndStopLeavesNothing) {
   auto server = StartOrAdopt();
   ASSERT_NE(server, nullptr);
   EXPECT_FALSE(server->adopted());
-  EXPECT_EQ(getsid(server->process_id()), server->process_id());
+  EXPECT_EQ(getpgid(server->process_id()), server->process_id());
   auto connection = Connection::Connect(server->address(), {});
   ASSERT_TRUE(connection.ok()) << connection.status();
   auto config = (*connection)->Call({"CONFIG", "GET", "appendonly"});
