@@ -165,6 +165,19 @@ absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field)
   return CheckId(update.groups(0), fmt::format("{}.groups[0]", field));
 }
 
+namespace {
+
+// Readers neither post nor add.
+absl::Status CheckLowestRole(v1::Role role, std::string_view field) {
+  if (!v1::Role_IsValid(role)) {
+    return Invalid(field, "is no known role");
+  }
+  return role == v1::ROLE_READER ? Invalid(field, "is reader, the role that only reads")
+                                 : absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
   KLATCH_RETURN_IF_ERROR(CheckString(group.display_name(), limits::kDisplayNameBytesMax,
                                      fmt::format("{}.display_name", field)));
@@ -173,7 +186,14 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
   if (!v1::History_IsValid(group.history())) {
     return Invalid(fmt::format("{}.history", field), "is no known history");
   }
-  return CheckAudience(group.default_audience(), fmt::format("{}.default_audience", field));
+  KLATCH_RETURN_IF_ERROR(
+      CheckAudience(group.default_audience(), fmt::format("{}.default_audience", field)));
+  KLATCH_RETURN_IF_ERROR(CheckLowestRole(group.post_role(), fmt::format("{}.post_role", field)));
+  KLATCH_RETURN_IF_ERROR(CheckLowestRole(group.add_role(), fmt::format("{}.add_role", field)));
+  if (!v1::Joining_IsValid(group.joining())) {
+    return Invalid(fmt::format("{}.joining", field), "is no known way of joining");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members) {

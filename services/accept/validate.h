@@ -44,7 +44,7 @@ absl::Status CheckAudience(v1::Audience audience, std::string_view field);
 // Exactly one, for now, with a valid id.
 absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field);
 
-// display_name, description, history and default_audience of a group; not its id.
+// What may be set of a group, but its id.
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);
 
 // 1 to 10,000 members with valid ids and roles, each person once.

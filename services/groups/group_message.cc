@@ -20,9 +20,16 @@ absl::Status SetFromPaths(const google::protobuf::FieldMask& mask, UpdateGroupCo
       command.set_history = true;
     } else if (path == "default_audience") {
       command.set_default_audience = true;
+    } else if (path == "post_role") {
+      command.set_post_role = true;
+    } else if (path == "add_role") {
+      command.set_add_role = true;
+    } else if (path == "joining") {
+      command.set_joining = true;
     } else {
       return Invalid("update_mask",
-                     "names more than display_name, description, history and default_audience");
+                     "names more than display_name, description, history, default_audience, "
+                     "post_role, add_role and joining");
     }
   }
   return absl::OkStatus();
@@ -33,6 +40,34 @@ void SetFromValues(const v1::Group& group, UpdateGroupCommand& command) {
   command.set_description = !group.description().empty();
   command.set_history = group.history() != v1::HISTORY_UNSPECIFIED;
   command.set_default_audience = group.default_audience() != v1::AUDIENCE_UNSPECIFIED;
+  command.set_post_role = group.post_role() != v1::ROLE_UNSPECIFIED;
+  command.set_add_role = group.add_role() != v1::ROLE_UNSPECIFIED;
+  command.set_joining = group.joining() != v1::JOINING_UNSPECIFIED;
+}
+
+bool ChangesNothing(const UpdateGroupCommand& command) {
+  return !command.set_display_name && !command.set_description && !command.set_history &&
+         !command.set_default_audience && !command.set_post_role && !command.set_add_role &&
+         !command.set_joining;
+}
+
+// A mask can name a choice that has no value.
+absl::Status CheckChosen(const v1::Group& group, const UpdateGroupCommand& command) {
+  const struct {
+    bool is_set;
+    int value;
+    const char* field;
+  } choices[] = {{command.set_history, group.history(), "group.history"},
+                 {command.set_default_audience, group.default_audience(), "group.default_audience"},
+                 {command.set_post_role, group.post_role(), "group.post_role"},
+                 {command.set_add_role, group.add_role(), "group.add_role"},
+                 {command.set_joining, group.joining(), "group.joining"}};
+  for (const auto& choice : choices) {
+    if (choice.is_set && choice.value == 0) {
+      return Invalid(choice.field, "is unspecified");
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Values that the mask doesn't name are ignored, so they need not be valid.
@@ -50,6 +85,15 @@ v1::Group OnlyMasked(const v1::Group& group, const UpdateGroupCommand& command) 
   if (command.set_default_audience) {
     masked.set_default_audience(group.default_audience());
   }
+  if (command.set_post_role) {
+    masked.set_post_role(group.post_role());
+  }
+  if (command.set_add_role) {
+    masked.set_add_role(group.add_role());
+  }
+  if (command.set_joining) {
+    masked.set_joining(group.joining());
+  }
   return masked;
 }
 
@@ -64,6 +108,9 @@ v1::Group GroupMessage(const GroupFields& fields, uint64_t member_count, Positio
   group.set_description(fields.description);
   group.set_history(static_cast<v1::History>(fields.history));
   group.set_default_audience(static_cast<v1::Audience>(fields.default_audience));
+  group.set_post_role(static_cast<v1::Role>(fields.post_role));
+  group.set_add_role(static_cast<v1::Role>(fields.add_role));
+  group.set_joining(static_cast<v1::Joining>(fields.joining));
   group.set_member_count(member_count);
   group.mutable_create_time()->set_seconds(created.unix_ms() / kMsPerSecond);
   group.mutable_create_time()->set_nanos(
@@ -98,6 +145,15 @@ GroupFields NewGroupFields(const v1::Group& group) {
   if (group.default_audience() != v1::AUDIENCE_UNSPECIFIED) {
     fields.default_audience = static_cast<AudienceRule>(group.default_audience());
   }
+  if (group.post_role() != v1::ROLE_UNSPECIFIED) {
+    fields.post_role = static_cast<Role>(group.post_role());
+  }
+  if (group.add_role() != v1::ROLE_UNSPECIFIED) {
+    fields.add_role = static_cast<Role>(group.add_role());
+  }
+  if (group.joining() != v1::JOINING_UNSPECIFIED) {
+    fields.joining = static_cast<Joining>(group.joining());
+  }
   return fields;
 }
 
@@ -109,18 +165,12 @@ absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest&
   } else {
     SetFromValues(group, command);
   }
-  if (!command.set_display_name && !command.set_description && !command.set_history &&
-      !command.set_default_audience) {
+  if (ChangesNothing(command)) {
     return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
   }
   const v1::Group masked = OnlyMasked(group, command);
   KLATCH_RETURN_IF_ERROR(CheckGroupFields(masked, "group"));
-  if (command.set_history && masked.history() == v1::HISTORY_UNSPECIFIED) {
-    return Invalid("group.history", "is unspecified");
-  }
-  if (command.set_default_audience && masked.default_audience() == v1::AUDIENCE_UNSPECIFIED) {
-    return Invalid("group.default_audience", "is unspecified");
-  }
+  KLATCH_RETURN_IF_ERROR(CheckChosen(masked, command));
   command.actor = PersonId(request.actor());
   command.group = NewGroupFields(masked);
   command.group.id = GroupId(group.id());

@@ -215,6 +215,13 @@ void CommandLine::AddGroupPolicyOptions(CLI::App& command) {
       ->check(CLI::IsMember({"none", "all"}));
   command.add_option("--audience", group_.audience, "who sees updates that don't say")
       ->check(CLI::IsMember({"at-posting", "now"}));
+  const CLI::IsMember lowest_role({"member", "moderator", "owner"});
+  command.add_option("--post-role", group_.post_role, "the lowest role that may post")
+      ->check(lowest_role);
+  command.add_option("--add-role", group_.add_role, "the lowest role that may add others")
+      ->check(lowest_role);
+  command.add_option("--joining", group_.joining, "whether people may add themselves")
+      ->check(CLI::IsMember({"invitation", "open"}));
 }
 
 void CommandLine::AddGroupCommand() {

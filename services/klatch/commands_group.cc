@@ -23,12 +23,22 @@ v1::History HistoryOf(std::string_view name) {
   return name == "all" ? v1::HISTORY_ALL : v1::HISTORY_NONE;
 }
 
+v1::Joining JoiningOf(std::string_view name) {
+  if (name.empty()) {
+    return v1::JOINING_UNSPECIFIED;
+  }
+  return name == "open" ? v1::JOINING_OPEN : v1::JOINING_BY_INVITATION;
+}
+
 void FillGroup(const GroupOptions& options, v1::Group& group) {
   group.set_id(options.group);
   group.set_display_name(options.display_name);
   group.set_description(options.description);
   group.set_history(HistoryOf(options.history));
   group.set_default_audience(AudienceOf(options.audience));
+  group.set_post_role(RoleOf(options.post_role));
+  group.set_add_role(RoleOf(options.add_role));
+  group.set_joining(JoiningOf(options.joining));
 }
 
 // Calls `send(first, last)` for consecutive slices of the persons, as many as one call takes.
@@ -73,7 +83,10 @@ absl::StatusOr<std::string> UpdateGroup(const Session& session, const GroupOptio
       {"display_name", &options.display_name},
       {"description", &options.description},
       {"history", &options.history},
-      {"default_audience", &options.audience}};
+      {"default_audience", &options.audience},
+      {"post_role", &options.post_role},
+      {"add_role", &options.add_role},
+      {"joining", &options.joining}};
   for (const auto& [path, value] : fields) {
     if (!value->empty()) {
       request.mutable_update_mask()->add_paths(path);

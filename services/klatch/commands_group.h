@@ -17,6 +17,11 @@ struct GroupOptions {
   std::string history;
   // Empty, "at-posting" or "now".
   std::string audience;
+  // Each empty or the name of a role.
+  std::string post_role;
+  std::string add_role;
+  // Empty, "invitation" or "open".
+  std::string joining;
 };
 absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptions& options);
 // Changes what is not empty in `options`.

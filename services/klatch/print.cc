@@ -73,6 +73,31 @@ std::string AudienceName(v1::Audience audience) {
   }
 }
 
+std::string JoiningName(v1::Joining joining) {
+  switch (joining) {
+    case v1::JOINING_BY_INVITATION:
+      return "by invitation";
+    case v1::JOINING_OPEN:
+      return "open to everyone";
+    default:
+      return "unknown";
+  }
+}
+
+// "owners", "moderators and owners" …
+std::string RolesFrom(v1::Role lowest) {
+  switch (lowest) {
+    case v1::ROLE_MEMBER:
+      return "members, moderators and owners";
+    case v1::ROLE_MODERATOR:
+      return "moderators and owners";
+    case v1::ROLE_OWNER:
+      return "owners";
+    default:
+      return "unknown";
+  }
+}
+
 }  // namespace
 
 std::string ToJson(const google::protobuf::Message& message) {
@@ -159,6 +184,9 @@ std::string PrintGroup(const v1::Group& group, const Session& session) {
   rows.push_back({"members", WithThousands(group.member_count())});
   rows.push_back({"joiners see", HistoryName(group.history())});
   rows.push_back({"updates reach", AudienceName(group.default_audience())});
+  rows.push_back({"who posts", RolesFrom(group.post_role())});
+  rows.push_back({"who adds people", RolesFrom(group.add_role())});
+  rows.push_back({"joining", JoiningName(group.joining())});
   rows.push_back({"created", RelativeTime(TimeOf(group.create_time()), session.now)});
   return RenderTable({{"FIELD"}, {"VALUE"}}, rows, session.screen);
 }

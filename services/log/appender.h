@@ -75,6 +75,9 @@ struct UpdateGroupCommand {
   bool set_description = false;
   bool set_history = false;
   bool set_default_audience = false;
+  bool set_post_role = false;
+  bool set_add_role = false;
+  bool set_joining = false;
 };
 
 struct PersonRole {
@@ -129,7 +132,7 @@ class Appender {
   // Publishes each on its own; results in the order of `commands`, all of which must be in groups
   // of one shard, at most limits::kBatchUpdatesMax. Per command: NOT_FOUND (field "update.groups")
   // no such group, ("update.reply_to", "update.reshare_of") its bad_reference; PERMISSION_DENIED
-  // (field "actor") no member, or a reader; ALREADY_EXISTS (field "request_id") used with another
+  // (field "actor") no member, or below the group's post_role; ALREADY_EXISTS (field "request_id") used with another
   // payload.
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) = 0;
@@ -153,8 +156,9 @@ class Appender {
   // deletion and `replayed`, for whoever asks.
   virtual base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) = 0;
 
-  // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below moderator, or ("members") a moderator
-  // asked for a role that is not below their own; ALREADY_EXISTS ("request_id").
+  // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below the group's add_role, or a stranger where
+  // joining is not open, or ("members") a role that the actor may not give; ALREADY_EXISTS
+  // ("request_id").
   virtual base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) = 0;
   // The same; everyone may remove exactly oneself. PERMISSION_DENIED ("persons") someone's role is
   // not below the actor's (owners may remove owners); FAILED_PRECONDITION ("persons") no owner

@@ -1,26 +1,48 @@
 #include "services/log/group_hash.h"
 
 #include <string>
+#include <string_view>
 
 #include "common/base/bytes.h"
 #include "common/base/decimal.h"
 
 namespace klatch::group_hash {
+namespace {
+
+// An enumerator that is stored as a decimal between `least` and `most`.
+template <typename Enum>
+std::optional<Enum> DecodeEnum(std::string_view text, Enum least, Enum most) {
+  const auto value = base::ParseDecimal(text);
+  if (!value || *value < static_cast<uint64_t>(least) || *value > static_cast<uint64_t>(most)) {
+    return std::nullopt;
+  }
+  return static_cast<Enum>(*value);
+}
+
+}  // namespace
+
 std::optional<StoredGroup> Decode(redis::ReplyView values) {
-  const auto history = base::ParseDecimal(values[3].text());
-  const auto audience = base::ParseDecimal(values[4].text());
+  const auto history = DecodeEnum(values[3].text(), History::kNone, History::kAll);
+  const auto audience =
+      DecodeEnum(values[4].text(), AudienceRule::kMembersAtPosting, AudienceRule::kMembersNow);
   const auto members = base::ParseDecimal(values[5].text());
   const auto owners = base::ParseDecimal(values[6].text());
   const auto feed = base::ParseDecimal(values[7].text());
-  if (!history || *history < 1 || *history > 2 || !audience || *audience < 1 || *audience > 2 ||
-      !members || !owners || !feed || values[8].text().size() != 8) {
+  const auto post_role = DecodeEnum(values[10].text(), Role::kMember, Role::kOwner);
+  const auto add_role = DecodeEnum(values[11].text(), Role::kMember, Role::kOwner);
+  const auto joining = DecodeEnum(values[12].text(), Joining::kByInvitation, Joining::kOpen);
+  if (!history || !audience || !members || !owners || !feed || values[8].text().size() != 8 ||
+      !post_role || !add_role || !joining) {
     return std::nullopt;
   }
   StoredGroup stored;
   stored.fields.display_name = std::string(values[1].text());
   stored.fields.description = std::string(values[2].text());
-  stored.fields.history = static_cast<History>(*history);
-  stored.fields.default_audience = static_cast<AudienceRule>(*audience);
+  stored.fields.history = *history;
+  stored.fields.default_audience = *audience;
+  stored.fields.post_role = *post_role;
+  stored.fields.add_role = *add_role;
+  stored.fields.joining = *joining;
   stored.state = values[0].text() == kActive ? GroupState::kActive : GroupState::kDeleted;
   stored.member_count = *members;
   stored.owner_count = *owners;

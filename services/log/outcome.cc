@@ -36,7 +36,7 @@ constexpr std::array kRefusals = {
     Refusal{"ROLE_TOO_LOW", StatusCode::kPermissionDenied, "actor",
             "does not have a role that allows this"},
     Refusal{"ROLE_TOO_HIGH", StatusCode::kPermissionDenied, kPersonsField,
-            "contains a role that is not below the actor's"},
+            "contains a role that the actor may not give"},
     Refusal{"ROLE_NOT_BELOW", StatusCode::kPermissionDenied, kPersonsField,
             "contains someone whose role is not below the actor's"},
     Refusal{"LAST_OWNER", StatusCode::kFailedPrecondition, kPersonsField,

@@ -145,7 +145,8 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
   std::string record = records::Edited(group, command.actor, command.update);
   return Append(
       redis::Command::Eval(scripts::Edit(),
-                           {keys_.Log(shard), keys_.Update(command.update), keys_.Members(group)},
+                           {keys_.Log(shard), keys_.Update(command.update), keys_.Members(group),
+                            keys_.Group(group)},
                            {Number(shard.value()), command.actor.value(), group.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
       "edit", shard, {});
@@ -175,7 +176,10 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
                     {Number(shard.value()), once_retention_ms_, command.payload_digest,
                      command.actor.value(), group.id.value(), std::move(record), group.display_name,
                      group.description, Number(static_cast<uint8_t>(group.history)),
-                     Number(static_cast<uint8_t>(group.default_audience))}),
+                     Number(static_cast<uint8_t>(group.default_audience)),
+                     Number(static_cast<uint8_t>(group.post_role)),
+                     Number(static_cast<uint8_t>(group.add_role)),
+                     Number(static_cast<uint8_t>(group.joining))}),
                 "create group", shard, {.group = "group.id"});
 }
 
@@ -199,6 +203,15 @@ base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupC
   }
   if (command.set_default_audience) {
     set(group_hash::kAudience, Number(static_cast<uint8_t>(group.default_audience)));
+  }
+  if (command.set_post_role) {
+    set(group_hash::kPostRole, Number(static_cast<uint8_t>(group.post_role)));
+  }
+  if (command.set_add_role) {
+    set(group_hash::kAddRole, Number(static_cast<uint8_t>(group.add_role)));
+  }
+  if (command.set_joining) {
+    set(group_hash::kJoining, Number(static_cast<uint8_t>(group.joining)));
   }
   redis::Command script = redis::Command::Eval(
       scripts::UpdateGroup(), {keys_.Log(shard), keys_.Group(group.id), keys_.Members(group.id)},

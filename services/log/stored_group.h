@@ -11,6 +11,8 @@
 
 namespace klatch {
 
+enum class Joining : uint8_t { kByInvitation = 1, kOpen = 2 };
+
 // What its owners decide.
 struct GroupFields {
   GroupId id;
@@ -18,6 +20,9 @@ struct GroupFields {
   std::string description;
   History history = History::kNone;
   AudienceRule default_audience = AudienceRule::kMembersAtPosting;
+  Role post_role = Role::kMember;    // the lowest that may post
+  Role add_role = Role::kModerator;  // the lowest that may add others
+  Joining joining = Joining::kByInvitation;
 };
 
 enum class GroupState { kActive, kDeleted };

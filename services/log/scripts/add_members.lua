@@ -1,4 +1,5 @@
--- Adds persons to a group; who is a member already stays as they are.
+-- Adds persons to a group; who is a member already stays as they are. Where joining is open, everybody may
+-- add themselves alone.
 --
 -- KEYS: log, once, group, members
 -- ARGV: shard, once retention ms, digest, actor, record up to its event, the persons' roles (a byte each),
@@ -6,12 +7,18 @@
 -- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
 -- ROLE_TOO_HIGH, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
 
-local ROLE_MODERATOR, ROLE_OWNER = 3, 4
+local ROLE_MEMBER, ROLE_OWNER = 2, 4
+local JOINING_OPEN = '2'
 local TAG_MEMBERS_CHANGED = 58
 local HISTORY_OPEN = '\32\1' -- MembersChanged.history_open = true
 local once, group, members = KEYS[2], KEYS[3], KEYS[4]
 local once_retention_ms, digest, actor, record, roles = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local persons = #roles
+
+-- The highest role that may be given by one who may add: owners give any, moderators and members up to member.
+local function highest_to_give(actor_role)
+  return actor_role == ROLE_OWNER and ROLE_OWNER or ROLE_MEMBER
+end
 
 return guarded(function()
   read_log()
@@ -19,21 +26,22 @@ return guarded(function()
   if earlier then
     return earlier
   end
-  local facts = at('HMGET', group, 's', 'h', 'm', 'o')
+  local facts = at('HMGET', group, 's', 'h', 'm', 'o', 'b', 'j')
   if facts[1] ~= '1' then
     return {'NO_GROUP'}
   end
   local actor_role = role_of(at('HGET', members, actor), members)
-  if actor_role == 0 then
-    return {'NOT_MEMBER'}
-  elseif actor_role < ROLE_MODERATOR then
-    return {'ROLE_TOO_LOW'}
+  local adds_others = actor_role >= lowest_role(facts[5], group)
+  local joins = facts[6] == JOINING_OPEN and persons == 1 and ARGV[7] == actor
+  if not adds_others and not joins then
+    return {actor_role == 0 and 'NOT_MEMBER' or 'ROLE_TOO_LOW'}
   end
+  local highest = adds_others and highest_to_give(actor_role) or ROLE_MEMBER
   local stays = at('HMGET', members, unpack(ARGV, 7, 6 + persons))
   local joining, pieces, owners, seen = {}, {}, 0, {}
   for i = 1, persons do
     local person, role = ARGV[6 + i], string.byte(roles, i)
-    if role >= actor_role and actor_role ~= ROLE_OWNER then
+    if role > highest then
       return {'ROLE_TOO_HIGH'}
     end
     if not stays[i] and not seen[person] then

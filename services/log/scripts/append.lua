@@ -155,6 +155,15 @@ local function role_of(stay, members)
   return role
 end
 
+-- The lowest role that may do something, in a group's hash.
+local function lowest_role(text, group)
+  local role = tonumber(text or '')
+  if not role or role < 2 or role > 4 then
+    corrupt(group, 'holds no role')
+  end
+  return role
+end
+
 -- A count in a group's hash.
 local function count_of(text, group)
   local count = tonumber(text or '0')

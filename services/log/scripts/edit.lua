@@ -1,12 +1,11 @@
 -- Replaces an update's body.
 --
--- KEYS: log, update, members
+-- KEYS: log, update, members, group's hash
 -- ARGV: shard, actor, group, expected revision, body, record
 -- Answers {'OK', position, replayed}, NO_UPDATE, NOT_AUTHOR, NOT_MEMBER, ROLE_TOO_LOW, REVISION. An edit that
 -- is in force already yields the log's last position, replayed.
 
-local ROLE_MEMBER = 2
-local update, members = KEYS[2], KEYS[3]
+local update, members, group_hash = KEYS[2], KEYS[3], KEYS[4]
 local actor, group, expected_revision = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local body, record = ARGV[5], ARGV[6]
 
@@ -29,7 +28,7 @@ return guarded(function()
   local role = role_of(at('HGET', members, actor), members)
   if role == 0 then
     return {'NOT_MEMBER'}
-  elseif role < ROLE_MEMBER then
+  elseif role < lowest_role(at('HGET', group_hash, 'p'), group_hash) then
     return {'ROLE_TOO_LOW'}
   end
   if stored == body then

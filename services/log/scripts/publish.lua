@@ -6,7 +6,6 @@
 -- Answers per update: {'OK', position, replayed, audience}, the refusal, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
 -- KEY_REUSED.
 
-local ROLE_MEMBER = 2
 local body_retention_ms, once_retention_ms, update_prefix = ARGV[2], ARGV[3], ARGV[4]
 
 -- Slots of a feed that has taken `count` updates: it is made whole in steps, since appending would double
@@ -39,14 +38,14 @@ local function publish(first_key, first_argument)
   if refusal ~= '' then
     return {refusal}
   end
-  local facts = at('HMGET', group, 's', 'a', 'f')
+  local facts = at('HMGET', group, 's', 'a', 'f', 'p')
   if facts[1] ~= '1' then
     return {'NO_GROUP'}
   end
   local role = role_of(at('HGET', members, actor), members)
   if role == 0 then
     return {'NOT_MEMBER'}
-  elseif role < ROLE_MEMBER then
+  elseif role < lowest_role(facts[4], group) then
     return {'ROLE_TOO_LOW'}
   end
   local audience = string.byte(body, 2)
