@@ -136,7 +136,10 @@ TEST_F(KlatchdPoliciesTest, EverybodyJoinsAnOpenGroupByThemselvesAlone) {
               Refuses(StatusCode::NOT_FOUND, "update_id"));
   const auto posted = client_.Publish("ann", "open", "here I am");
   ASSERT_THAT(posted, Succeeds());
-  EXPECT_EQ(client_.Home("reader", posted->tokens())->updates(0).id(), posted->update_id());
+  const auto home = client_.Home("reader", posted->tokens());
+  ASSERT_THAT(home, Succeeds());
+  ASSERT_GE(home->updates_size(), 1);
+  EXPECT_EQ(home->updates(0).id(), posted->update_id());
 
   // Who is in already stays as they are, whatever role they ask for.
   const auto again = client_.Add("moderator", "open", {"moderator"});

@@ -155,14 +155,15 @@ class Run {
     }
   }
 
-  // A few in a round: on a busy machine, a round can be over before the flusher has had its first turn.
+  // A few in a round: on a busy machine, a round can be over before the flusher has had its first
+  // turn.
   uint64_t BurstsBetweenPasses() const {
     return plan_.rings * plan_.attempts_per_ring / plan_.burst_max / 2;
   }
 
   void AwaitFlusherPass() {
     const uint64_t before = flusher_passes_.load(std::memory_order_relaxed);
-    while (flusher_passes_.load(std::memory_order_relaxed) < before + 1) {
+    while (flusher_passes_.load(std::memory_order_relaxed) == before) {
       std::this_thread::yield();
     }
   }
