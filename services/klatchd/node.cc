@@ -104,6 +104,9 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
 
 Node::~Node() {
   // Against the flow: nothing below may call what is gone.
+  if (janitor_) {
+    janitor_->Stop();
+  }
   if (ticker_) {
     ticker_->Stop();
   }
@@ -153,6 +156,12 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_RETURN_IF_ERROR(CatchUp(interrupted));
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
+  KLATCH_ASSIGN_OR_RETURN(auto janitor_redis, Connect());
+  janitor_ = std::make_unique<Janitor>(
+      layout_,
+      Janitor::Options{.kept = options_.log_retention, .shard_bytes_max = options_.log_bytes_max},
+      std::move(janitor_redis), clock_);
+  janitor_->Start();
   BuildServices(std::move(facts.cursor_key));
   return absl::OkStatus();
 }
@@ -428,6 +437,11 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   };
   metrics.AddCounter("klatch_log_records_total", "Records read off the log and handed to workers.",
                      {}, [this] { return tailer_->records(); });
+  metrics.AddCounter("klatch_log_trimmed_records_total",
+                     "Records removed from the log's old end by this node.", {},
+                     [this] { return janitor_->trimmed(); });
+  metrics.AddGauge("klatch_log_bytes", "What the logs of all shards take in Redis, estimated.", {},
+                   [this] { return static_cast<double>(janitor_->bytes()); });
   metrics.AddCounter("klatch_deliveries_total", "Entries appended to timelines in memory.", {},
                      sum([](const Slice& slice) { return slice.worker.delivered(); }));
   metrics.AddCounter("klatch_dropped_entries_total",

@@ -34,6 +34,7 @@
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
+#include "services/log/janitor.h"
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
@@ -127,6 +128,7 @@ class Node {
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;
   std::unique_ptr<Ticker> ticker_;
+  std::unique_ptr<Janitor> janitor_;
 
   Admission admission_;
   ProgressBarrier barrier_;

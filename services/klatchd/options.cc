@@ -125,6 +125,15 @@ void AddLayout(OptionTable& table, KlatchdOptions& options) {
              .group = "Layout",
              .description = "How long an update is kept",
              .value = base::Duration(&options.body_retention, minutes(1), hours(24 * 3650))});
+  table.Add({.name = "log-retention",
+             .group = "Layout",
+             .description = "How long records of the log are kept after all timelines have them",
+             .value = base::Duration(&options.log_retention, seconds(1), hours(24 * 30))});
+  table.Add({.name = "log-max",
+             .group = "Layout",
+             .description = "A shard's log that takes more than this keeps only what a restart "
+                            "would replay",
+             .value = base::Bytes(&options.log_bytes_max, 64 * kKiB, kTiB)});
   table.Add(
       {.name = "once-retention",
        .group = "Layout",

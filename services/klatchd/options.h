@@ -58,6 +58,8 @@ struct KlatchdOptions {
   // Retention.
   std::chrono::milliseconds once_retention{limits::kOnceRetention};
   std::chrono::milliseconds body_retention{limits::kBodyRetention};
+  std::chrono::milliseconds log_retention{limits::kLogKept};
+  int64_t log_bytes_max = limits::kLogShardBytesMax;  // per shard
 
   // The process.
   std::chrono::milliseconds drain_timeout{10'000};

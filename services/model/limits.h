@@ -44,4 +44,8 @@ constexpr std::chrono::milliseconds kLeaseDuration{3'000};
 constexpr std::chrono::hours kOnceRetention{24};
 constexpr std::chrono::hours kBodyRetention{24 * 90};
 
+// The log of a shard.
+constexpr std::chrono::minutes kLogKept{10};
+constexpr int64_t kLogShardBytesMax = 64 << 20;
+
 }  // namespace klatch::limits
