@@ -141,7 +141,7 @@ Access Model::AccessTo(PersonNumber viewer, const PostRecord& post) const {
     return post.fate == Fate::kMaybeDeleted ? Access::kUncertain : Access::kVisible;
   }
   bool was_due = std::any_of(stays.begin(), stays.end(),
-                             [&post](const Stay& stay) { return stay.Covers(post.id); });
+                             [&post](const Stay& stay) { return stay.Shows(post); });
   return was_due ? Access::kPast : Access::kNone;
 }
 
@@ -219,14 +219,21 @@ std::vector<DueUpdate> Model::HomeOf(PersonNumber person) const {
   for (const Stay& stay : StaysOf(person)) {
     std::span<const uint32_t> posts = PostsOfGroup(stay.group);
     auto first = std::lower_bound(
-        posts.begin(), posts.end(), stay.joined,
+        posts.begin(), posts.end(), std::min(stay.visible_from, stay.joined),
         [this](uint32_t index, uint64_t position) { return posts_[index].id < position; });
     for (; first != posts.end() && posts_[*first].id < stay.left; ++first) {
-      due.push_back({posts_[*first].id, AccessTo(person, posts_[*first])});
+      const PostRecord& post = posts_[*first];
+      if (post.id > stay.joined || post.members_now) {
+        due.push_back({post.id, AccessTo(person, post)});
+      }
     }
   }
+  // The past of one stay may be the present of another.
   std::sort(due.begin(), due.end(),
             [](const DueUpdate& a, const DueUpdate& b) { return a.id > b.id; });
+  due.erase(std::unique(due.begin(), due.end(),
+                        [](const DueUpdate& a, const DueUpdate& b) { return a.id == b.id; }),
+            due.end());
   return due;
 }
 

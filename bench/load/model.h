@@ -65,7 +65,7 @@ class Model {
   // Each person and group that a stay has ended between, once; also if they came back.
   std::vector<Departure> Departures() const;
 
-  // All of these newest first. What was due to the person at posting.
+  // All of these newest first. What was due to the person at posting, or as a joiner's past.
   std::vector<DueUpdate> HomeOf(PersonNumber person) const;
   // All of the group's posts, as far as the viewer has access.
   std::vector<DueUpdate> GroupSeenBy(PersonNumber viewer, GroupNumber group) const;
@@ -83,6 +83,10 @@ class Model {
     bool uncertain = false;
 
     bool Covers(uint64_t position) const { return joined < position && position < left; }
+    // Whether the post was shown in this stay, be it as its past.
+    bool Shows(const PostRecord& post) const {
+      return Covers(post.id) || (post.members_now && visible_from < post.id && post.id < left);
+    }
   };
 
   void BuildStays();

@@ -176,6 +176,22 @@ absl::Status CheckLowestRole(v1::Role role, std::string_view field) {
                                  : absl::OkStatus();
 }
 
+absl::Status CheckHistory(const v1::Group& group, std::string_view field) {
+  if (!v1::History_IsValid(group.history())) {
+    return Invalid(fmt::format("{}.history", field), "is no known history");
+  }
+  const std::string count = fmt::format("{}.history_count", field);
+  if (group.history() != v1::HISTORY_LAST) {
+    return group.history_count() == 0 ? absl::OkStatus()
+                                      : Invalid(count, "goes with HISTORY_LAST only");
+  }
+  if (group.history_count() == 0 || group.history_count() > limits::kTimelineCap) {
+    return Invalid(count, fmt::format("is {}; with HISTORY_LAST it is 1 to {}",
+                                      group.history_count(), limits::kTimelineCap));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
@@ -183,9 +199,7 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
                                      fmt::format("{}.display_name", field)));
   KLATCH_RETURN_IF_ERROR(CheckString(group.description(), limits::kDescriptionBytesMax,
                                      fmt::format("{}.description", field)));
-  if (!v1::History_IsValid(group.history())) {
-    return Invalid(fmt::format("{}.history", field), "is no known history");
-  }
+  KLATCH_RETURN_IF_ERROR(CheckHistory(group, field));
   KLATCH_RETURN_IF_ERROR(
       CheckAudience(group.default_audience(), fmt::format("{}.default_audience", field)));
   KLATCH_RETURN_IF_ERROR(CheckLowestRole(group.post_role(), fmt::format("{}.post_role", field)));

@@ -22,7 +22,10 @@ void AddChange(Event& event, const Layout& layout, const std::string& person,
 void DecodeMembersChanged(const klatch::v1::MembersChanged& members, const Layout& layout,
                           Event& event) {
   event.kind = Event::Kind::kMembersChanged;
-  event.history_open = members.history_open();
+  if (members.has_visible_from()) {
+    event.visible_from = Position(members.visible_from());
+  }
+  event.has_past = members.has_past();
   for (const auto& joined : members.joined()) {
     AddChange(event, layout, joined.person(), MemberChange::Kind::kJoined,
               static_cast<Role>(joined.role()));
@@ -43,7 +46,8 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   const LogRecord& record = entry.record;
   event.position = entry.position;
   event.kind = Event::Kind::kTimePassed;
-  event.history_open = false;
+  event.visible_from.reset();
+  event.has_past = false;
   event.change_count = 0;
   if (record.event_case() == LogRecord::EVENT_NOT_SET) {
     return base::Error(absl::StatusCode::kDataLoss,

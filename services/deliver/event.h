@@ -6,6 +6,7 @@
 // Thread safety: written by the tailer before it is published; read-only for workers.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,11 @@ struct Event {
   Position position;
   Kind kind = Kind::kTimePassed;
   GroupIndex group;
-  bool history_open = false;  // kMembersChanged: who joined sees the whole past
+
+  // kMembersChanged, of who joined: where what they see begins, if that is not the event itself; and
+  // whether something stands there.
+  std::optional<Position> visible_from;
+  bool has_past = false;
 
   // kPublished.
   std::string author;

@@ -238,7 +238,7 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
   after.stay.role = change.role;
   if (change.kind == MemberChange::Kind::kJoined) {
     after.stay.joined = event.position;
-    after.stay.visible_from = event.history_open ? Position() : event.position;
+    after.stay.visible_from = event.visible_from.value_or(event.position);
   } else if (change.kind == MemberChange::Kind::kRoleChanged && was_member) {
     after.stay.joined = before->stay.joined;
     after.stay.visible_from = before->stay.visible_from;
@@ -252,6 +252,12 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
     roster_.Remove(event.group, person->index);
   }
   SetMembership(*person, after);
+  if (change.kind == MemberChange::Kind::kJoined && event.has_past) {
+    // Nothing of the past was delivered to them: the flusher fetches it from the feed, and pages ask
+    // for what is stored.
+    person->home->RaiseFloor(event.position.value());
+    MarkHole(person->index, std::max<uint64_t>(after.stay.visible_from.value(), 1));
+  }
 }
 
 void Worker::DeleteGroup(const Event& event) {

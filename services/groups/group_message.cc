@@ -1,5 +1,11 @@
 #include "services/groups/group_message.h"
 
+#include <fmt/format.h>
+#include <google/protobuf/util/field_mask_util.h>
+
+#include <algorithm>
+#include <string>
+
 #include "services/accept/validate.h"
 #include "services/model/ids.h"
 
@@ -10,91 +16,94 @@ absl::Status Invalid(std::string_view field, std::string_view description) {
   return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
 }
 
-absl::Status SetFromPaths(const google::protobuf::FieldMask& mask, UpdateGroupCommand& command) {
+using google::protobuf::FieldMask;
+using google::protobuf::util::FieldMaskUtil;
+
+// A field that UpdateGroup may change.
+struct Changeable {
+  const char* path;
+  // Whether its value 0 is no value, but says that none was chosen.
+  bool is_choice;
+  void (*change)(const v1::Group& group, UpdateGroupCommand& command);
+};
+
+constexpr Changeable kChangeable[] = {
+    {"display_name", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.display_name = group.display_name();
+     }},
+    {"description", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.description = group.description();
+     }},
+    {"history", true,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.past = {static_cast<History>(group.history()), group.history_count()};
+     }},
+    // Goes with history.
+    {"history_count", false, [](const v1::Group&, UpdateGroupCommand&) {}},
+    {"default_audience", true,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.default_audience = static_cast<AudienceRule>(group.default_audience());
+     }},
+    {"post_role", true,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.post_role = static_cast<Role>(group.post_role());
+     }},
+    {"add_role", true,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.add_role = static_cast<Role>(group.add_role());
+     }},
+    {"joining", true,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.joining = static_cast<Joining>(group.joining());
+     }},
+    {"closed", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) { command.closed = group.closed(); }},
+};
+
+// Whether the message holds a value that isn't its type's default.
+bool IsSet(const v1::Group& group, const char* path) {
+  return group.GetReflection()->HasField(group, v1::Group::descriptor()->FindFieldByName(path));
+}
+
+absl::Status CheckPaths(const FieldMask& mask) {
   for (const std::string& path : mask.paths()) {
-    if (path == "display_name") {
-      command.set_display_name = true;
-    } else if (path == "description") {
-      command.set_description = true;
-    } else if (path == "history") {
-      command.set_history = true;
-    } else if (path == "default_audience") {
-      command.set_default_audience = true;
-    } else if (path == "post_role") {
-      command.set_post_role = true;
-    } else if (path == "add_role") {
-      command.set_add_role = true;
-    } else if (path == "joining") {
-      command.set_joining = true;
-    } else {
+    if (std::ranges::none_of(kChangeable, [&](const auto& field) { return path == field.path; })) {
       return Invalid("update_mask",
-                     "names more than display_name, description, history, default_audience, "
-                     "post_role, add_role and joining");
+                     "names more than display_name, description, history, history_count, "
+                     "default_audience, post_role, add_role, joining and closed");
     }
   }
   return absl::OkStatus();
 }
 
-void SetFromValues(const v1::Group& group, UpdateGroupCommand& command) {
-  command.set_display_name = !group.display_name().empty();
-  command.set_description = !group.description().empty();
-  command.set_history = group.history() != v1::HISTORY_UNSPECIFIED;
-  command.set_default_audience = group.default_audience() != v1::AUDIENCE_UNSPECIFIED;
-  command.set_post_role = group.post_role() != v1::ROLE_UNSPECIFIED;
-  command.set_add_role = group.add_role() != v1::ROLE_UNSPECIFIED;
-  command.set_joining = group.joining() != v1::JOINING_UNSPECIFIED;
-}
-
-bool ChangesNothing(const UpdateGroupCommand& command) {
-  return !command.set_display_name && !command.set_description && !command.set_history &&
-         !command.set_default_audience && !command.set_post_role && !command.set_add_role &&
-         !command.set_joining;
-}
-
-// A mask can name a choice that has no value.
-absl::Status CheckChosen(const v1::Group& group, const UpdateGroupCommand& command) {
-  const struct {
-    bool is_set;
-    int value;
-    const char* field;
-  } choices[] = {{command.set_history, group.history(), "group.history"},
-                 {command.set_default_audience, group.default_audience(), "group.default_audience"},
-                 {command.set_post_role, group.post_role(), "group.post_role"},
-                 {command.set_add_role, group.add_role(), "group.add_role"},
-                 {command.set_joining, group.joining(), "group.joining"}};
-  for (const auto& choice : choices) {
-    if (choice.is_set && choice.value == 0) {
-      return Invalid(choice.field, "is unspecified");
+// The fields that are set.
+FieldMask MaskOf(const v1::Group& group) {
+  FieldMask mask;
+  for (const Changeable& field : kChangeable) {
+    if (IsSet(group, field.path)) {
+      mask.add_paths(field.path);
     }
   }
-  return absl::OkStatus();
+  return mask;
 }
 
-// Values that the mask doesn't name are ignored, so they need not be valid.
-v1::Group OnlyMasked(const v1::Group& group, const UpdateGroupCommand& command) {
-  v1::Group masked;
-  if (command.set_display_name) {
-    masked.set_display_name(group.display_name());
+// Changes what `mask` names. `group` holds nothing else.
+absl::Status Change(const v1::Group& group, const FieldMask& mask, UpdateGroupCommand& command) {
+  for (const Changeable& field : kChangeable) {
+    if (!FieldMaskUtil::IsPathInFieldMask(field.path, mask)) {
+      continue;
+    }
+    if (field.is_choice && !IsSet(group, field.path)) {
+      return Invalid(fmt::format("group.{}", field.path), "is unspecified");
+    }
+    field.change(group, command);
   }
-  if (command.set_description) {
-    masked.set_description(group.description());
+  if (FieldMaskUtil::IsPathInFieldMask("history_count", mask) && !command.past) {
+    return Invalid("group.history_count", "changes only together with history");
   }
-  if (command.set_history) {
-    masked.set_history(group.history());
-  }
-  if (command.set_default_audience) {
-    masked.set_default_audience(group.default_audience());
-  }
-  if (command.set_post_role) {
-    masked.set_post_role(group.post_role());
-  }
-  if (command.set_add_role) {
-    masked.set_add_role(group.add_role());
-  }
-  if (command.set_joining) {
-    masked.set_joining(group.joining());
-  }
-  return masked;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -111,6 +120,8 @@ v1::Group GroupMessage(const GroupFields& fields, uint64_t member_count, Positio
   group.set_post_role(static_cast<v1::Role>(fields.post_role));
   group.set_add_role(static_cast<v1::Role>(fields.add_role));
   group.set_joining(static_cast<v1::Joining>(fields.joining));
+  group.set_history_count(fields.history_count);
+  group.set_closed(fields.closed);
   group.set_member_count(member_count);
   group.mutable_create_time()->set_seconds(created.unix_ms() / kMsPerSecond);
   group.mutable_create_time()->set_nanos(
@@ -154,26 +165,26 @@ GroupFields NewGroupFields(const v1::Group& group) {
   if (group.joining() != v1::JOINING_UNSPECIFIED) {
     fields.joining = static_cast<Joining>(group.joining());
   }
+  fields.history_count = group.history_count();
+  fields.closed = group.closed();
   return fields;
 }
 
 absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request) {
-  const v1::Group& group = request.group();
-  UpdateGroupCommand command;
-  if (request.update_mask().paths_size() > 0) {
-    KLATCH_RETURN_IF_ERROR(SetFromPaths(request.update_mask(), command));
-  } else {
-    SetFromValues(group, command);
-  }
-  if (ChangesNothing(command)) {
+  const bool is_masked = request.update_mask().paths_size() > 0;
+  const FieldMask mask = is_masked ? request.update_mask() : MaskOf(request.group());
+  KLATCH_RETURN_IF_ERROR(CheckPaths(mask));
+  if (mask.paths_size() == 0) {
     return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
   }
-  const v1::Group masked = OnlyMasked(group, command);
-  KLATCH_RETURN_IF_ERROR(CheckGroupFields(masked, "group"));
-  KLATCH_RETURN_IF_ERROR(CheckChosen(masked, command));
+  // Values that the mask doesn't name are ignored, so they need not be valid.
+  v1::Group named = request.group();
+  FieldMaskUtil::TrimMessage(mask, &named);
+  KLATCH_RETURN_IF_ERROR(CheckGroupFields(named, "group"));
+  UpdateGroupCommand command;
   command.actor = PersonId(request.actor());
-  command.group = NewGroupFields(masked);
-  command.group.id = GroupId(group.id());
+  command.group = GroupId(request.group().id());
+  KLATCH_RETURN_IF_ERROR(Change(named, mask, command));
   return command;
 }
 

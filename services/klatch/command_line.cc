@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "common/base/decimal.h"
 #include "common/base/standard_streams.h"
 #include "common/base/status.h"
 #include "services/klatch/text.h"
@@ -49,6 +51,19 @@ absl::StatusOr<std::string> ReadStandardInput() {
     text.pop_back();
   }
   return text;
+}
+
+// What --history takes.
+CLI::Validator HistoryValue() {
+  const auto check = [](const std::string& value) {
+    const std::optional<uint64_t> count = base::ParseDecimal(value);
+    const bool known = value == "none" || value == "all";
+    return known || (count && *count > 0 && *count <= limits::kTimelineCap)
+               ? std::string()
+               : fmt::format("{} is neither none nor all nor a count from 1 to {}", value,
+                             limits::kTimelineCap);
+  };
+  return CLI::Validator(check, "none|all|COUNT");
 }
 
 CommandResult Usage(const std::string& message) {
@@ -212,7 +227,8 @@ void CommandLine::AddGroupPolicyOptions(CLI::App& command) {
   command.add_option("--name", group_.display_name, "what people call it")->type_name("TEXT");
   command.add_option("--about", group_.description, "what it is for")->type_name("TEXT");
   command.add_option("--history", group_.history, "what who joins later sees of the past")
-      ->check(CLI::IsMember({"none", "all"}));
+      ->type_name("")
+      ->check(HistoryValue());
   command.add_option("--audience", group_.audience, "who sees updates that don't say")
       ->check(CLI::IsMember({"at-posting", "now"}));
   const CLI::IsMember lowest_role({"member", "moderator", "owner"});
@@ -222,6 +238,8 @@ void CommandLine::AddGroupPolicyOptions(CLI::App& command) {
       ->check(lowest_role);
   command.add_option("--joining", group_.joining, "whether people may add themselves")
       ->check(CLI::IsMember({"invitation", "open"}));
+  command.add_option("--closed", group_.closed, "whether nobody may post or join any more")
+      ->check(CLI::IsMember({"yes", "no"}));
 }
 
 void CommandLine::AddGroupCommand() {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/decimal.h"
 #include "common/base/status.h"
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/print.h"
@@ -20,7 +21,10 @@ v1::History HistoryOf(std::string_view name) {
   if (name.empty()) {
     return v1::HISTORY_UNSPECIFIED;
   }
-  return name == "all" ? v1::HISTORY_ALL : v1::HISTORY_NONE;
+  if (name == "all" || name == "none") {
+    return name == "all" ? v1::HISTORY_ALL : v1::HISTORY_NONE;
+  }
+  return v1::HISTORY_LAST;
 }
 
 v1::Joining JoiningOf(std::string_view name) {
@@ -35,10 +39,14 @@ void FillGroup(const GroupOptions& options, v1::Group& group) {
   group.set_display_name(options.display_name);
   group.set_description(options.description);
   group.set_history(HistoryOf(options.history));
+  if (group.history() == v1::HISTORY_LAST) {
+    group.set_history_count(static_cast<uint32_t>(base::ParseDecimal(options.history).value_or(0)));
+  }
   group.set_default_audience(AudienceOf(options.audience));
   group.set_post_role(RoleOf(options.post_role));
   group.set_add_role(RoleOf(options.add_role));
   group.set_joining(JoiningOf(options.joining));
+  group.set_closed(options.closed == "yes");
 }
 
 // Calls `send(first, last)` for consecutive slices of the persons, as many as one call takes.
@@ -78,15 +86,19 @@ absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptio
 
 absl::StatusOr<std::string> UpdateGroup(const Session& session, const GroupOptions& options) {
   auto request = NewRequest<v1::UpdateGroupRequest>(session);
-  FillGroup(options, *request.mutable_group());
+  v1::Group& group = *request.mutable_group();
+  FillGroup(options, group);
+  const std::string not_given;
   const std::pair<const char*, const std::string*> fields[] = {
       {"display_name", &options.display_name},
       {"description", &options.description},
       {"history", &options.history},
+      {"history_count", group.history_count() == 0 ? &not_given : &options.history},
       {"default_audience", &options.audience},
       {"post_role", &options.post_role},
       {"add_role", &options.add_role},
-      {"joining", &options.joining}};
+      {"joining", &options.joining},
+      {"closed", &options.closed}};
   for (const auto& [path, value] : fields) {
     if (!value->empty()) {
       request.mutable_update_mask()->add_paths(path);

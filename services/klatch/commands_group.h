@@ -13,7 +13,7 @@ struct GroupOptions {
   std::string group;
   std::string display_name;
   std::string description;
-  // Empty, "none" or "all".
+  // Empty, "none", "all", or how many of the last updates.
   std::string history;
   // Empty, "at-posting" or "now".
   std::string audience;
@@ -22,6 +22,8 @@ struct GroupOptions {
   std::string add_role;
   // Empty, "invitation" or "open".
   std::string joining;
+  // Empty, "yes" or "no".
+  std::string closed;
 };
 absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptions& options);
 // Changes what is not empty in `options`.

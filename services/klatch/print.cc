@@ -51,12 +51,15 @@ std::string Content(const v1::Update& update) {
   return text;
 }
 
-std::string HistoryName(v1::History history) {
-  switch (history) {
+std::string HistoryName(const v1::Group& group) {
+  switch (group.history()) {
     case v1::HISTORY_ALL:
       return "all of it";
     case v1::HISTORY_NONE:
       return "nothing before joining";
+    case v1::HISTORY_LAST:
+      return group.history_count() == 1 ? "the last update"
+                                        : fmt::format("the last {} updates", group.history_count());
     default:
       return "unknown";
   }
@@ -182,11 +185,14 @@ std::string PrintGroup(const v1::Group& group, const Session& session) {
     rows.push_back({"about", Clean(group.description())});
   }
   rows.push_back({"members", WithThousands(group.member_count())});
-  rows.push_back({"joiners see", HistoryName(group.history())});
+  rows.push_back({"joiners see", HistoryName(group)});
   rows.push_back({"updates reach", AudienceName(group.default_audience())});
   rows.push_back({"who posts", RolesFrom(group.post_role())});
   rows.push_back({"who adds people", RolesFrom(group.add_role())});
   rows.push_back({"joining", JoiningName(group.joining())});
+  if (group.closed()) {
+    rows.push_back({"closed", "yes: nobody posts or joins"});
+  }
   rows.push_back({"created", RelativeTime(TimeOf(group.create_time()), session.now)});
   return RenderTable({{"FIELD"}, {"VALUE"}}, rows, session.screen);
 }

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,17 +68,23 @@ struct CreateGroupCommand {
   std::string payload_digest;
 };
 
-// Only fields whose flag is set change.
+// What is set changes.
 struct UpdateGroupCommand {
+  struct Past {
+    History history = History::kNone;
+    uint32_t count = 0;  // as GroupFields::history_count
+  };
+
   PersonId actor;
-  GroupFields group;
-  bool set_display_name = false;
-  bool set_description = false;
-  bool set_history = false;
-  bool set_default_audience = false;
-  bool set_post_role = false;
-  bool set_add_role = false;
-  bool set_joining = false;
+  GroupId group;
+  std::optional<std::string> display_name;
+  std::optional<std::string> description;
+  std::optional<Past> past;
+  std::optional<AudienceRule> default_audience;
+  std::optional<Role> post_role;
+  std::optional<Role> add_role;
+  std::optional<Joining> joining;
+  std::optional<bool> closed;
 };
 
 struct PersonRole {
@@ -132,13 +139,14 @@ class Appender {
   // Publishes each on its own; results in the order of `commands`, all of which must be in groups
   // of one shard, at most limits::kBatchUpdatesMax. Per command: NOT_FOUND (field "update.groups")
   // no such group, ("update.reply_to", "update.reshare_of") its bad_reference; PERMISSION_DENIED
-  // (field "actor") no member, or below the group's post_role; ALREADY_EXISTS (field "request_id") used with another
-  // payload.
+  // (field "actor") no member, or below the group's post_role; FAILED_PRECONDITION ("update.groups") the group
+  // is closed; ALREADY_EXISTS (field "request_id") used with another payload.
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) = 0;
 
   // NOT_FOUND ("update_id"); PERMISSION_DENIED ("actor") not the author, or one who may not post in
-  // the update's group any more; ABORTED another edit came first. If the stored body is `body`
+  // the update's group any more; FAILED_PRECONDITION ("update_id") that is closed; ABORTED another edit
+  // came first. If the stored body is `body`
   // already, yields the log's last position and `replayed`.
   virtual base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) = 0;
 
@@ -149,7 +157,7 @@ class Appender {
   // ALREADY_EXISTS ("group.id", or "request_id" when used with another payload). Ids of deleted
   // groups count as taken.
   virtual base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) = 0;
-  // NOT_FOUND ("group.id"); PERMISSION_DENIED ("actor") no owner. Without a flag: the log's last
+  // NOT_FOUND ("group.id"); PERMISSION_DENIED ("actor") no owner. If nothing is set: the log's last
   // position and `replayed`.
   virtual base::Task<absl::StatusOr<GroupUpdated>> UpdateGroup(UpdateGroupCommand command) = 0;
   // The same, with field "group". Deleting what is deleted already yields the position of its
@@ -157,8 +165,8 @@ class Appender {
   virtual base::Task<absl::StatusOr<Appended>> DeleteGroup(PersonId actor, GroupId group) = 0;
 
   // NOT_FOUND ("group"); PERMISSION_DENIED ("actor") below the group's add_role, or a stranger where
-  // joining is not open, or ("members") a role that the actor may not give; ALREADY_EXISTS
-  // ("request_id").
+  // joining is not open, or ("members") a role that the actor may not give;
+  // FAILED_PRECONDITION ("group") it is closed; ALREADY_EXISTS ("request_id").
   virtual base::Task<absl::StatusOr<MembersAppended>> AddMembers(AddMembersCommand command) = 0;
   // The same; everyone may remove exactly oneself. PERMISSION_DENIED ("persons") someone's role is
   // not below the actor's (owners may remove owners); FAILED_PRECONDITION ("persons") no owner

@@ -5,6 +5,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/decimal.h"
+#include "services/model/limits.h"
 
 namespace klatch::group_hash {
 namespace {
@@ -22,7 +23,7 @@ std::optional<Enum> DecodeEnum(std::string_view text, Enum least, Enum most) {
 }  // namespace
 
 std::optional<StoredGroup> Decode(redis::ReplyView values) {
-  const auto history = DecodeEnum(values[3].text(), History::kNone, History::kAll);
+  const auto history = DecodeEnum(values[3].text(), History::kNone, History::kLast);
   const auto audience =
       DecodeEnum(values[4].text(), AudienceRule::kMembersAtPosting, AudienceRule::kMembersNow);
   const auto members = base::ParseDecimal(values[5].text());
@@ -31,8 +32,11 @@ std::optional<StoredGroup> Decode(redis::ReplyView values) {
   const auto post_role = DecodeEnum(values[10].text(), Role::kMember, Role::kOwner);
   const auto add_role = DecodeEnum(values[11].text(), Role::kMember, Role::kOwner);
   const auto joining = DecodeEnum(values[12].text(), Joining::kByInvitation, Joining::kOpen);
+  const auto history_count = base::ParseDecimal(values[13].text());
+  const std::string_view closed = values[14].text();
   if (!history || !audience || !members || !owners || !feed || values[8].text().size() != 8 ||
-      !post_role || !add_role || !joining) {
+      !post_role || !add_role || !joining || !history_count ||
+      *history_count > limits::kTimelineCap || (closed != "0" && closed != "1")) {
     return std::nullopt;
   }
   StoredGroup stored;
@@ -43,6 +47,8 @@ std::optional<StoredGroup> Decode(redis::ReplyView values) {
   stored.fields.post_role = *post_role;
   stored.fields.add_role = *add_role;
   stored.fields.joining = *joining;
+  stored.fields.history_count = static_cast<uint32_t>(*history_count);
+  stored.fields.closed = closed == "1";
   stored.state = values[0].text() == kActive ? GroupState::kActive : GroupState::kDeleted;
   stored.member_count = *members;
   stored.owner_count = *owners;

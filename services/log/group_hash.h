@@ -6,10 +6,11 @@
 //   field  value
 //   s      state: "1" active, "2" deleted
 //   n, d   display name, description
-//   h      history: "1" none, "2" all (klatch.v1.History)
+//   h, l   history: "1" none, "2" all, "3" the last l (klatch.v1.History); l is "0" otherwise
 //   a      default audience: "1" members at posting, "2" members now (klatch.v1.Audience)
 //   p, b   the lowest roles that may post, and that may bring in others: "2" to "4" (klatch.v1.Role)
 //   j      joining: "1" by invitation, "2" open (klatch.v1.Joining)
+//   z      closed: "1", or "0"
 //   m, o   how many members, how many of them owners; decimal
 //   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
 //   c, x   positions of its creation and deletion; 8 bytes, little-endian
@@ -37,13 +38,16 @@ constexpr char kDeleted[] = "x";
 constexpr char kPostRole[] = "p";
 constexpr char kAddRole[] = "b";
 constexpr char kJoining[] = "j";
+constexpr char kHistoryCount[] = "l";
+constexpr char kClosed[] = "z";
 
 constexpr char kActive[] = "1";
 
 // In the order in which scripts and readers ask for them.
-inline constexpr std::array kAll = {kState,       kDisplayName, kDescription, kHistory, kAudience,
-                                    kMemberCount, kOwnerCount,  kFeedCount,   kCreated, kDeleted,
-                                    kPostRole,    kAddRole,     kJoining};
+inline constexpr std::array kAll = {kState,    kDisplayName,  kDescription, kHistory,
+                                    kAudience, kMemberCount,  kOwnerCount,  kFeedCount,
+                                    kCreated,  kDeleted,      kPostRole,    kAddRole,
+                                    kJoining,  kHistoryCount, kClosed};
 
 // The group whose kAll are `values`, without its id. Nothing if a field is missing or of a shape
 // that the scripts don't write.

@@ -39,6 +39,7 @@ constexpr std::array kRefusals = {
             "contains a role that the actor may not give"},
     Refusal{"ROLE_NOT_BELOW", StatusCode::kPermissionDenied, kPersonsField,
             "contains someone whose role is not below the actor's"},
+    Refusal{"CLOSED", StatusCode::kFailedPrecondition, kGroupField, "the group is closed"},
     Refusal{"LAST_OWNER", StatusCode::kFailedPrecondition, kPersonsField,
             "would leave the group without an owner"},
     Refusal{"NO_MEMBER", StatusCode::kNotFound, "member.person", "is not a member of the group"},

@@ -149,7 +149,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
                             keys_.Group(group)},
                            {Number(shard.value()), command.actor.value(), group.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
-      "edit", shard, {});
+      "edit", shard, {.group = "update_id"});
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::Delete(DeleteCommand command) {
@@ -179,42 +179,42 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
                      Number(static_cast<uint8_t>(group.default_audience)),
                      Number(static_cast<uint8_t>(group.post_role)),
                      Number(static_cast<uint8_t>(group.add_role)),
-                     Number(static_cast<uint8_t>(group.joining))}),
+                     Number(static_cast<uint8_t>(group.joining)), Number(group.history_count),
+                     Number(group.closed ? 1 : 0)}),
                 "create group", shard, {.group = "group.id"});
 }
 
 base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
-  const GroupFields& group = command.group;
-  const ShardIndex shard = layout_.ShardOf(group.id);
+  const GroupId& group = command.group;
+  const ShardIndex shard = layout_.ShardOf(group);
   std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(),
-                                        records::GroupUpdated(group.id, command.actor)};
+                                        records::GroupUpdated(group, command.actor)};
   auto set = [&arguments](const char* field, std::string value) {
     arguments.push_back(field);
     arguments.push_back(std::move(value));
   };
-  if (command.set_display_name) {
-    set(group_hash::kDisplayName, group.display_name);
+  auto choose = [&set](const char* field, const auto& value) {
+    if (value) {
+      set(field, Number(static_cast<uint8_t>(*value)));
+    }
+  };
+  if (command.display_name) {
+    set(group_hash::kDisplayName, *command.display_name);
   }
-  if (command.set_description) {
-    set(group_hash::kDescription, group.description);
+  if (command.description) {
+    set(group_hash::kDescription, *command.description);
   }
-  if (command.set_history) {
-    set(group_hash::kHistory, Number(static_cast<uint8_t>(group.history)));
+  if (command.past) {
+    set(group_hash::kHistory, Number(static_cast<uint8_t>(command.past->history)));
+    set(group_hash::kHistoryCount, Number(command.past->count));
   }
-  if (command.set_default_audience) {
-    set(group_hash::kAudience, Number(static_cast<uint8_t>(group.default_audience)));
-  }
-  if (command.set_post_role) {
-    set(group_hash::kPostRole, Number(static_cast<uint8_t>(group.post_role)));
-  }
-  if (command.set_add_role) {
-    set(group_hash::kAddRole, Number(static_cast<uint8_t>(group.add_role)));
-  }
-  if (command.set_joining) {
-    set(group_hash::kJoining, Number(static_cast<uint8_t>(group.joining)));
-  }
+  choose(group_hash::kAudience, command.default_audience);
+  choose(group_hash::kPostRole, command.post_role);
+  choose(group_hash::kAddRole, command.add_role);
+  choose(group_hash::kJoining, command.joining);
+  choose(group_hash::kClosed, command.closed);
   redis::Command script = redis::Command::Eval(
-      scripts::UpdateGroup(), {keys_.Log(shard), keys_.Group(group.id), keys_.Members(group.id)},
+      scripts::UpdateGroup(), {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
       std::move(arguments));
   auto run = Run(std::move(script), "update group", shard, {.group = "group.id"});
   absl::StatusOr<Outcome> outcome = co_await std::move(run);
@@ -222,11 +222,11 @@ base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupC
     co_return outcome.status();
   }
   if (!outcome->group) {
-    co_return base::Error(absl::StatusCode::kDataLoss,
-                          fmt::format("changed, but key {} holds a group that can't be decoded",
-                                      keys_.Group(group.id)));
+    co_return base::Error(
+        absl::StatusCode::kDataLoss,
+        fmt::format("changed, but key {} holds a group that can't be decoded", keys_.Group(group)));
   }
-  outcome->group->fields.id = group.id;
+  outcome->group->fields.id = group;
   co_return GroupUpdated{outcome->position, outcome->replayed, *std::move(outcome->group)};
 }
 

@@ -39,7 +39,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembers
           scripts::AddMembers(),
           {keys_.Log(shard),
            keys_.Once(command.actor, command.group, command.request_id, command.chunk),
-           keys_.Group(command.group), keys_.Members(command.group)},
+           keys_.Group(command.group), keys_.Members(command.group), keys_.Feed(command.group)},
           std::move(arguments)),
       "add members", shard, {.persons = "members"});
 }

@@ -23,6 +23,8 @@ struct GroupFields {
   Role post_role = Role::kMember;    // the lowest that may post
   Role add_role = Role::kModerator;  // the lowest that may add others
   Joining joining = Joining::kByInvitation;
+  uint32_t history_count = 0;  // with History::kLast: how many updates; 0 otherwise
+  bool closed = false;         // nobody posts, edits or joins
 };
 
 enum class GroupState { kActive, kDeleted };

@@ -124,6 +124,7 @@ class Flusher {
   void RebuildSome();
   absl::Status Rebuild(const HoleMark& hole);
   absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
+  absl::Status AddOpenPast(const std::vector<uint64_t>& past, std::vector<uint64_t>& ids);
   absl::Status RunScripts(FlushScripts::Findings& findings);
   // The same for keys whose whole content memory knows; replaces those of another type.
   absl::Status RunFacts();

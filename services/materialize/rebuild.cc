@@ -3,10 +3,13 @@
 // stored rings.
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "services/materialize/flusher.h"
 #include "services/materialize/stored_ring.h"
+#include "services/model/body.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -16,10 +19,20 @@ namespace {
 // all of them waiting.
 constexpr std::chrono::milliseconds kRebuildTime{50};
 
+// How much of the past that is open to a joiner is looked at, newest first: twice what a timeline
+// holds, since an update's audience may exclude who came later.
+constexpr size_t kPastExaminedMax = 2 * limits::kTimelineCap;
+
+// One of the person's groups.
 struct Source {
   GroupIndex group;
-  Position joined;
+  Stay stay;
 };
+
+// The audience in a stored body's header (services/model/body.h); nothing if there is no body.
+std::optional<AudienceRule> AudienceOf(std::string_view header) {
+  return header.size() < 2 ? std::nullopt : std::optional(static_cast<AudienceRule>(header[1]));
+}
 
 }  // namespace
 
@@ -73,7 +86,7 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
     if (list != nullptr) {
       for (const Membership& membership : list->items()) {
         if (membership.stay.role != Role::kNone) {
-          sources.push_back({membership.group, membership.stay.joined});
+          sources.push_back({membership.group, membership.stay});
         }
       }
     }
@@ -85,6 +98,7 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
   }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_->CallAll(commands));
   std::vector<uint64_t> ids;
+  std::vector<uint64_t> past;
   // A stored timeline that is no string is about to be replaced; a feed that is none is an error.
   if (!replies[0].is_error()) {
     ids = UnpackIds(replies[0].text());
@@ -96,13 +110,41 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
       const UpdateId update(id);
       // Behind what is applied a leave may stand that the memberships above don't know of; those
       // ids come by delivery.
-      if (update >= sources[i].joined && update <= written_positions_[update.shard().value()]) {
+      if (update > written_positions_[update.shard().value()]) {
+        continue;
+      }
+      if (update >= sources[i].stay.joined) {
         ids.push_back(id);
+      } else if (update >= sources[i].stay.visible_from) {
+        past.push_back(id);
       }
     }
     KeepNewest(ids, limits::kTimelineCap);
+    KeepNewest(past, kPastExaminedMax);
   }
+  KLATCH_RETURN_IF_ERROR(AddOpenPast(past, ids));
   return ids;
+}
+
+// Adds those of `past` that are for whoever is a member now: the others are nothing to who joined
+// after them, and would only take room. The newest of all are kept.
+absl::Status Flusher::AddOpenPast(const std::vector<uint64_t>& past, std::vector<uint64_t>& ids) {
+  if (past.empty()) {
+    return absl::OkStatus();
+  }
+  std::vector<redis::Command> commands;
+  commands.reserve(past.size());
+  for (const uint64_t id : past) {
+    commands.push_back(redis::Command{"GETRANGE", keys_.Update(UpdateId(id)), "0", "1"});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> headers, redis_->CallAll(commands));
+  for (size_t i = 0; i < past.size(); ++i) {
+    if (AudienceOf(headers[i].text()) == AudienceRule::kMembersNow) {
+      ids.push_back(past[i]);
+    }
+  }
+  KeepNewest(ids, limits::kTimelineCap);
+  return absl::OkStatus();
 }
 
 }  // namespace klatch

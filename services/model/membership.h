@@ -23,7 +23,7 @@ namespace klatch {
 enum class Role : uint8_t { kNone = 0, kReader = 1, kMember = 2, kModerator = 3, kOwner = 4 };
 
 // Values are klatch.v1.History's.
-enum class History : uint8_t { kNone = 1, kAll = 2 };
+enum class History : uint8_t { kNone = 1, kAll = 2, kLast = 3 };
 
 struct Stay {
   Role role = Role::kNone;

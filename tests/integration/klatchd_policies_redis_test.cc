@@ -7,6 +7,7 @@ namespace klatch::testing {
 namespace {
 
 using grpc::StatusCode;
+using ::testing::ElementsAre;
 
 // One klatchd for all tests; each has a group of its own, with an owner, a moderator, a member and a
 // reader.
@@ -154,6 +155,68 @@ TEST_F(KlatchdPoliciesTest, EverybodyJoinsAnOpenGroupByThemselvesAlone) {
   EXPECT_THAT(client_.Add("bob", "open", {"bob"}), Refuses(StatusCode::PERMISSION_DENIED, "actor"));
 }
 
+TEST_F(KlatchdPoliciesTest, JoinerFindsTheLastUpdatesAtHomeAndInTheGroup) {
+  v1::Group group = GroupOf("last");
+  group.set_history(v1::HISTORY_LAST);
+  group.set_history_count(2);
+  group.set_default_audience(v1::AUDIENCE_MEMBERS_NOW);
+  MakeGroup(group);
+  for (const char* text : {"one", "two", "three"}) {
+    ASSERT_THAT(client_.Publish("member", "last", text), Succeeds());
+  }
+  // Counted, but only for those who were members: a joiner sees one of the two.
+  auto private_post = Client::Post("member", "last", "among us");
+  private_post.mutable_update()->set_audience(v1::AUDIENCE_MEMBERS_AT_POSTING);
+  ASSERT_THAT(client_.Publish(private_post), Succeeds());
+  const auto joined = client_.Add("owner", "last", {"late"});
+  ASSERT_THAT(joined, Succeeds());
+  const auto since = client_.Publish("member", "last", "hello, late");
+  ASSERT_THAT(since, Succeeds());
+
+  EXPECT_THAT(TextsOf(*client_.GroupPage("late", "last", since->tokens())),
+              ElementsAre("hello, late", "three"));
+  std::vector<std::string> home;
+  EXPECT_TRUE(Eventually([&] {
+    const auto page = client_.Home("late", since->tokens());
+    home = TextsOf(*page);
+    return page->completeness().hole_since() == 0;
+  }));
+  EXPECT_THAT(home, ElementsAre("hello, late", "three"));
+  EXPECT_THAT(TextsOf(*client_.Profile("late", "member", since->tokens())),
+              ::testing::IsSupersetOf({"hello, late", "three"}));
+
+  // A wider policy opens nothing to those who are in already.
+  group.set_history_count(800);
+  ASSERT_THAT(Update(group), Succeeds());
+  EXPECT_THAT(TextsOf(*client_.GroupPage("late", "last")), ElementsAre("hello, late", "three"));
+}
+
+TEST_F(KlatchdPoliciesTest, ClosedGroupIsReadAndLeftButNotPostedTo) {
+  MakeGroup(GroupOf("closing"));
+  const auto earlier = client_.Publish("member", "closing", "the last word");
+  ASSERT_THAT(earlier, Succeeds());
+  v1::Group group = GroupOf("closing");
+  group.set_closed(true);
+  const auto closed = Update(group);
+  ASSERT_THAT(closed, Succeeds());
+  EXPECT_TRUE(closed->group().closed());
+
+  EXPECT_THAT(client_.Publish("owner", "closing", "one more"),
+              Refuses(StatusCode::FAILED_PRECONDITION, "update.groups"));
+  EXPECT_THAT(client_.Edit("member", earlier->update_id(), "other words"),
+              Refuses(StatusCode::FAILED_PRECONDITION, "update_id"));
+  EXPECT_THAT(client_.Add("owner", "closing", {"new"}),
+              Refuses(StatusCode::FAILED_PRECONDITION, "group"));
+  EXPECT_THAT(TextsOf(*client_.GroupPage("reader", "closing", earlier->tokens())),
+              ElementsAre("the last word"));
+  EXPECT_THAT(client_.Remove("reader", "closing", {"reader"}), Succeeds());
+  EXPECT_THAT(client_.Delete("moderator", earlier->update_id()), Succeeds());
+
+  group.set_closed(false);
+  ASSERT_THAT(Update(group, "closed"), Succeeds());
+  EXPECT_THAT(client_.Publish("owner", "closing", "open again"), Succeeds());
+}
+
 TEST_F(KlatchdPoliciesTest, RefusesWhatIsNoPolicy) {
   MakeGroup(GroupOf("refused"));
   v1::Group group = GroupOf("refused");
@@ -167,7 +230,19 @@ TEST_F(KlatchdPoliciesTest, RefusesWhatIsNoPolicy) {
   group = GroupOf("refused");
   group.set_joining(static_cast<v1::Joining>(3));
   EXPECT_THAT(Update(group), Refuses(StatusCode::INVALID_ARGUMENT, "group.joining"));
-  for (const char* path : {"post_role", "add_role", "joining"}) {
+  group = GroupOf("refused");
+  group.set_history(v1::HISTORY_LAST);
+  EXPECT_THAT(Update(group), Refuses(StatusCode::INVALID_ARGUMENT, "group.history_count"));
+  group.set_history_count(801);
+  EXPECT_THAT(Update(group), Refuses(StatusCode::INVALID_ARGUMENT, "group.history_count"));
+  group.set_history(v1::HISTORY_ALL);
+  group.set_history_count(1);
+  EXPECT_THAT(Update(group), Refuses(StatusCode::INVALID_ARGUMENT, "group.history_count"));
+  group.clear_history();
+  EXPECT_THAT(Update(group), Refuses(StatusCode::INVALID_ARGUMENT, "group.history_count"));
+  EXPECT_THAT(Update(GroupOf("refused"), "history_count"),
+              Refuses(StatusCode::INVALID_ARGUMENT, "group.history_count"));
+  for (const char* path : {"post_role", "add_role", "joining", "history"}) {
     EXPECT_THAT(Update(GroupOf("refused"), path),
                 Refuses(StatusCode::INVALID_ARGUMENT, std::string("group.") + path));
   }

@@ -107,9 +107,8 @@ class LogFaultsRedisTest : public LogRedisTest {
   absl::Status Rename() {
     UpdateGroupCommand command;
     command.actor = PersonId("ann");
-    command.group.id = GroupId("hiking");
-    command.group.display_name = "New";
-    command.set_display_name = true;
+    command.group = GroupId("hiking");
+    command.display_name = "New";
     return Await(appender_->UpdateGroup(command)).status();
   }
 

@@ -67,9 +67,9 @@ TEST_F(LogGroupsRedisTest, UpdateChangesOnlyWhatIsSetAndOnlyForOwners) {
   ASSERT_THAT(Add("ann", "hiking", {{"ben", Role::kModerator}}, "a1"), IsOk());
   UpdateGroupCommand command;
   command.actor = PersonId("ann");
-  command.group = {GroupId("hiking"), "New", "Unused", History::kAll, AudienceRule::kMembersNow};
-  command.set_display_name = true;
-  command.set_default_audience = true;
+  command.group = GroupId("hiking");
+  command.display_name = "New";
+  command.default_audience = AudienceRule::kMembersNow;
   auto updated = Await(appender_->UpdateGroup(command));
   ASSERT_THAT(updated, IsOk());
   EXPECT_EQ(updated->group.fields.id, GroupId("hiking"));
@@ -90,7 +90,7 @@ TEST_F(LogGroupsRedisTest, UpdateChangesOnlyWhatIsSetAndOnlyForOwners) {
   command.actor = PersonId("ben");
   EXPECT_THAT(Await(appender_->UpdateGroup(command)),
               FailsWith(StatusCode::kPermissionDenied, "actor"));
-  command.group.id = GroupId("nowhere");
+  command.group = GroupId("nowhere");
   EXPECT_THAT(Await(appender_->UpdateGroup(command)), FailsWith(StatusCode::kNotFound, "group.id"));
 }
 
@@ -150,7 +150,8 @@ TEST_F(LogGroupsRedisTest, AddRecordsExactlyWhoJoined) {
   EXPECT_EQ(change.joined(0).role(), klatch::v1::ROLE_MEMBER);
   EXPECT_EQ(change.joined(1).person(), longest);
   EXPECT_EQ(change.joined(1).role(), klatch::v1::ROLE_OWNER);
-  EXPECT_FALSE(change.history_open());
+  EXPECT_FALSE(change.has_visible_from());
+  EXPECT_FALSE(change.has_past());
   EXPECT_EQ(records[1].record.actor(), "ann");
   EXPECT_EQ(records[1].record.group(), "hiking");
   EXPECT_NE(records[1].record.nonce(), 0u);
@@ -164,7 +165,65 @@ TEST_F(LogGroupsRedisTest, JoinersOfAnOpenHistorySeeAllOfIt) {
   auto added = Add("ann", "hiking", {{"ben", Role::kMember}}, "a1");
   ASSERT_THAT(added, IsOk());
   EXPECT_EQ(StayOf("ben", "hiking"), (Stay{Role::kMember, added->position, Position()}));
-  EXPECT_TRUE(Records("hiking").back().record.members_changed().history_open());
+  const klatch::v1::MembersChanged change = Records("hiking").back().record.members_changed();
+  EXPECT_TRUE(change.has_visible_from());
+  EXPECT_EQ(change.visible_from(), 0u);
+  EXPECT_FALSE(change.has_past()) << "nothing was posted";
+
+  ASSERT_THAT(Publish(Post("ann", "hiking", "p1")), IsOk());
+  ASSERT_THAT(Add("ann", "hiking", {{"cat", Role::kMember}}, "a2"), IsOk());
+  EXPECT_TRUE(Records("hiking").back().record.members_changed().has_past());
+}
+
+TEST_F(LogGroupsRedisTest, JoinersOfTheLastFewSeeThatManyUpdates) {
+  CreateGroupCommand create = NewGroup("ann", "hiking", History::kLast);
+  create.group.history_count = 3;
+  ASSERT_THAT(Await(appender_->CreateGroup(create)), IsOk());
+  std::vector<Position> posted;
+  const auto post_until = [&](size_t count) {
+    while (posted.size() < count) {
+      const auto appended = Publish(Post("ann", "hiking", "p" + std::to_string(posted.size())));
+      ASSERT_THAT(appended, IsOk());
+      posted.push_back(appended->position);
+    }
+  };
+  // As many as there are; then the last ones, also where the feed grows (40 slots) and where it has
+  // wrapped around (880).
+  for (const size_t count : {0u, 2u, 3u, 4u, 39u, 40u, 41u, 880u, 882u, 885u}) {
+    SCOPED_TRACE(count);
+    post_until(count);
+    const std::string joiner = "joiner " + std::to_string(count);
+    ASSERT_THAT(Add("ann", "hiking", {{joiner.c_str(), Role::kMember}}, joiner), IsOk());
+    const Position from = count <= 3 ? Position() : posted[count - 3];
+    EXPECT_EQ(StayOf(joiner.c_str(), "hiking")->visible_from, from);
+    const klatch::v1::MembersChanged change = Records("hiking").back().record.members_changed();
+    EXPECT_EQ(Position(change.visible_from()), from);
+    EXPECT_EQ(change.has_past(), count > 0);
+  }
+}
+
+TEST_F(LogGroupsRedisTest, ClosedGroupTakesNoPostsEditsAndMembers) {
+  MakeGroup("ann", "hiking");
+  const auto posted = Publish(Post("ann", "hiking", "p1"));
+  ASSERT_THAT(posted, IsOk());
+  UpdateGroupCommand command;
+  command.actor = PersonId("ann");
+  command.group = GroupId("hiking");
+  command.closed = true;
+  ASSERT_THAT(Await(appender_->UpdateGroup(command)), IsOk());
+  const auto before = Contents();
+  EXPECT_THAT(Publish(Post("ann", "hiking", "p2")),
+              FailsWith(StatusCode::kFailedPrecondition, "update.groups"));
+  EXPECT_THAT(Add("ann", "hiking", {{"ben", Role::kMember}}, "a1"),
+              FailsWith(StatusCode::kFailedPrecondition, "group"));
+  EXPECT_EQ(Contents(), before);
+  // What was done before is still known.
+  const auto again = Publish(Post("ann", "hiking", "p1"));
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->position, posted->position);
+  command.closed = false;
+  ASSERT_THAT(Await(appender_->UpdateGroup(command)), IsOk());
+  EXPECT_THAT(Publish(Post("ann", "hiking", "p2")), IsOk());
 }
 
 TEST_F(LogGroupsRedisTest, AddWithNobodyNewAppendsNothingAndPointsAtTheLogsEnd) {

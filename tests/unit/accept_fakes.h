@@ -83,14 +83,16 @@ class FakeAppender final : public Appender {
     co_return Append(shard);
   }
   base::Task<absl::StatusOr<GroupUpdated>> UpdateGroup(UpdateGroupCommand command) override {
-    const absl::StatusOr<Appended> appended = Append(layout_.ShardOf(command.group.id));
+    const absl::StatusOr<Appended> appended = Append(layout_.ShardOf(command.group));
     updated.push_back(std::move(command));
     if (!appended.ok()) {
       co_return appended.status();
     }
     GroupUpdated result;
     result.position = appended->position;
-    result.group.fields = updated.back().group;
+    result.group.fields.id = updated.back().group;
+    result.group.fields.display_name = updated.back().display_name.value_or("");
+    result.group.fields.description = updated.back().description.value_or("");
     result.group.member_count = 3;
     co_return result;
   }

@@ -181,14 +181,12 @@ TEST_F(GroupCallsTest, UpdateChangesOnlyWhatTheMaskNames) {
   EXPECT_EQ(response->group().description(), "walks");
   EXPECT_EQ(response->group().member_count(), 3u);
   EXPECT_EQ(response->tokens(0).position(), appender_.last.value());
-  EXPECT_TRUE(appender_.updated[0].set_description);
-  EXPECT_FALSE(appender_.updated[0].set_display_name);
-  EXPECT_EQ(appender_.updated[0].group.description, "walks");
+  EXPECT_EQ(appender_.updated[0].description, "walks");
+  EXPECT_FALSE(appender_.updated[0].display_name);
   request.mutable_update_mask()->add_paths("display_name");
   ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
-  EXPECT_TRUE(appender_.updated[1].set_display_name);
-  EXPECT_FALSE(appender_.updated[1].set_description);
-  EXPECT_EQ(appender_.updated[1].group.display_name, "");
+  EXPECT_EQ(appender_.updated[1].display_name, "");
+  EXPECT_FALSE(appender_.updated[1].description);
   request.mutable_update_mask()->set_paths(0, "history");
   EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "group.history");
   request.mutable_update_mask()->set_paths(0, "id");

@@ -138,8 +138,9 @@ TEST_F(ModelTest, AnOpenPastShowsUpdatesForMembersNowToWhoCameLater) {
   Finish();
   EXPECT_EQ(AccessOf(kBob, 20), Access::kNone);
   EXPECT_EQ(AccessOf(kBob, 21), Access::kVisible);
-  // No copy of it came home.
-  EXPECT_THAT(model_.HomeOf(kBob), IsEmpty());
+  const auto home = model_.HomeOf(kBob);
+  ASSERT_THAT(Ids(home), ElementsAre(21));
+  EXPECT_EQ(home[0].access, Access::kVisible);
 }
 
 TEST_F(ModelTest, AClosedPastShowsNothingOfItToWhoCameLater) {

@@ -44,16 +44,18 @@ class WorkerTest : public testing::Test {
     }
     slot->position = Position(++ms_, ShardIndex(0), 0);
     slot->change_count = 0;
-    slot->history_open = false;
+    slot->visible_from.reset();
+    slot->has_past = false;
     slot->group = GroupIndex(0);
     return slot;
   }
 
   Position Change(const std::string& person, MemberChange::Kind kind, Role role,
-                  bool history_open = false) {
+                  std::optional<Position> visible_from = std::nullopt, bool has_past = false) {
     Event* slot = Claim();
     slot->kind = Event::Kind::kMembersChanged;
-    slot->history_open = history_open;
+    slot->visible_from = visible_from;
+    slot->has_past = has_past;
     slot->changes.resize(1);
     slot->change_count = 1;
     slot->changes[0] = {person, layout_.PartitionOf(PersonId(person)), kind, role};
@@ -150,14 +152,29 @@ TEST_F(WorkerTest, RoleChangeKeepsTheStay) {
 
 TEST_F(WorkerTest, OpenHistoryMakesThePastVisible) {
   StartWorker();
-  const Position joined =
-      Change("ann", MemberChange::Kind::kJoined, Role::kReader, /*history_open=*/true);
+  const Position joined = Change("ann", MemberChange::Kind::kJoined, Role::kReader, Position());
   AwaitApplied(joined);
+  EXPECT_EQ(persons_->Find("ann")->hole_since.load(), 0u) << "there is no past to fetch";
   const lockfree::EpochReclaimer::Guard guard(epochs_);
   const Membership* membership =
       persons_->Find("ann")->memberships.Load(guard)->Find(GroupIndex(0));
   ASSERT_NE(membership, nullptr);
   EXPECT_EQ(membership->stay, (Stay{Role::kReader, joined, Position()}));
+}
+
+TEST_F(WorkerTest, APastThatIsOpenIsToBeFetchedFromTheFeed) {
+  StartWorker();
+  const Position from(5, ShardIndex(0), 0);
+  const Position joined =
+      Change("ann", MemberChange::Kind::kJoined, Role::kMember, from, /*has_past=*/true);
+  AwaitApplied(joined);
+  const Person* ann = persons_->Find("ann");
+  EXPECT_EQ(ann->hole_since.load(), from.value());
+  EXPECT_EQ(ann->home->floor(), joined.value());
+  const std::optional<FlushBatch> batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch.has_value());
+  ASSERT_EQ(batch->holes.size(), 1u);
+  EXPECT_EQ(batch->holes[0].since, from.value());
 }
 
 TEST_F(WorkerTest, BatchNamesEachDirtyTimelineOnceAndHowFarTheLogIsApplied) {

@@ -1,17 +1,20 @@
 -- Adds persons to a group; who is a member already stays as they are. Where joining is open, everybody may
 -- add themselves alone.
 --
--- KEYS: log, once, group, members
+-- KEYS: log, once, group, members, feed
 -- ARGV: shard, once retention ms, digest, actor, record up to its event, the persons' roles (a byte each),
 --       then the persons, then for each the encoded MembersChanged.joined
 -- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
--- ROLE_TOO_HIGH, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
+-- ROLE_TOO_HIGH, CLOSED, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
 
 local ROLE_MEMBER, ROLE_OWNER = 2, 4
 local JOINING_OPEN = '2'
 local TAG_MEMBERS_CHANGED = 58
-local HISTORY_OPEN = '\32\1' -- MembersChanged.history_open = true
-local once, group, members = KEYS[2], KEYS[3], KEYS[4]
+local TAG_VISIBLE_FROM = 33 -- MembersChanged.visible_from
+local HAS_PAST = '\40\1' -- MembersChanged.has_past = true
+local HISTORY_ALL, HISTORY_LAST = '2', '3'
+local ALL_OF_IT = string.rep('\0', 8)
+local once, group, members, feed = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local once_retention_ms, digest, actor, record, roles = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local persons = #roles
 
@@ -20,21 +23,45 @@ local function highest_to_give(actor_role)
   return actor_role == ROLE_OWNER and ROLE_OWNER or ROLE_MEMBER
 end
 
+-- Back to where the past is open to who joins now: nothing if it isn't. `updates`: how many the feed has
+-- taken. A feed is a ring in the order of the group's log (publish.lua), so the last ones but `count` are
+-- found without sorting.
+local function visible_from(history, count, updates)
+  if history == HISTORY_ALL then
+    return ALL_OF_IT
+  elseif history ~= HISTORY_LAST then
+    return nil
+  elseif updates <= count then
+    return ALL_OF_IT
+  end
+  local ring = at('GET', feed) or ''
+  local slots = math.floor(#ring / 8)
+  if slots < math.min(updates, count) then
+    corrupt(feed, 'is shorter than what it has taken')
+  end
+  local offset = (updates - count) % slots * 8
+  return string.sub(ring, offset + 1, offset + 8)
+end
+
 return guarded(function()
   read_log()
   local earlier = used(once, digest)
   if earlier then
     return earlier
   end
-  local facts = at('HMGET', group, 's', 'h', 'm', 'o', 'b', 'j')
+  local facts = at('HMGET', group, 's', 'h', 'm', 'o', 'b', 'j', 'l', 'f', 'z')
   if facts[1] ~= '1' then
     return {'NO_GROUP'}
   end
+  local updates = count_of(facts[8], group)
   local actor_role = role_of(at('HGET', members, actor), members)
   local adds_others = actor_role >= lowest_role(facts[5], group)
   local joins = facts[6] == JOINING_OPEN and persons == 1 and ARGV[7] == actor
   if not adds_others and not joins then
     return {actor_role == 0 and 'NOT_MEMBER' or 'ROLE_TOO_LOW'}
+  end
+  if facts[9] == '1' then
+    return {'CLOSED'}
   end
   local highest = adds_others and highest_to_give(actor_role) or ROLE_MEMBER
   local stays = at('HMGET', members, unpack(ARGV, 7, 6 + persons))
@@ -58,12 +85,15 @@ return guarded(function()
 
   local position = last_position()
   if #joining > 0 then
-    local history_open = facts[2] == '2'
-    if history_open then
-      pieces[#pieces + 1] = HISTORY_OPEN
+    local from = visible_from(facts[2], count_of(facts[7], group), updates)
+    if from then
+      pieces[#pieces + 1] = string.char(TAG_VISIBLE_FROM) .. from
+      if updates > 0 then
+        pieces[#pieces + 1] = HAS_PAST
+      end
     end
     position = append(record .. delimited(TAG_MEMBERS_CHANGED, table.concat(pieces)))
-    local stay = position .. (history_open and string.rep('\0', 8) or position)
+    local stay = position .. (from or position)
     local values = {}
     for _, i in ipairs(joining) do
       values[#values + 1] = ARGV[6 + i]

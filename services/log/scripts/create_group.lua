@@ -2,7 +2,7 @@
 --
 -- KEYS: log, once, group, members, feed, groups
 -- ARGV: shard, once retention ms, digest, actor, group, record, name, description, history, audience,
---       post role, add role, joining
+--       post role, add role, joining, history count, closed
 -- Answers {'OK', position, replayed}, GROUP_EXISTS, KEY_REUSED.
 
 local ROLE_OWNER = 4
@@ -28,7 +28,7 @@ return guarded(function()
 
   local position = append(record)
   at('HSET', group, 's', '1', 'n', ARGV[7], 'd', ARGV[8], 'h', ARGV[9], 'a', ARGV[10], 'm', '1', 'o', '1',
-     'f', '0', 'c', position, 'p', ARGV[11], 'b', ARGV[12], 'j', ARGV[13])
+     'f', '0', 'c', position, 'p', ARGV[11], 'b', ARGV[12], 'j', ARGV[13], 'l', ARGV[14], 'z', ARGV[15])
   at('HSET', members, actor, string.char(ROLE_OWNER) .. position .. position)
   at('SADD', groups, id)
   at('SET', once, position .. digest, 'PX', once_retention_ms)

@@ -2,7 +2,7 @@
 --
 -- KEYS: log, update, members, group's hash
 -- ARGV: shard, actor, group, expected revision, body, record
--- Answers {'OK', position, replayed}, NO_UPDATE, NOT_AUTHOR, NOT_MEMBER, ROLE_TOO_LOW, REVISION. An edit that
+-- Answers {'OK', position, replayed}, NO_UPDATE, NOT_AUTHOR, NOT_MEMBER, ROLE_TOO_LOW, CLOSED, REVISION. An edit that
 -- is in force already yields the log's last position, replayed.
 
 local update, members, group_hash = KEYS[2], KEYS[3], KEYS[4]
@@ -26,10 +26,13 @@ return guarded(function()
     corrupt(update, 'is not in that group')
   end
   local role = role_of(at('HGET', members, actor), members)
+  local facts = at('HMGET', group_hash, 'p', 'z')
   if role == 0 then
     return {'NOT_MEMBER'}
-  elseif role < lowest_role(at('HGET', group_hash, 'p'), group_hash) then
+  elseif role < lowest_role(facts[1], group_hash) then
     return {'ROLE_TOO_LOW'}
+  elseif facts[2] == '1' then
+    return {'CLOSED'}
   end
   if stored == body then
     return {'OK', last_position(), 1}

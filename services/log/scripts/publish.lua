@@ -4,7 +4,7 @@
 -- ARGV: shard, body retention ms, once retention ms, prefix of update keys, then per update: actor,
 --       digest, body, record, refusal: '', or what to answer unless the update was published before
 -- Answers per update: {'OK', position, replayed, audience}, the refusal, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
--- KEY_REUSED.
+-- CLOSED, KEY_REUSED.
 
 local body_retention_ms, once_retention_ms, update_prefix = ARGV[2], ARGV[3], ARGV[4]
 
@@ -38,7 +38,7 @@ local function publish(first_key, first_argument)
   if refusal ~= '' then
     return {refusal}
   end
-  local facts = at('HMGET', group, 's', 'a', 'f', 'p')
+  local facts = at('HMGET', group, 's', 'a', 'f', 'p', 'z')
   if facts[1] ~= '1' then
     return {'NO_GROUP'}
   end
@@ -47,6 +47,8 @@ local function publish(first_key, first_argument)
     return {'NOT_MEMBER'}
   elseif role < lowest_role(facts[4], group) then
     return {'ROLE_TOO_LOW'}
+  elseif facts[5] == '1' then
+    return {'CLOSED'}
   end
   local audience = string.byte(body, 2)
   if audience == 0 then

@@ -10,7 +10,7 @@ local group, members = KEYS[2], KEYS[3]
 local actor, record = ARGV[2], ARGV[3]
 
 local function fields()
-  return at('HMGET', group, 's', 'n', 'd', 'h', 'a', 'm', 'o', 'f', 'c', 'x', 'p', 'b', 'j')
+  return at('HMGET', group, 's', 'n', 'd', 'h', 'a', 'm', 'o', 'f', 'c', 'x', 'p', 'b', 'j', 'l', 'z')
 end
 
 return guarded(function()
