@@ -56,12 +56,31 @@ readme_buf() {
 # In a folder that looks like the root of the checkout, since the example makes files.
 readme_python() {
   local script client=$readme_run/checkout
-  mkdir -p "$client" && ln -s "$root/proto" "$client/proto" || return
+  mkdir -p "$client" && ln -s "$root/proto" "$root/tests" "$client/" || return
   code_block "$root/docs/API.md" "## From Python" python 1 >"$client/hello.py"
   script=$(runnable "$root/docs/API.md" "## From Python" bash 1) || return
   # The distribution's Python is the one that the packages are for.
   cd "$client" && PATH=/usr/bin:$PATH \
     expect "PERMISSION_DENIED" bash -euxo pipefail -c "$script"
+}
+
+# The same with Node's.
+readme_node() {
+  local script client=$readme_run/node
+  mkdir -p "$client" && ln -s "$root/proto" "$root/tests" "$client/" || return
+  code_block "$root/docs/API.md" "## From Node" js 1 >"$client/hello.js"
+  script=$(runnable "$root/docs/API.md" "## From Node" bash 1) || return
+  cd "$client" && expect "PERMISSION_DENIED" bash -euxo pipefail -c "$script"
+}
+
+# And C++'s.
+readme_cpp() {
+  local script client=$readme_run/cpp
+  mkdir -p "$client/hello" && ln -s "$root/build" "$client/build" || return
+  code_block "$root/docs/API.md" "## From C++" cmake 1 >"$client/hello/CMakeLists.txt"
+  code_block "$root/docs/API.md" "## From C++" cpp 1 >"$client/hello/hello.cc"
+  script=$(runnable "$root/docs/API.md" "## From C++" bash 1) || return
+  cd "$client" && expect "PERMISSION_DENIED" bash -euxo pipefail -c "$script"
 }
 
 run_readme() {
@@ -79,9 +98,13 @@ run_readme() {
     end_readme
     return
   fi
-  for check in klatch buf python; do
+  for check in klatch buf python node cpp; do
     if [[ $check == buf && ${KLATCH_SKIP_BUF:-} == 1 ]]; then
       skip "readme: buf (KLATCH_SKIP_BUF=1)"
+      continue
+    fi
+    if [[ $check == node && ${KLATCH_SKIP_NODE:-} == 1 ]]; then
+      skip "readme: node (KLATCH_SKIP_NODE=1)"
       continue
     fi
     if [[ $check == buf ]]; then
