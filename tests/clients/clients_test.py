@@ -24,6 +24,11 @@ INVALID_ARGUMENT: update.text is empty and there is no attachment
 """
 
 
+def moves(count):
+    """What watch_example.* prints."""
+    return "".join(f"Move {number}\n" for number in range(1, count + 1))
+
+
 class ExampleTest(unittest.TestCase):
     client = None  # One of languages.LANGUAGES, made.
     klatchd = None  # The program.
@@ -42,18 +47,15 @@ class ExampleTest(unittest.TestCase):
             process.kill()
         return process.returncode, output, errors
 
-    def play(self, target, *arguments):
-        return self.end_of(self.start("example", target, *arguments))
-
-    def play_behind(self, faults, *arguments):
+    def play_behind(self, faults, *arguments, example="example"):
         """The end of the example behind a proxy with faults, and the proxy, which tells what it saw."""
         with servers.Klatchd(self.klatchd).start() as klatchd:
             with servers.FaultyProxy(klatchd.target, faults) as proxy:
-                return self.play(proxy.target, *arguments), proxy
+                return self.end_of(self.start(example, proxy.target, *arguments)), proxy
 
     def test_plays(self):
         with servers.Klatchd(self.klatchd).start() as klatchd:
-            self.assertEqual(self.play(klatchd.target), (0, EXPECTED, ""))
+            self.assertEqual(self.end_of(self.start("example", klatchd.target)), (0, EXPECTED, ""))
 
     def test_repeats_the_same_request_until_it_is_answered(self):
         faults = {
@@ -136,18 +138,22 @@ class ExampleTest(unittest.TestCase):
             klatchd.start()
             self.assertEqual(self.end_of(process), (0, EXPECTED, ""))
 
+    @unittest.skipUnless(languages.has_watches(), "the API has no watches yet")
+    def test_a_watch_goes_on_when_it_is_cut_or_falls_silent(self):
+        faults = {"WatchHomeTimeline": ["cut", "silent", "cut"]}
+        end, proxy = self.play_behind(faults, "300", "1", example="watch_example")
+        self.assertEqual(end, (0, moves(300), ""))
+        self.assertGreaterEqual(len(proxy.of("WatchHomeTimeline")), 4)
+
+    @unittest.skipUnless(languages.has_watches(), "the API has no watches yet")
     def test_a_watch_goes_on_over_a_restart(self):
-        if not languages.has_watches():
-            self.skipTest("the API has no watches yet")
-        count = 300
         with servers.Klatchd(self.klatchd).start() as klatchd:
-            process = self.start("watch_example", klatchd.target, str(count))
+            process = self.start("watch_example", klatchd.target, "300")
             first = process.stdout.readline()
             klatchd.kill()
             klatchd.start()
             code, output, errors = self.end_of(process)
-        self.assertEqual((code, errors), (0, ""))
-        self.assertEqual((first + output).splitlines(), [f"Move {number}" for number in range(1, count + 1)])
+        self.assertEqual((code, first + output, errors), (0, moves(300), ""))
 
 
 def main():

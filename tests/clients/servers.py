@@ -9,6 +9,7 @@ import time
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from klatch.v1 import feed_service_pb2
 
 WAIT_SECONDS_MAX = 60  # The longest that a test waits for another process. Never a pause.
 RETRY_SECONDS = 0.2  # What the proxy asks for when it says RESOURCE_EXHAUSTED.
@@ -82,6 +83,11 @@ class FaultyProxy(grpc.GenericRpcHandler):
     exhausted    RESOURCE_EXHAUSTED, again after RETRY_SECONDS
     too_large    RESOURCE_EXHAUSTED for good
     silent       no answer
+
+    Of a watch there are two, after its first event, which comes without a resume token:
+
+    cut          UNAVAILABLE
+    silent       nothing any more
     """
 
     def __init__(self, target, faults):
@@ -105,13 +111,19 @@ class FaultyProxy(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details):
         path = handler_call_details.method
+        if path.endswith("/WatchHomeTimeline"):
+            return grpc.unary_stream_rpc_method_handler(
+                lambda request, context: self._watch(path, request, context))
         return grpc.unary_unary_rpc_method_handler(lambda request, context: self._answer(path, request, context))
 
-    def _answer(self, path, request, context):
+    def _begin(self, path, request, context):
         attempt = Attempt(path.rsplit("/", 1)[1], request, context.time_remaining())
         self.attempts.append(attempt)
         listed = self._faults.get(attempt.method)
-        fault = listed.pop(0) if listed else None
+        return attempt, listed.pop(0) if listed else None
+
+    def _answer(self, path, request, context):
+        attempt, fault = self._begin(path, request, context)
         try:
             if fault == "unavailable":
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the proxy lets nothing through")
@@ -120,15 +132,40 @@ class FaultyProxy(grpc.GenericRpcHandler):
             if fault == "exhausted":
                 self._ask_to_wait(context)
             if fault == "silent":
-                gone = threading.Event()
-                context.add_callback(gone.set)
-                gone.wait(WAIT_SECONDS_MAX)
+                self._await_end(context)
             attempt.response = self._forward(path, request, context)
             if fault == "lose":
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the proxy has lost the answer")
             return attempt.response
         finally:
             attempt.end = time.monotonic()
+
+    def _watch(self, path, request, context):
+        _, fault = self._begin(path, request, context)
+        stream = self._channel.unary_stream(path)(request)
+        context.add_callback(stream.cancel)
+        try:
+            for message in stream:
+                response = feed_service_pb2.WatchHomeTimelineResponse.FromString(message)
+                if not fault or not response.events:
+                    yield message
+                    continue
+                response.ClearField("resume_token")
+                del response.events[1:]
+                yield response.SerializeToString()
+                if fault == "cut":
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "the proxy cuts the watch")
+                self._await_end(context)
+                return
+        except grpc.RpcError as error:
+            context.abort(error.code(), error.details())
+        finally:
+            stream.cancel()
+
+    def _await_end(self, context):
+        gone = threading.Event()
+        if context.add_callback(gone.set):
+            gone.wait(WAIT_SECONDS_MAX)
 
     def _ask_to_wait(self, context):
         retry = error_details_pb2.RetryInfo()

@@ -1,4 +1,4 @@
-// Bob watches what Alice posts. Usage: node watch_example.js TARGET COUNT
+// Bob watches what Alice posts. Usage: node watch_example.js TARGET COUNT [HEARTBEAT_SECONDS]
 'use strict';
 
 const { Client } = require('./klatch_client.js');
@@ -9,7 +9,7 @@ async function post(alice, count) {
   }
 }
 
-async function main([target, count]) {
+async function main([target, count, heartbeatSeconds = '10']) {
   const client = new Client({ target });
   const alice = client.person('alice');
   const bob = client.person('bob');
@@ -18,7 +18,8 @@ async function main([target, count]) {
   // A watch that begins where a page ends shows all that comes after it.
   const page = await bob.listHomeTimeline();
   const posting = post(alice, Number(count));
-  for await (const { published } of bob.watch({ resumeToken: page.watch_token })) {
+  const watch = bob.watch({ resumeToken: page.watch_token, heartbeatSeconds: Number(heartbeatSeconds) });
+  for await (const { published } of watch) {
     if (!published) continue;
     console.log(published.text);
     if (published.text === `Move ${count}`) break;

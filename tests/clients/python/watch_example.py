@@ -1,4 +1,4 @@
-"""Bob watches what Alice posts. Usage: watch_example.py TARGET COUNT"""
+"""Bob watches what Alice posts. Usage: watch_example.py TARGET COUNT [HEARTBEAT_SECONDS]"""
 import contextlib
 import sys
 import threading
@@ -12,7 +12,7 @@ def post(alice, count):
 
 
 def main():
-    count = int(sys.argv[2])
+    count, heartbeat_seconds = int(sys.argv[2]), int((sys.argv + [10])[3])
     with klatch_client.Client(sys.argv[1]) as client:
         alice, bob = client.person("alice"), client.person("bob")
         alice.CreateGroup(group={"id": "club"})
@@ -21,7 +21,7 @@ def main():
         page = bob.ListHomeTimeline()
         poster = threading.Thread(target=post, args=(alice, count))
         poster.start()
-        with contextlib.closing(bob.watch(page.watch_token)) as watch:
+        with contextlib.closing(bob.watch(page.watch_token, heartbeat_seconds)) as watch:
             for event in watch:
                 if event.WhichOneof("event") == "published":
                     print(event.published.text, flush=True)

@@ -1,4 +1,4 @@
-// Bob watches what Alice posts. Usage: watch_example TARGET COUNT
+// Bob watches what Alice posts. Usage: watch_example TARGET COUNT [HEARTBEAT_SECONDS]
 
 #include <cstdlib>
 #include <iostream>
@@ -45,7 +45,7 @@ void Post(klatch::Person& alice, int count) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: watch_example TARGET COUNT\n";
+    std::cerr << "usage: watch_example TARGET COUNT [HEARTBEAT_SECONDS]\n";
     return 2;
   }
   const int count = std::atoi(argv[2]);
@@ -58,7 +58,11 @@ int main(int argc, char** argv) {
   const auto page =
       Must(bob.Call(&FeedService::Stub::ListHomeTimeline, klatch::v1::ListHomeTimelineRequest()));
   std::thread posting(Post, std::ref(alice), count);
-  klatch::Watch watch(bob, page.watch_token());
+  klatch::Watch::Options options;
+  if (argc > 3) {
+    options.heartbeat_seconds = std::atoi(argv[3]);
+  }
+  klatch::Watch watch(bob, page.watch_token(), options);
   bool seen_all = false;
   while (!seen_all && watch.Next()) {
     if (watch.event().has_published()) {
