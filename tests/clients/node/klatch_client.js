@@ -40,7 +40,7 @@ const between = (low, high) => low + Math.random() * (high - low);
 // request_id.
 class KlatchError extends Error {
   constructor(code, message, details = [], tries = 1, before = undefined) {
-    super(`${code}: ${message}` + (before ? ` (try ${tries}, after ${before.code}: ${before.reported})` : ''));
+    super(`${code}: ${message}` + (tries > 1 ? ` (try ${tries}, after ${before.code}: ${before.reported})` : ''));
     Object.assign(this, { name: 'KlatchError', code, reported: message, reason: '', fields: {}, tries });
     for (const { field_violations: violations, reason, retry_delay: delay } of details) {
       for (const violation of violations ?? []) this.fields[violation.field] = violation.description;
@@ -220,7 +220,7 @@ class Person {
 // The events of a person's home timeline, as they come; for ever, unless closed or failed. A connection that
 // breaks, or is silent for three heartbeats, is made again, and the watch goes on where it was: no event twice
 // (but for joined_group and left_group), none left out but for what a `gap` says. It throws KlatchError when the
-// server refuses, or has not been heard for patienceMs. resumeToken is where to go on behind the events that were
+// server refuses, or is not heard again for patienceMs. resumeToken is where to go on behind the events that were
 // taken: keep it to go on in another process. Ends with the loop over it, or by close().
 class Watch {
   constructor(person, resumeToken, heartbeatSeconds, patienceMs) {
@@ -237,21 +237,21 @@ class Watch {
     const { client } = this._person;
     // With a token from the start, nothing is lost when the first connection breaks early.
     this.resumeToken ||= (await this._person.call('ListHomeTimeline', { page_size: 1 })).watch_token;
-    this._heard = Date.now();
-    for (let failed; !this._closed;) {
+    for (let failed, lost; !this._closed;) {
       const request = this._person.request('WatchHomeTimeline',
         { resume_token: this.resumeToken, heartbeat_seconds: this._heartbeatSeconds });
       this._call = client.stream('WatchHomeTimeline', request, this._tries > 0);
       try {
         yield* this._take(messagesOf(this._call, 3_000 * this._heartbeatSeconds));
-        failed = new KlatchError('OK', 'the server ended the watch');
+        failed = new KlatchError('OK', 'the server ended the watch', [], this._tries + 1, failed);
       } catch (error) {
-        this._tries += 1;
-        failed = client.errorOf(error, this._tries, failed);
+        failed = client.errorOf(error, this._tries + 1, failed);
       }
       if (this._closed) return;
+      if (this._tries === 0) lost = Date.now();
+      this._tries += 1;
       const pause = failed.pauseMs(Math.min(PAUSE_MS_FIRST * 2 ** this._tries, PAUSE_MS_MAX));
-      if (pause === undefined || Date.now() + pause > this._heard + this._patienceMs) throw failed;
+      if (pause === undefined || Date.now() + pause > lost + this._patienceMs) throw failed;
       await timers.setTimeout(pause);
     }
   }
@@ -266,7 +266,6 @@ class Watch {
         this.resumeToken = response.resume_token;
         this._taken.clear();
       }
-      this._heard = Date.now();
     }
   }
 

@@ -217,7 +217,7 @@ class Watch:
 
     A connection that breaks, or is silent for three heartbeats, is made again, and the watch goes on where it
     was: no event twice (but for joined_group and left_group), none left out but for what a `gap` says. It raises
-    Error when the server refuses, or has not been heard for patience_seconds. resume_token is where to go on
+    Error when the server refuses, or is not heard again for patience_seconds. resume_token is where to go on
     behind the events that were taken: keep it to go on in another process.
     """
 
@@ -235,20 +235,19 @@ class Watch:
     def _run(self):
         # With a token from the start, nothing is lost when the first connection breaks early.
         self.resume_token = self.resume_token or self._person.ListHomeTimeline(page_size=1).watch_token
-        self._heard, failed = time.monotonic(), None
+        lost = failed = None
         while True:
             request = self._person.request("WatchHomeTimeline", {
                 "resume_token": self.resume_token, "heartbeat_seconds": self._heartbeat_seconds})
             call = self._person.client.stream("WatchHomeTimeline")(request, wait_for_ready=self._tries > 0)
-            try:
-                with contextlib.closing(_messages(call, 3 * self._heartbeat_seconds)) as messages:
-                    yield from self._take(messages)
-                failed = Error(call)
-            except grpc.RpcError as error:
-                self._tries += 1
-                failed = Error(error, self._tries, failed)
+            messages = _messages(call, 3 * self._heartbeat_seconds)
+            with contextlib.suppress(grpc.RpcError), contextlib.closing(messages):
+                yield from self._take(messages)
+            lost = lost if self._tries else time.monotonic()
+            self._tries += 1
+            failed = Error(call, self._tries, failed)
             pause = failed.pause(min(PAUSE_SECONDS_FIRST * 2 ** min(self._tries, 9), PAUSE_SECONDS_MAX))
-            if pause is None or time.monotonic() + pause > self._heard + self._patience_seconds:
+            if pause is None or time.monotonic() + pause > lost + self._patience_seconds:
                 raise failed
             time.sleep(pause)
 
@@ -261,7 +260,6 @@ class Watch:
             if response.resume_token:
                 self.resume_token = response.resume_token
                 self._taken.clear()
-            self._heard = time.monotonic()
 
     def _is_new(self, event):
         """Whether it was not taken since the last token, behind which a resumed stream begins."""

@@ -23,7 +23,7 @@ class Watch {
  public:
   struct Options {
     int heartbeat_seconds = 10;
-    // Next gives up when the server has not been heard for so long.
+    // Next gives up when the server is not heard again for so long.
     std::chrono::seconds patience{60};
   };
 
@@ -39,7 +39,7 @@ class Watch {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  // Waits for the next event. False: the server refused, or was not heard; or it was cancelled.
+  // Waits for the next event. False: the server refused, or is not heard; or it was cancelled.
   bool Next() {
     while (true) {
       while (next_event_ < response_.events_size()) {
@@ -93,11 +93,11 @@ class Watch {
     if (resume_token_.empty() && !FetchToken()) {
       return false;
     }
+    std::optional<Clock::time_point> lost;
     while (true) {
       if (stream_ || Begin()) {
         stream_->reader->Read(&response_, nullptr);
         if (Await()) {
-          heard_ = Clock::now();
           failed_ = Error();
           return true;
         }
@@ -105,7 +105,8 @@ class Watch {
       failed_ = Error(EndStream(), failed_.tries + 1, failed_);
       const auto pause =
           failed_.Pause(std::min(kPauseFirst * (1 << std::min(failed_.tries, 9)), kPauseMax));
-      if (IsCancelled() || !pause || Clock::now() + *pause > heard_ + options_.patience) {
+      lost = lost.value_or(Clock::now());
+      if (IsCancelled() || !pause || Clock::now() + *pause > *lost + options_.patience) {
         return false;
       }
       std::this_thread::sleep_for(*pause);
@@ -198,7 +199,6 @@ class Watch {
   int next_event_ = 0;
   const v1::WatchEvent* event_ = nullptr;
   std::set<Key> taken_;
-  Clock::time_point heard_ = Clock::now();
   Error failed_;
 
   std::mutex mutex_;
