@@ -27,9 +27,8 @@ class Barrier {
 // For what is committed already. Whatever ends the wait early, the caller must know that the change
 // stands and that only its effect is pending: UNAVAILABLE with reason NOT_YET_IN_FORCE. A retry
 // waits again.
-inline base::Task<absl::Status> WaitInForce(Barrier& barrier, Position position,
+inline base::Task<absl::Status> WaitInForce(Barrier& barrier, std::vector<Token> tokens,
                                             base::MonotonicTime deadline) {
-  std::vector<Token> tokens{Token{position.shard(), position}};
   absl::Status status = co_await barrier.WaitApplied(std::move(tokens), deadline);
   if (status.ok()) {
     co_return status;
@@ -39,6 +38,11 @@ inline base::Task<absl::Status> WaitInForce(Barrier& barrier, Position position,
                   "committed, not yet in force; repeat the call to wait again (" +
                       base::MessageOf(status) + ")");
   co_return base::WithReason(std::move(pending), "NOT_YET_IN_FORCE");
+}
+
+inline base::Task<absl::Status> WaitInForce(Barrier& barrier, Position position,
+                                            base::MonotonicTime deadline) {
+  return WaitInForce(barrier, std::vector<Token>{Token{position.shard(), position}}, deadline);
 }
 
 }  // namespace klatch

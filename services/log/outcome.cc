@@ -58,22 +58,6 @@ absl::Status WithRetryHint(const absl::Status& status) {
   return base::RetryLater(status.code(), base::MessageOf(status), kRetryAfter);
 }
 
-// What Redis, or a script's check of what is stored, objected to.
-absl::Status RedisRefusal(std::string_view message, std::string_view key) {
-  constexpr std::string_view kCorrupt = "CORRUPT ";
-  if (message.starts_with(kCorrupt)) {
-    return base::Error(StatusCode::kFailedPrecondition,
-                       fmt::format("key {} {}", key, message.substr(kCorrupt.size())));
-  }
-  redisReply error{};
-  error.type = REDIS_REPLY_ERROR;
-  std::string text(message);
-  error.str = text.data();
-  error.len = text.size();
-  const absl::Status status = WithRetryHint(redis::ToStatus(redis::ReplyView(&error)));
-  return base::Annotate(status, fmt::format("key {}", key));
-}
-
 absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) {
   const std::string_view answer = reply[0].text();
   if (answer == "REDIS") {
@@ -94,6 +78,21 @@ absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) 
 }
 
 }  // namespace
+
+absl::Status RedisRefusal(std::string_view message, std::string_view key) {
+  constexpr std::string_view kCorrupt = "CORRUPT ";
+  if (message.starts_with(kCorrupt)) {
+    return base::Error(StatusCode::kFailedPrecondition,
+                       fmt::format("key {} {}", key, message.substr(kCorrupt.size())));
+  }
+  redisReply error{};
+  error.type = REDIS_REPLY_ERROR;
+  std::string text(message);
+  error.str = text.data();
+  error.len = text.size();
+  const absl::Status status = WithRetryHint(redis::ToStatus(redis::ReplyView(&error)));
+  return key.empty() ? status : base::Annotate(status, fmt::format("key {}", key));
+}
 
 absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields) {
   if (reply.is_error()) {

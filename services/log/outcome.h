@@ -36,4 +36,8 @@ struct RequestFields {
 // INTERNAL if it is none of them.
 absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields);
 
+// What Redis, or a script's check of what is stored, objected to, with the key (unless it is empty)
+// and, where it is out of memory, a hint when to retry.
+absl::Status RedisRefusal(std::string_view message, std::string_view key);
+
 }  // namespace klatch

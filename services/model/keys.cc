@@ -78,6 +78,21 @@ std::string Keys::Checkpoint(PartitionIndex partition) const {
 std::string Keys::Lease(PartitionIndex partition) const {
   return PartitionTag(partition) + ":lease";
 }
+std::string Keys::Blocks(const PersonId& person) const {
+  return Join(PartitionTag(layout_.PartitionOf(person)), ":blocks:", person.value());
+}
+std::string Keys::Mutes(const PersonId& person) const {
+  return Join(PartitionTag(layout_.PartitionOf(person)), ":mutes:", person.value());
+}
+std::string Keys::Hidden(const PersonId& person) const {
+  return Join(PartitionTag(layout_.PartitionOf(person)), ":hidden:", person.value());
+}
+std::string Keys::PersonHash(const PersonId& person) const {
+  return Join(PartitionTag(layout_.PartitionOf(person)), ":person:", person.value());
+}
+std::string Keys::Personal(PartitionIndex partition) const {
+  return PartitionTag(partition) + ":personal";
+}
 
 std::string Keys::Namespace() const { return fmt::format("{{{}}}:namespace", layout_.name); }
 

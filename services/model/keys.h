@@ -42,6 +42,12 @@ class Keys {
   std::string Holes(PartitionIndex partition) const;
   std::string Checkpoint(PartitionIndex partition) const;
   std::string Lease(PartitionIndex partition) const;
+  std::string Blocks(const PersonId& person) const;
+  std::string Mutes(const PersonId& person) const;
+  std::string Hidden(const PersonId& person) const;
+  std::string PersonHash(const PersonId& person) const;
+  // The persons of the partition who have blocks, mutes or hidden updates.
+  std::string Personal(PartitionIndex partition) const;
 
   // The namespace's own facts: counts, format version, cursor key.
   std::string Namespace() const;

@@ -34,6 +34,21 @@ constexpr size_t kExaminedMax = 1'000;
 constexpr size_t kPageBytesMax = 1 << 20;
 constexpr size_t kPageTokenBytesMax = 512;
 
+// Personal state, each of one person.
+constexpr size_t kBlocksMax = 10'000;
+// By how many others a person can be blocked; far above any bound on a group.
+constexpr size_t kBlockedByMax = 1'000'000;
+constexpr size_t kMutesMax = 1'000;  // persons and groups together
+constexpr size_t kHiddenMax = 10'000;
+constexpr size_t kReadMarkersMax = 10'000;
+constexpr size_t kProfileFieldsMax = 16;
+constexpr size_t kProfileFieldNameBytesMax = 64;
+constexpr size_t kProfileFieldValueBytesMax = 1'000;
+// Timelines that one call asks about, besides home; ids examined of one, and of all together.
+constexpr size_t kUnreadGroupsMax = 100;
+constexpr size_t kUnreadExaminedMax = 1'000;
+constexpr size_t kUnreadExaminedOfAllMax = 10'000;
+
 // Timelines.
 constexpr uint32_t kTimelineCap = 800;
 constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
