@@ -110,7 +110,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
 
   // 2. Note how far this node is. Memberships that are loaded from here on are at least as new.
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer = ViewerOf(query.scope.viewer);
+  const Viewer viewer = ViewerOf(query.scope);
   absl::Status may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;
@@ -121,7 +121,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   }
   klatch::v1::Completeness completeness =
       CompletenessOf(shards, applied, d_.progress, d_.clock, d_.stale_limit);
-  const uint64_t hole_before = HoleOf(query.scope);
+  const uint64_t hole_before = HoleOf(query.scope, viewer);
 
   // 3. Memory first; what it can't fill comes from what is stored, asked for after memory was
   //    copied. Who is in no group sees nothing, so nothing is looked at.
@@ -129,7 +129,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   page.size_max = query.page_size;
   page.below = query.below;
   Candidates candidates;
-  if (!shards.empty()) {
+  if (!shards.empty() && !IsBlockedProfile(query.scope, viewer)) {
     const std::unique_ptr<TimelineSource> source = Open(query.scope, applied);
     candidates = source->InMemory();
     base::Task<absl::Status> examining = Examine(candidates.timeline.ids, viewer, page);
@@ -154,7 +154,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   const bool more =
       candidates.older_stored || !IdsBelow(candidates.timeline.ids, page.below).empty();
   completeness.set_trimmed(candidates.timeline.is_cut);
-  completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope)));
+  completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope, viewer)));
   completeness.set_examined_limit_reached(more && !page.IsFull());
   const std::string next_page_token = more ? cursor_.Make(query.scope, page.below) : std::string();
 
@@ -192,8 +192,14 @@ absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
   return NotOwner("this node may not answer for the actor now");
 }
 
-Viewer FeedReads::ViewerOf(PersonId id) const {
-  return Viewer(d_.people, d_.groups, Retention{d_.clock, d_.body_retention}, std::move(id));
+Viewer FeedReads::ViewerOf(PersonId id, Surface surface) const {
+  return Viewer(d_.people, d_.personal, d_.groups, Retention{d_.clock, d_.body_retention},
+                std::move(id), surface);
+}
+
+Viewer FeedReads::ViewerOf(const PageScope& scope) const {
+  return ViewerOf(scope.viewer,
+                  scope.kind == PageKind::kHome ? Surface::kHome : Surface::kOtherTimeline);
 }
 
 absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) const {
@@ -238,16 +244,20 @@ std::vector<ShardIndex> FeedReads::ShardsOf(const PageScope& scope, const Viewer
   return viewer.Shards();
 }
 
-uint64_t FeedReads::HoleOf(const PageScope& scope) const {
+bool FeedReads::IsBlockedProfile(const PageScope& scope, const Viewer& viewer) const {
+  return scope.kind == PageKind::kProfile && viewer.HasBlockWith(PersonId(scope.subject));
+}
+
+uint64_t FeedReads::HoleOf(const PageScope& scope, const Viewer& viewer) const {
   switch (scope.kind) {
     case PageKind::kHome: {
-      const Person* viewer = d_.people.Find(scope.viewer);
-      return viewer == nullptr ? 0 : viewer->hole_since.load(std::memory_order_relaxed);
+      const Person* person = d_.people.Find(scope.viewer);
+      return person == nullptr ? 0 : person->hole_since.load(std::memory_order_relaxed);
     }
     case PageKind::kProfile: {
       // Never the mark of the person's home: it would name an update that the viewer may not see.
       const Person* subject = d_.people.Find(PersonId(scope.subject));
-      return subject == nullptr
+      return subject == nullptr || IsBlockedProfile(scope, viewer)
                  ? 0
                  : HoleForOthers(subject->posts_hole_since.load(std::memory_order_relaxed));
     }
@@ -282,7 +292,7 @@ base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, U
   if (!owner.ok()) {
     co_return owner;
   }
-  const Viewer viewer = ViewerOf(viewer_id);
+  const Viewer viewer = ViewerOf(viewer_id, Surface::kSingle);
   if (viewer.Judge(std::span(&entry, 1)).front() != Visibility::kVisible) {
     co_return NoSuchUpdate();
   }

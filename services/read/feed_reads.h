@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
+#include "services/personal/personal_store.h"
+#include "services/personal/timeline_reader.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/ownership.h"
 #include "services/persons/people.h"
@@ -46,11 +49,12 @@
 
 namespace klatch {
 
-class FeedReads final : public UpdateReader {
+class FeedReads final : public UpdateReader, public TimelineReader {
  public:
   struct Dependencies {
     Layout layout;
     People& people;
+    const PersonalStore& personal;
     const GroupDirectory& groups;
     BodyStore& bodies;
     Progress& progress;
@@ -89,6 +93,12 @@ class FeedReads final : public UpdateReader {
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindVisible(
       PersonId viewer, UpdateId update, base::MonotonicTime deadline) override;
 
+  // For read markers (unread.cc).
+  base::Task<absl::StatusOr<Unread>> CountUnread(PersonId viewer, GroupId group, UpdateId above,
+                                                 size_t examined_max) override;
+  base::Task<absl::StatusOr<UpdateId>> PlaceMarker(PersonId viewer, GroupId group,
+                                                   std::optional<UpdateId> update) override;
+
   // Stored updates that pages passed over because they can't be decoded. A counter; any thread.
   uint64_t undecodable_bodies() const { return stored_.undecodable(); }
 
@@ -116,13 +126,24 @@ class FeedReads final : public UpdateReader {
   // Asked before a page is built and again before it is sent.
   absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
   absl::Status CheckOwner(const PersonId& viewer) const;
-  Viewer ViewerOf(PersonId id) const;
+  Viewer ViewerOf(PersonId id, Surface surface) const;
+  Viewer ViewerOf(const PageScope& scope) const;
 
   std::unique_ptr<TimelineSource> Open(const PageScope& scope, const AppliedPrefix& applied);
   // The shards whose records can put updates on the page.
   std::vector<ShardIndex> ShardsOf(const PageScope& scope, const Viewer& viewer) const;
+  // A profile of somebody with a block between them: the viewer is told what a person that nobody
+  // knows has, not even that something is withheld.
+  bool IsBlockedProfile(const PageScope& scope, const Viewer& viewer) const;
   // "Hole since" of the timeline, as the viewer may know it, or 0.
-  uint64_t HoleOf(const PageScope& scope) const;
+  uint64_t HoleOf(const PageScope& scope, const Viewer& viewer) const;
+
+  // The timeline's ids down to `above` at least. `source` is the caller's, who awaits this.
+  base::Task<absl::StatusOr<Candidates>> ReadDownTo(TimelineSource& source, UpdateId above);
+  // How many of `ids` the viewer may see and has not posted. `viewer` is the caller's, who awaits
+  // this.
+  base::Task<absl::StatusOr<uint32_t>> CountOthersVisible(std::vector<UpdateId> ids,
+                                                          const Viewer& viewer);
 
   base::Task<absl::StatusOr<PageEntry>> FindEntry(PersonId viewer, UpdateId id,
                                                   base::MonotonicTime deadline);

@@ -1,11 +1,10 @@
 #include "services/read/may_see.h"
 
 namespace klatch {
+namespace {
 
-Visibility MaySee(const ViewerState& viewer, const UpdateState& update) {
-  if (update.id.unix_ms() <= viewer.expired_unix_ms) {
-    return Visibility::kExpired;
-  }
+// By the viewer's stay in the update's group.
+Visibility JudgeStay(const ViewerState& viewer, const UpdateState& update) {
   const Membership* membership =
       viewer.memberships == nullptr ? nullptr : viewer.memberships->Find(update.group);
   if (membership == nullptr || membership->stay.role == Role::kNone) {
@@ -22,6 +21,38 @@ Visibility MaySee(const ViewerState& viewer, const UpdateState& update) {
   // An audience that was never resolved is read as the narrowest: a leak is worse than a gap.
   return update.position_in_group >= membership->stay.joined ? Visibility::kVisible
                                                              : Visibility::kBeforeJoin;
+}
+
+// By what the viewer and others have decided for themselves.
+Visibility JudgePersonal(const PersonalState& personal, Surface surface,
+                         const UpdateState& update) {
+  const std::string& author = update.header.author.value();
+  if (personal.HasBlockWith(author)) {
+    return Visibility::kBlocked;
+  }
+  if (surface != Surface::kSingle && personal.Hides(update.id)) {
+    return Visibility::kHidden;
+  }
+  if (surface == Surface::kHome && (personal.muted_persons.Contains(author) ||
+                                    personal.muted_groups.Contains(update.group_id))) {
+    return Visibility::kMuted;
+  }
+  return Visibility::kVisible;
+}
+
+}  // namespace
+
+Visibility MaySee(const ViewerState& viewer, const UpdateState& update) {
+  if (update.id.unix_ms() <= viewer.expired_unix_ms) {
+    return Visibility::kExpired;
+  }
+  const Visibility by_stay = JudgeStay(viewer, update);
+  // Authors see their own updates, wherever they have posted them.
+  if (by_stay != Visibility::kVisible || viewer.personal == nullptr ||
+      update.header.author.value() == viewer.person) {
+    return by_stay;
+  }
+  return JudgePersonal(*viewer.personal, viewer.surface, update);
 }
 
 }  // namespace klatch

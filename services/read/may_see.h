@@ -8,28 +8,39 @@
 
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
 #include "services/model/body.h"
 #include "services/model/ids.h"
 #include "services/model/position.h"
+#include "services/personal/personal_state.h"
 #include "services/persons/person.h"
 
 namespace klatch {
 
-// Everything about the viewer and the moment that a decision looks at. Blocks and mutes will stand
-// here too.
+// Where an update is to be shown. Mutes concern what comes home by itself, hidden updates every
+// timeline; who asks for an update by its id gets it.
+enum class Surface { kHome, kOtherTimeline, kSingle };
+
+// Everything about the viewer and the moment that a decision looks at.
 struct ViewerState {
+  // The viewer's id.
+  std::string_view person{};
+  Surface surface = Surface::kSingle;
   // Null for a person that nobody knows: a member of nothing.
   const MembershipList* memberships = nullptr;
   // What was posted then or earlier has expired, in milliseconds since 1970. Redis lets go of a
   // body by its own clock; copies in memory would stay without this.
   int64_t expired_unix_ms = std::numeric_limits<int64_t>::min();
+  // Null for a person who has blocked, muted and hidden nothing and is blocked by nobody.
+  const PersonalState* personal = nullptr;
 };
 
 // Everything about an update that a decision looks at, in one of its groups.
 struct UpdateState {
   UpdateId id;
   GroupIndex group;
+  std::string_view group_id{};
   // In the group's shard: the id, if it was posted there.
   Position position_in_group;
   const BodyHeader& header;
@@ -46,6 +57,12 @@ enum class Visibility {
   kBeforeJoin,
   // For members now; the group's past is open to the viewer only from a later position on.
   kBeforeVisible,
+  // One of viewer and author has blocked the other.
+  kBlocked,
+  // The viewer has muted the author or the group, and it would come home.
+  kMuted,
+  // The viewer has hidden it from their timelines.
+  kHidden,
 };
 
 // Whether `viewer` may see `update` through its group.

@@ -8,10 +8,13 @@ template <typename Look>
 auto Viewer::WithState(Look look) const {
   const lockfree::EpochReclaimer::Guard guard(people_.epochs());
   ViewerState state;
+  state.person = id_.value();
+  state.surface = surface_;
   state.expired_unix_ms = base::UnixMs(retention_.clock.Wall() - retention_.kept);
   if (const Person* person = people_.Find(id_)) {
     state.memberships = person->memberships.Load(guard);
   }
+  state.personal = personal_.Find(id_.value(), guard);
   return look(state);
 }
 
@@ -50,6 +53,7 @@ Visibility Viewer::JudgeOne(const ViewerState& state, const PageEntry& entry) co
   return group == nullptr ? Visibility::kNotMember
                           : MaySee(state, UpdateState{.id = entry.id,
                                                       .group = group->index,
+                                                      .group_id = group->id.value(),
                                                       .position_in_group = entry.id,
                                                       .header = header});
 }

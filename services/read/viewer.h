@@ -1,19 +1,20 @@
 #pragma once
 // The person who looks: access to their memberships as this node has applied them at the moment of
-// asking, and to what has expired by then.
+// asking, to what they have decided for themselves, and to what has expired by then.
 //
-// Every method loads the memberships and the time anew and holds an epoch guard only while it
-// looks, so a Viewer may be kept across co_await, and asking again later tells whether something
-// was taken away meanwhile.
+// Every method loads memberships, personal state and the time anew and holds an epoch guard only
+// while it looks, so a Viewer may be kept across co_await, and asking again later tells whether
+// something was taken away meanwhile.
 //
 // Thread safety: one thread at a time; the worker may change the person meanwhile.
-// Lifetime: `people`, `groups` and the retention's clock outlive it.
+// Lifetime: `people`, `personal`, `groups` and the retention's clock outlive it.
 
 #include <chrono>
 #include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "services/personal/personal_store.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/people.h"
 #include "services/read/may_see.h"
@@ -29,12 +30,23 @@ struct Retention {
 
 class Viewer {
  public:
-  Viewer(People& people, const GroupDirectory& groups, Retention retention, PersonId id)
-      : people_(people), groups_(groups), retention_(retention), id_(std::move(id)) {}
+  // `surface` says where the updates that are judged are to be shown.
+  Viewer(People& people, const PersonalStore& personal, const GroupDirectory& groups,
+         Retention retention, PersonId id, Surface surface)
+      : people_(people),
+        personal_(personal),
+        groups_(groups),
+        retention_(retention),
+        id_(std::move(id)),
+        surface_(surface) {}
 
   const PersonId& id() const { return id_; }
 
   bool IsMember(GroupIndex group) const;
+  // Either has blocked the other.
+  bool HasBlockWith(const PersonId& person) const {
+    return personal_.IsBlockedBetween(id_, person);
+  }
 
   // The shards of the groups that the viewer is in, each once, in order.
   std::vector<ShardIndex> Shards() const;
@@ -53,9 +65,11 @@ class Viewer {
   auto WithState(Look look) const;
 
   People& people_;
+  const PersonalStore& personal_;
   const GroupDirectory& groups_;
   const Retention retention_;
   const PersonId id_;
+  const Surface surface_;
 };
 
 }  // namespace klatch

@@ -86,5 +86,60 @@ TEST(MaySeeTest, ShowsNothingThatHasExpiredByItsIdsTime) {
   EXPECT_EQ(Judge(viewer, kGroup, id.value()), Visibility::kExpired);
 }
 
+// Which verdict each kind of personal state gives on each surface.
+TEST(MaySeeTest, HeedsPersonalStateByWhereTheUpdateIsToBeShown) {
+  const MembershipList list = ListWith(Role::kMember, 0, 0);
+  BodyHeader header;
+  header.author = PersonId("bo");
+  header.audience = AudienceRule::kMembersNow;
+  PersonalState blocks, blocked_by, muted_person, muted_group, hidden, other;
+  blocks.blocks.Add("bo");
+  blocked_by.blocked_by.Add("bo");
+  muted_person.muted_persons.Add("bo");
+  muted_group.muted_groups.Add("g");
+  hidden.Hide(UpdateId(100));
+  other.blocks.Add("cy");
+  other.blocked_by.Add("al");
+  other.muted_persons.Add("g");
+  other.muted_groups.Add("bo");
+  other.Hide(UpdateId(99));
+  const auto kVisible = Visibility::kVisible;
+  const struct {
+    const char* name;
+    const PersonalState* state;
+    Visibility home, other_timeline, single;
+  } rows[] = {
+      {"nothing", nullptr, kVisible, kVisible, kVisible},
+      {"blocks", &blocks, Visibility::kBlocked, Visibility::kBlocked, Visibility::kBlocked},
+      {"blocked by", &blocked_by, Visibility::kBlocked, Visibility::kBlocked, Visibility::kBlocked},
+      {"muted person", &muted_person, Visibility::kMuted, kVisible, kVisible},
+      {"muted group", &muted_group, Visibility::kMuted, kVisible, kVisible},
+      {"hidden", &hidden, Visibility::kHidden, Visibility::kHidden, kVisible},
+      {"others", &other, kVisible, kVisible, kVisible},
+  };
+  for (const auto& row : rows) {
+    const auto judge = [&](Surface surface, const char* viewer, bool member) {
+      return MaySee(ViewerState{.person = viewer,
+                                .surface = surface,
+                                .memberships = member ? &list : nullptr,
+                                .personal = row.state},
+                    UpdateState{.id = UpdateId(100),
+                                .group = kGroup,
+                                .group_id = "g",
+                                .position_in_group = Position(100),
+                                .header = header});
+    };
+    EXPECT_EQ(judge(Surface::kHome, "al", true), row.home) << row.name;
+    EXPECT_EQ(judge(Surface::kOtherTimeline, "al", true), row.other_timeline) << row.name;
+    EXPECT_EQ(judge(Surface::kSingle, "al", true), row.single) << row.name;
+    for (const Surface surface : {Surface::kHome, Surface::kOtherTimeline, Surface::kSingle}) {
+      EXPECT_EQ(judge(surface, "bo", true), kVisible) << row.name << ": the author's own";
+      // Personal state never shows what the stay does not.
+      EXPECT_EQ(judge(surface, "al", false), Visibility::kNotMember) << row.name;
+      EXPECT_EQ(judge(surface, "bo", false), Visibility::kNotMember) << row.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace klatch

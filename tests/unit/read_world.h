@@ -18,6 +18,7 @@
 #include "common/redis/pipeline.h"
 #include "services/deliver/progress.h"
 #include "services/log/body_store.h"
+#include "services/personal/personal_store.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/ownership.h"
 #include "services/persons/people.h"
@@ -127,6 +128,7 @@ class ReadWorld {
         pipeline(std::move(address), redis::Pipeline::Options()),
         reads(FeedReads::Dependencies{.layout = layout,
                                       .people = people,
+                                      .personal = personal,
                                       .groups = groups,
                                       .bodies = bodies,
                                       .progress = progress,
@@ -286,6 +288,7 @@ class ReadWorld {
   Layout layout;
   ManualClock clock;
   FakePeople people;
+  PersonalStore personal{1'000, people.epochs()};
   FakeOwnership ownership;
   GroupDirectory groups;
   BodyStore bodies;
