@@ -9,6 +9,7 @@
 #include "common/obs/log.h"
 #include "services/klatchd/redis_rights.h"
 #include "services/materialize/loader.h"
+#include "services/personal/personal_loader.h"
 
 namespace klatch {
 namespace {
@@ -75,6 +76,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       address_(std::move(address)),
       clock_(clock),
       executor_(options.call_threads, "calls"),
+      personal_(options.persons_max, epochs_),
       groups_(layout_, options.groups_max + kGroupsReserve),
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
@@ -137,7 +139,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
     // Out of memory: it mends when something else in this Redis goes, or its limit is raised.
     return base::Error(absl::StatusCode::kUnavailable, base::MessageOf(claimed.status()));
   }
-  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, std::move(claimed));
+  KLATCH_ASSIGN_OR_RETURN(const NamespaceFacts facts, std::move(claimed));
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Start(std::move(lease_redis), *guard_);
   std::vector<Position> replay_after;
@@ -162,7 +164,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
       Janitor::Options{.kept = options_.log_retention, .shard_bytes_max = options_.log_bytes_max},
       std::move(janitor_redis), clock_);
   janitor_->Start();
-  BuildServices(std::move(facts.cursor_key));
+  BuildServices(facts.cursor_key);
   return absl::OkStatus();
 }
 
@@ -196,6 +198,8 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   });
   KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
   replay_after = std::move(summary.replay_after);
+  PersonalLoader personal_loader(layout_, redis, personal_);
+  KLATCH_RETURN_IF_ERROR(personal_loader.LoadAll(interrupted));
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
     slice->flusher = std::make_unique<Flusher>(
@@ -208,6 +212,7 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
            {{"persons", summary.persons},
             {"memberships", summary.memberships},
             {"groups", uint64_t{groups_.size()}},
+            {"personal", uint64_t{personal_.size()}},
             {"seconds", took.count()}});
   return absl::OkStatus();
 }
@@ -241,10 +246,11 @@ absl::Status Node::CatchUp(const Interrupted& interrupted) {
   return absl::OkStatus();
 }
 
-void Node::BuildServices(std::string cursor_key) {
+void Node::BuildServices(const std::string& cursor_key) {
   reads_ =
       std::make_unique<FeedReads>(FeedReads::Dependencies{.layout = layout_,
                                                           .people = people_,
+                                                          .personal = personal_,
                                                           .groups = groups_,
                                                           .bodies = bodies_,
                                                           .progress = progress_,
@@ -273,9 +279,38 @@ void Node::BuildServices(std::string cursor_key) {
                                                             .admission = admission_,
                                                             .executor = executor_,
                                                             .clock = clock_,
-                                                            .cursor_key = std::move(cursor_key)});
+                                                            .cursor_key = cursor_key});
   feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_);
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
+  BuildPersonService(cursor_key);
+}
+
+void Node::BuildPersonService(const std::string& cursor_key) {
+  personal_writes_ = std::make_unique<PersonalWrites>(PersonalWrites::Dependencies{
+      .layout = layout_,
+      .store = personal_,
+      .redis = append_pipeline_,
+      .nonce_of = [this](PartitionIndex partition) -> const std::string& {
+        return leases_.NonceOf(partition);
+      },
+      .note_lost = [this](PartitionIndex partition) { leases_.NoteLost(partition); },
+      .executor = executor_,
+      .clock = clock_,
+      .body_retention = options_.body_retention});
+  person_calls_ =
+      std::make_unique<PersonCalls>(PersonCalls::Dependencies{.layout = layout_,
+                                                              .store = personal_,
+                                                              .writes = *personal_writes_,
+                                                              .visible = *reads_,
+                                                              .timelines = *reads_,
+                                                              .barrier = barrier_,
+                                                              .ownership = leases_,
+                                                              .redis = read_pipeline_,
+                                                              .epochs = epochs_,
+                                                              .executor = executor_,
+                                                              .clock = clock_,
+                                                              .cursor_key = cursor_key});
+  person_service_ = std::make_unique<PersonServiceImpl>(calls_, *person_calls_);
 }
 
 absl::Status Node::Standing() const {
@@ -467,6 +502,9 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return static_cast<double>(gate_.under_way()); });
   metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
                    [this] { return static_cast<double>(groups_.size()); });
+  metrics.AddGauge("klatch_personal_persons",
+                   "Persons who have, or had, blocks, mutes or hidden updates.", {},
+                   [this] { return static_cast<double>(personal_.size()); });
   metrics.AddCounter("klatch_undecodable_bodies_total",
                      "Stored updates that pages passed over because they can't be decoded.", {},
                      [this] { return reads_->undecodable_bodies(); });

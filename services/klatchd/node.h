@@ -39,6 +39,7 @@
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
 #include "services/materialize/flusher.h"
+#include "services/personal/person_service.h"
 #include "services/persons/lease_keeper.h"
 #include "services/read/feed_reads.h"
 
@@ -80,6 +81,7 @@ class Node {
 
   grpc::Service& feed_service() { return *feed_service_; }
   grpc::Service& group_service() { return *group_service_; }
+  grpc::Service& person_service() { return *person_service_; }
 
  private:
   struct Slice;  // a worker, its persons, its flusher
@@ -90,7 +92,8 @@ class Node {
   absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
   absl::Status CatchUp(const Interrupted& interrupted);
-  void BuildServices(std::string cursor_key);
+  void BuildServices(const std::string& cursor_key);
+  void BuildPersonService(const std::string& cursor_key);
   // Parts of health: whether this node may still write to this Redis, and why it can't follow the
   // log.
   absl::Status Standing() const;
@@ -111,6 +114,7 @@ class Node {
   // In the order of construction; destroyed in reverse.
   base::Executor executor_;
   lockfree::EpochReclaimer epochs_;
+  PersonalStore personal_;
   GroupDirectory groups_;
   BodyStore bodies_;
   lockfree::BroadcastRing<Event> ring_;
@@ -142,8 +146,11 @@ class Node {
   std::unique_ptr<FeedReads> reads_;
   std::unique_ptr<FeedWrites> writes_;
   std::unique_ptr<GroupCalls> group_calls_;
+  std::unique_ptr<PersonalWrites> personal_writes_;
+  std::unique_ptr<PersonCalls> person_calls_;
   std::unique_ptr<FeedServiceImpl> feed_service_;
   std::unique_ptr<GroupServiceImpl> group_service_;
+  std::unique_ptr<PersonServiceImpl> person_service_;
 };
 
 }  // namespace klatch
