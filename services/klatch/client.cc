@@ -77,7 +77,8 @@ Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
     : options_(std::move(options)),
       channel_(std::move(channel)),
       feed_(v1::FeedService::NewStub(channel_)),
-      groups_(v1::GroupService::NewStub(channel_)) {}
+      groups_(v1::GroupService::NewStub(channel_)),
+      persons_(v1::PersonService::NewStub(channel_)) {}
 
 absl::Status Client::Connect() {
   const auto deadline = Clock::now() + options_.timeout;

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "klatch/v1/person_service.grpc.pb.h"
 
 namespace klatch::cli {
 
@@ -44,6 +45,7 @@ class Client {
 
   v1::FeedService::Stub& feed() { return *feed_; }
   v1::GroupService::Stub& groups() { return *groups_; }
+  v1::PersonService::Stub& persons() { return *persons_; }
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(Stub& stub,
@@ -70,6 +72,7 @@ class Client {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::FeedService::Stub> feed_;
   const std::unique_ptr<v1::GroupService::Stub> groups_;
+  const std::unique_ptr<v1::PersonService::Stub> persons_;
 };
 
 // A gRPC error with its rich details kept for DescribeError. REQUIRES: !status.ok().

@@ -109,6 +109,7 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
   AddCommonOptions(app_);
   AddFeedCommands();
   AddGroupCommand();
+  AddPersonCommands();
   AddImportCommand();
 }
 
@@ -281,11 +282,6 @@ void CommandLine::AddMemberCommands(CLI::App& group) {
         ->check(CLI::IsMember({"reader", "member", "moderator", "owner"}))
         ->capture_default_str();
   };
-  const auto with_limit = [this](CLI::App* command) {
-    command->add_option("--limit", members_limit_, "at most this many")
-        ->check(CLI::Range(1, 10'000'000))
-        ->capture_default_str();
-  };
   with_role(with_members(
       AddCommand(group, "add", "add persons", "  klatch group add hiking bob carol --as alice",
                  [this](const Session& session) { return AddMembers(session, members_); })));
@@ -305,12 +301,18 @@ void CommandLine::AddMemberCommands(CLI::App& group) {
                    return ListMembers(session, members_.group, members_limit_);
                  });
   members->add_option("group", members_.group, "the group's id")->type_name("GROUP")->required();
-  with_limit(members);
+  AddListLimit(*members);
   CLI::App* list =
       AddCommand(group, "list", "list a person's groups", "  klatch group list alice",
                  [this](const Session& session) { return ListGroups(session, members_limit_); });
   list->add_option("person", actor_, "whose (or --as)")->type_name("PERSON");
-  with_limit(list);
+  AddListLimit(*list);
+}
+
+void CommandLine::AddListLimit(CLI::App& command) {
+  command.add_option("--limit", members_limit_, "at most this many")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
 }
 
 void CommandLine::AddImportCommand() {
@@ -383,10 +385,11 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
       std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds_ * 1'000));
   if (!command_) {
     const bool in_group = &Selected() != &app_;
-    return Usage(in_group ? "name a command: klatch group create|update|show|delete|add|remove|role"
-                            "|members|list; --help explains them"
-                          : "name a command: post, timeline, get, edit, delete, group, import; "
-                            "--help explains them");
+    return Usage(in_group
+                     ? "name a command: klatch group create|update|show|delete|add|remove|role"
+                       "|members|list; --help explains them"
+                     : "name a command: post, timeline, get, edit, delete, group, block, mute, "
+                       "hide, markers, profile, import; --help explains them");
   }
   if (actor_.empty() && files_.empty()) {
     return Usage("who acts? Say --as PERSON, or set KLATCH_AS");

@@ -16,6 +16,7 @@
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/commands_group.h"
 #include "services/klatch/commands_import.h"
+#include "services/klatch/commands_person.h"
 #include "services/klatch/session.h"
 
 namespace klatch::cli {
@@ -74,6 +75,11 @@ class CommandLine {
   void AddGroupPolicyOptions(CLI::App& command);
   void AddMemberCommands(CLI::App& group);
   void AddImportCommand();
+  void AddPersonCommands();
+  void AddBlockCommands();
+  void AddMuteCommands();
+  void AddHideCommands();
+  void AddListLimit(CLI::App& command);
   CommandResult RunSimple(const SimpleCommand& run, const Session& session);
   CommandResult RunImport(const Session& session);
   // Makes text_ of words_: the words, or what stdin has. Nothing is left half: an error says why.
@@ -100,6 +106,10 @@ class CommandLine {
   GroupOptions group_;
   MembersOptions members_;
   int members_limit_ = 100;
+  std::string blocked_;
+  MuteOptions mute_;
+  MarkerOptions markers_;
+  ProfileOptions profile_;
   std::vector<std::string> files_;
   ImportOptions import_;
 
