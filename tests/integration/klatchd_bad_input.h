@@ -88,6 +88,13 @@ class KlatchdBadInputTest : public ::testing::Test {
     return [=, this] { return client_.Groups(method, request).status; };
   }
 
+  template <typename Request, typename Response>
+  std::function<grpc::Status()> Persons(grpc::Status (v1::PersonService::Stub::*method)(
+                                            grpc::ClientContext*, const Request&, Response*),
+                                        std::type_identity_t<Request> request) {
+    return [=, this] { return client_.Persons(method, request).status; };
+  }
+
   // A good post of "ann" after `change`.
   std::function<grpc::Status()> Post(const std::function<void(v1::PublishUpdateRequest&)>& change) {
     v1::PublishUpdateRequest request = Client::Post("ann", "g", "hello");

@@ -26,6 +26,7 @@
 #include "google/rpc/status.pb.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "klatch/v1/person_service.grpc.pb.h"
 
 namespace klatch::testing {
 
@@ -108,7 +109,9 @@ std::vector<std::string> TextsOf(const Page& page) {
 class Client {
  public:
   explicit Client(const std::shared_ptr<grpc::Channel>& channel)
-      : feed_(v1::FeedService::NewStub(channel)), groups_(v1::GroupService::NewStub(channel)) {}
+      : feed_(v1::FeedService::NewStub(channel)),
+        groups_(v1::GroupService::NewStub(channel)),
+        persons_(v1::PersonService::NewStub(channel)) {}
 
   template <typename Request, typename Response>
   Answer<Response> Feed(grpc::Status (v1::FeedService::Stub::*method)(grpc::ClientContext*,
@@ -121,6 +124,13 @@ class Client {
                                                                          const Request&, Response*),
                           const std::type_identity_t<Request>& request) {
     return Call(*groups_, method, request);
+  }
+  template <typename Request, typename Response>
+  Answer<Response> Persons(grpc::Status (v1::PersonService::Stub::*method)(grpc::ClientContext*,
+                                                                           const Request&,
+                                                                           Response*),
+                           const std::type_identity_t<Request>& request) {
+    return Call(*persons_, method, request);
   }
   v1::FeedService::Stub& feed() { return *feed_; }
 
@@ -278,6 +288,7 @@ class Client {
 
   const std::unique_ptr<v1::FeedService::Stub> feed_;
   const std::unique_ptr<v1::GroupService::Stub> groups_;
+  const std::unique_ptr<v1::PersonService::Stub> persons_;
 };
 
 }  // namespace klatch::testing

@@ -83,7 +83,7 @@ TEST_F(KlatchdProbesTest, ReflectionListsAndDescribesTheServices) {
   // ServerReflectionRequest.list_services = 7, file_containing_symbol = 4.
   const std::string services = AskReflection(klatchd_->Channel(), std::string("\x3a\x01*"));
   const std::vector<std::string> names = {"klatch.v1.FeedService", "klatch.v1.GroupService",
-                                          "grpc.health.v1.Health"};
+                                          "klatch.v1.PersonService", "grpc.health.v1.Health"};
   for (const std::string& name : names) {
     EXPECT_NE(services.find(name), std::string::npos) << name;
     const std::string file = AskReflection(
@@ -106,7 +106,8 @@ TEST_F(KlatchdProbesTest, MetricsAndProbesAnswer) {
   EXPECT_EQ(metrics.first, 200);
   for (const char* name :
        {"klatch_log_records_total", "klatch_deliveries_total", "klatch_flushed_entries_total",
-        "klatch_unflushed_entries", "klatch_checkpoint_lag_seconds", "klatch_calls_under_way"}) {
+        "klatch_unflushed_entries", "klatch_checkpoint_lag_seconds", "klatch_calls_under_way",
+        "klatch_personal_persons"}) {
     EXPECT_NE(metrics.second.find(std::string("\n") + name), std::string::npos) << name;
   }
   EXPECT_EQ(metrics.second.find("\nklatch_deliveries_total 0\n"), std::string::npos);

@@ -98,6 +98,32 @@ TEST_F(RedisRightsTest, TheNeededCommandsSufficeForEveryCall) {
   members.set_actor("ann");
   members.set_group("g");
   EXPECT_THAT(client.Groups(&v1::GroupService::Stub::ListMembers, members), Succeeds());
+  const auto person = [&client](auto method, auto request, const char* actor, const char* whom) {
+    request.set_actor(actor);
+    request.set_person(whom);
+    return client.Persons(method, request);
+  };
+  using Persons = v1::PersonService::Stub;
+  EXPECT_THAT(person(&Persons::BlockPerson, v1::BlockPersonRequest(), "ann", "eve"), Succeeds());
+  EXPECT_THAT(person(&Persons::MutePerson, v1::MutePersonRequest(), "ann", "dan"), Succeeds());
+  EXPECT_THAT(person(&Persons::UnmutePerson, v1::UnmutePersonRequest(), "ann", "dan"), Succeeds());
+  v1::SetReadMarkerRequest marker;
+  marker.set_actor("ann");
+  marker.set_group("g");
+  marker.set_now(true);
+  EXPECT_THAT(client.Persons(&Persons::SetReadMarker, marker), Succeeds());
+  v1::GetUnreadCountsRequest unread;
+  unread.set_actor("ann");
+  unread.set_home(true);
+  EXPECT_THAT(client.Persons(&Persons::GetUnreadCounts, unread), Succeeds());
+  v1::UpdateProfileRequest profile;
+  profile.set_actor("ann");
+  for (const char* bio : {"climbs", ""}) {
+    profile.mutable_profile()->set_bio(bio);
+    *profile.mutable_update_mask()->mutable_paths()->Add() = "bio";
+    EXPECT_THAT(client.Persons(&Persons::UpdateProfile, profile), Succeeds());
+  }
+  EXPECT_THAT(person(&Persons::GetProfile, v1::GetProfileRequest(), "ann", "ann"), Succeeds());
   // What a start reads is what the end before wrote.
   ASSERT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
   klatchd.Start();
@@ -106,6 +132,10 @@ TEST_F(RedisRightsTest, TheNeededCommandsSufficeForEveryCall) {
   ASSERT_THAT(home, Succeeds());
   EXPECT_THAT(TextsOf(*home), ElementsAre("first, mended"));
   EXPECT_THAT(again.DeleteGroup("ann", "g"), Succeeds());
+  v1::UnblockPersonRequest unblock;
+  unblock.set_actor("ann");
+  unblock.set_person("eve");
+  EXPECT_THAT(again.Persons(&Persons::UnblockPerson, unblock), Succeeds());
   EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
   EXPECT_THAT(klatchd.process().errors(), ::testing::Not(HasSubstr("NOPERM")));
 }
