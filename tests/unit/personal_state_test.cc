@@ -1,5 +1,5 @@
-// Personal state in memory: sets that share what they hold, the store, turns, and the checks of what
-// is asked.
+// Personal state in memory: sets that share what they hold, the store, turns, and the checks of
+// what is asked.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

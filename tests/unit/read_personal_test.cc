@@ -116,8 +116,8 @@ TEST_F(ReadPersonalTest, AuthorsSeeTheirOwnUpdatesWhateverStands) {
 }
 
 TEST_F(ReadPersonalTest, WhatIsBlockedWhileAPageIsReadIsNotSent) {
-  // The memberships are looked up before the page is examined and again before it is sent; the block
-  // comes between.
+  // The memberships are looked up before the page is examined and again before it is sent; the
+  // block comes between.
   int finds = 0;
   for (int nth = 1; nth <= 12; ++nth) {
     ChangeState("al", [](PersonalState& state) { state = {}; });
