@@ -57,6 +57,16 @@ std::string Keys::Once(const PersonId& actor, const GroupId& target, std::string
   return chunk == 0 ? key : fmt::format("{}:{}", key, chunk);
 }
 
+std::string Keys::Carry(const GroupId& group, UpdateId id) const {
+  const std::string key = Join(ShardTag(layout_.ShardOf(group)), ":carry:", group.value());
+  return fmt::format("{}:{:016x}", key, id.value());
+}
+std::string Keys::OnceSeveral(const PersonId& actor, std::string_view request_id) const {
+  std::string key = Join(ShardTag(layout_.HomeShardOf(actor)), ":once:", actor.value());
+  return Join(std::move(key), "::", request_id);
+}
+std::string Keys::Pending(ShardIndex shard) const { return ShardTag(shard) + ":pending"; }
+
 std::string Keys::Timeline(const PersonId& person) const {
   return Join(PartitionTag(layout_.PartitionOf(person)), ":timeline:", person.value());
 }

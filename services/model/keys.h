@@ -34,6 +34,14 @@ class Keys {
   std::string Once(const PersonId& actor, const GroupId& target, std::string_view request_id,
                    uint32_t chunk = 0) const;
 
+  // Of a group: what became of an update that was posted to several, among them this one.
+  std::string Carry(const GroupId& group, UpdateId id) const;
+
+  // In the slot of the author's home shard.
+  // The request id of a post to several groups. Its target is written as no group can be: empty.
+  std::string OnceSeveral(const PersonId& actor, std::string_view request_id) const;
+  std::string Pending(ShardIndex shard) const;
+
   // In the person's slot.
   std::string Timeline(const PersonId& person) const;
   std::string Posts(const PersonId& person) const;

@@ -17,6 +17,10 @@ struct Layout {
   ShardIndex ShardOf(const GroupId& group) const {
     return ShardIndex(static_cast<uint32_t>(base::StableHash64(group.value()) % shard_count));
   }
+  // Where the posts of a person to several groups have their place.
+  ShardIndex HomeShardOf(const PersonId& person) const {
+    return ShardIndex(static_cast<uint32_t>(base::StableHash64(person.value()) % shard_count));
+  }
   PartitionIndex PartitionOf(const PersonId& person) const {
     return PartitionIndex(
         static_cast<uint32_t>(base::StableHash64(person.value()) % partition_count));

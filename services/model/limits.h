@@ -19,9 +19,16 @@ constexpr size_t kPlaceLabelBytesMax = 200;
 constexpr size_t kDisplayNameBytesMax = 200;
 constexpr size_t kDescriptionBytesMax = 2'000;
 constexpr size_t kBatchUpdatesMax = 100;
+constexpr size_t kGroupsPerUpdateMax = 100;
+// Over all updates of a batch that go to several groups; one to all of the actor's groups counts as
+// kGroupsPerUpdateMax.
+constexpr size_t kBatchGroupsMax = 1'000;
+// Groups of a person that are looked at to find those where they may post.
+constexpr size_t kGroupsLookedAtMax = 1'000;
 constexpr size_t kMembersPerCallMax = 10'000;
 constexpr size_t kMembersPerScript = 200;
-constexpr size_t kTokensMax = 64;
+// A post to several groups returns one per shard that it touched: at most one more than groups.
+constexpr size_t kTokensMax = 128;
 constexpr size_t kMessageBytesMax = 1 << 20;
 
 // Pages.
@@ -57,6 +64,13 @@ constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
 constexpr std::chrono::milliseconds kCallDeadlineDefault{10'000};
 constexpr std::chrono::milliseconds kLeaseDuration{3'000};
 constexpr std::chrono::hours kOnceRetention{24};
+// A group's refusal of a post to several is remembered for so long by the group; the body of the
+// post, where it counts in the end, has it within seconds.
+constexpr std::chrono::hours kRefusalRetention{1};
+// A post to several groups that is not decided after this is finished by the sweeper.
+constexpr std::chrono::milliseconds kPendingAge{5'000};
+// How many of a shard's it takes on at once.
+constexpr size_t kSweptPerShard = 4;
 constexpr std::chrono::hours kBodyRetention{24 * 90};
 
 // The log of a shard.

@@ -1,5 +1,6 @@
 // The vocabulary: positions, keys, and the packed forms of bodies and stays.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <iostream>
@@ -211,6 +212,110 @@ TEST(BodyTest, RandomBytesNeverCrashTheDecoder) {
       EXPECT_EQ(EncodeBody(body->header(), body->update_bytes()), bytes);
     }
   }
+}
+
+TEST(CarryTest, RoundTripsInNineBytes) {
+  const std::vector<Carry> carries = {
+      Carry{}, Carry{Position(0x0102030405060708), AudienceRule::kMembersNow, CarryRefusal::kNone},
+      Carry{Position(), AudienceRule::kGroupDefault, CarryRefusal::kNoGroup},
+      Carry{Position(), AudienceRule::kGroupDefault, CarryRefusal::kRemoved}};
+  for (const Carry& carry : carries) {
+    const std::string bytes = EncodeCarry(carry);
+    EXPECT_EQ(bytes.size(), kCarryBytes);
+    EXPECT_EQ(DecodeCarry(bytes), carry);
+  }
+  EXPECT_EQ(EncodeCarry(carries[1]), std::string("\x08\x07\x06\x05\x04\x03\x02\x01\x02", 9));
+  EXPECT_EQ(EncodeCarry(carries[3]), std::string("\xfb\xff\xff\xff\xff\xff\xff\xff\0", 9));
+}
+
+TEST(CarryTest, WhatIsNeitherAPositionNorARefusalIsNothing) {
+  for (const std::string& bytes :
+       {std::string(), std::string(8, '\0'), std::string(10, '\0'),
+        std::string("\0\0\0\0\0\0\0\0\1", 9), std::string("\1\0\0\0\0\0\0\0\0", 9),
+        std::string("\1\0\0\0\0\0\0\0\3", 9), std::string(8, '\xff') + '\0',
+        std::string("\xfa\xff\xff\xff\xff\xff\xff\xff\0", 9),
+        std::string("\xfe\xff\xff\xff\xff\xff\xff\xff\1", 9)}) {
+    EXPECT_FALSE(DecodeCarry(bytes).has_value()) << testing::PrintToString(bytes);
+  }
+}
+
+BodyHeader OfSeveral() {
+  BodyHeader header;
+  header.revision = 2;
+  header.author = PersonId("al");
+  header.targets = {
+      {GroupId("g"), Carry{Position(7), AudienceRule::kMembersNow, CarryRefusal::kNone}},
+      {GroupId("hh"), Carry{}},
+      {GroupId("i"), Carry{Position(), AudienceRule::kGroupDefault, CarryRefusal::kNotMember}}};
+  return header;
+}
+
+TEST(BodyTest, OfSeveralGroupsRoundTrips) {
+  const std::string stored = EncodeBody(OfSeveral(), "*\2hi");
+  const auto body = Body::Decode(stored);
+  ASSERT_TRUE(body.has_value());
+  EXPECT_EQ(EncodeBody(body->header(), body->update_bytes()), stored);
+  EXPECT_EQ(body->update_bytes(), "*\2hi");
+  EXPECT_TRUE(IsOfSeveral(stored));
+  EXPECT_TRUE(body->header().group.empty());
+  ASSERT_EQ(body->header().targets.size(), 3u);
+  EXPECT_EQ(body->header().targets[0].carry.position, Position(7));
+  EXPECT_EQ(body->header().AudienceIn(body->header().targets[0]), AudienceRule::kMembersNow);
+  EXPECT_EQ(body->header().targets[1].group, GroupId("hh"));
+  EXPECT_FALSE(body->header().targets[1].carry.is_decided());
+  EXPECT_TRUE(body->header().targets[2].carry.is_decided());
+  EXPECT_FALSE(body->header().targets[2].carry.is_carried());
+  EXPECT_FALSE(body->is_decided());
+  for (size_t bytes = 0; bytes < stored.size() - 4; ++bytes) {
+    EXPECT_FALSE(Body::Decode(stored.substr(0, bytes)).has_value()) << bytes;
+  }
+}
+
+TEST(BodyTest, WithCarriesKeepsAllButThemAndIsProvisional) {
+  const auto body = Body::Decode(EncodeBody(OfSeveral(), "*\2hi"));
+  ASSERT_TRUE(body.has_value());
+  EXPECT_FALSE(body->is_provisional());
+  std::vector<Carry> carries;
+  for (const Target& target : body->header().targets) {
+    carries.push_back(target.carry);
+  }
+  carries[1] = Carry{Position(9), AudienceRule::kMembersAtPosting, CarryRefusal::kNone};
+  const Body decided = body->WithCarries(carries);
+  EXPECT_TRUE(decided.is_decided());
+  EXPECT_TRUE(decided.is_provisional());
+  EXPECT_EQ(decided.update_bytes(), "*\2hi");
+  EXPECT_EQ(decided.header().targets[1].carry, carries[1]);
+  EXPECT_EQ(decided.stored().size(), body->stored().size());
+}
+
+TEST(BodyTest, AudienceOfTheWholeGoesBeforeThatOfACarry) {
+  BodyHeader header = OfSeveral();
+  header.audience = AudienceRule::kMembersAtPosting;
+  EXPECT_EQ(header.AudienceIn(header.targets[0]), AudienceRule::kMembersAtPosting);
+}
+
+TEST(BodyTest, RandomBytesNeverCrashTheDecoderOfSeveral) {
+  const uint64_t seed = std::random_device()();
+  std::cout << "seed " << seed << "\n";
+  std::mt19937_64 random(seed);
+  const std::string whole = EncodeBody(OfSeveral(), "*\2hi");
+  for (int i = 0; i < 20000; ++i) {
+    std::string bytes = whole.substr(0, random() % (whole.size() + 1));
+    for (int k = 0; k < 3 && bytes.size() > 1; ++k) {
+      bytes[1 + random() % (bytes.size() - 1)] = static_cast<char>(random());
+    }
+    auto body = Body::Decode(bytes);
+    if (body) {
+      EXPECT_EQ(EncodeBody(body->header(), body->update_bytes()), bytes);
+    }
+  }
+}
+
+TEST(KeysTest, RequestIdOfAPostToSeveralIsNoneOfAGroup) {
+  const Keys keys{Layout()};
+  EXPECT_THAT(keys.OnceSeveral(PersonId("a:b"), "r:1"), testing::EndsWith(":once:a%3Ab::r%3A1"));
+  EXPECT_THAT(keys.Carry(GroupId("x:y"), UpdateId(255)),
+              testing::EndsWith(":carry:x%3Ay:00000000000000ff"));
 }
 
 TEST(StayTest, RoundTripsIn17Bytes) {
