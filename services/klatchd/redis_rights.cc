@@ -72,6 +72,11 @@ std::vector<Words> ShardCommands(const Keys& keys) {
       {"GETRANGE", update, "0", "1"},
       {"SET", update, "", "PX", "1"},
       {"DEL", update},
+      {"ZADD", keys.Pending(shard), "0", ""},
+      {"ZREM", keys.Pending(shard), ""},
+      {"ZCARD", keys.Pending(shard)},
+      {"ZSCORE", keys.Pending(shard), ""},
+      {"ZRANGEBYSCORE", keys.Pending(shard), "-inf", "0"},
   };
 }
 

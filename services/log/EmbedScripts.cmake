@@ -1,6 +1,7 @@
 # cmake -D NAMES=a;b -D FOLDER=scripts -D OUTPUT=scripts.cc -P EmbedScripts.cmake
 # Writes the definitions of services/log/scripts.h: for each name a function that returns its script.
 file(READ ${FOLDER}/append.lua prelude)
+file(READ ${FOLDER}/posting.lua posting)
 set(code "// Generated from services/log/scripts by EmbedScripts.cmake.\n#include \"services/log/scripts.h\"\n\n")
 string(APPEND code "namespace klatch::scripts {\n")
 foreach(name ${NAMES})
@@ -14,6 +15,9 @@ foreach(name ${NAMES})
     string(APPEND function "${first}${rest}")
   endforeach()
   set(source "${prelude}\n${body}")
+  if(name MATCHES "^(publish|carry|settle|edit_several|delete_several|remove_update)$")
+    set(source "${prelude}\n${posting}\n${body}")
+  endif()
   if(name STREQUAL "open_namespace")
     set(source "${body}")  # appends nothing
   endif()

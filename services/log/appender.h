@@ -29,6 +29,9 @@ namespace klatch {
 // What an update refers to and its author can't see.
 enum class BadReference { kNone, kReplyTo, kReshareOf };
 
+// Why a post to all of its actor's groups goes nowhere.
+enum class BadTargets { kNone, kNoGroup, kTooMany };
+
 struct PublishCommand {
   PersonId actor;
   GroupId group;
@@ -45,6 +48,61 @@ struct Appended {
   // Of a publish: the audience that the stored body has. kGroupDefault if replayed: it isn't known
   // then.
   AudienceRule audience = AudienceRule::kGroupDefault;
+};
+
+// A post to several groups as its author's home shard takes it.
+struct PublishSeveralCommand {
+  PersonId actor;
+  std::string request_id;
+  std::string payload_digest;
+  std::string body;  // EncodeBody with targets that are not decided
+  // Refuse the update, but not the repetition of one that was published.
+  BadReference bad_reference = BadReference::kNone;
+  BadTargets bad_targets = BadTargets::kNone;
+};
+
+struct PublishedSeveral {
+  UpdateId id;
+  bool replayed = false;
+  // Of a replay: what is stored of the update; nothing if that is gone.
+  std::optional<Body> stored;
+};
+
+struct CarryCommand {
+  UpdateId update;
+  PersonId author;
+  GroupId group;
+  AudienceRule audience = AudienceRule::kGroupDefault;  // asked for in all groups
+};
+
+struct SettleCommand {
+  UpdateId update;
+  // Of the post that is to be forgotten if no group took it. Nothing: keep that it was posted; it
+  // is waiting without a request id then (AwaitSettling).
+  std::optional<PersonId> author;
+  std::string request_id;
+  // What is known of the targets, in the order of the body; empty if the body is gone.
+  std::vector<Carry> carries;
+};
+
+struct Settled {
+  // Of the change if groups that had the update have it no longer; otherwise the log's last.
+  Position position;
+  uint32_t carried = 0;  // how many groups have it
+};
+
+// A post that waits to be decided.
+struct PendingPost {
+  UpdateId update;
+  std::string request_id;
+};
+
+struct EditSeveralCommand {
+  PersonId actor;
+  UpdateId update;
+  uint32_t expected_revision = 0;
+  std::string body;             // as EditCommand's; its targets are not looked at
+  std::vector<GroupId> groups;  // that have it, for the record
 };
 
 struct EditCommand {
@@ -179,6 +237,32 @@ class Appender {
   // yields the log's last position and `replayed`.
   virtual base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
                                                                  PersonRole member) = 0;
+
+  // Posts to several groups, one step each; DESIGN says in which order. All can be repeated.
+  //
+  // NOT_FOUND ("update.reply_to", "update.reshare_of"); FAILED_PRECONDITION ("all_my_groups") its
+  // bad_targets; ALREADY_EXISTS ("request_id").
+  virtual base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
+      PublishSeveralCommand command) = 0;
+  // What the group decided, be it a refusal, now or before. An error: it is not decided, or not
+  // known to be.
+  virtual base::Task<absl::StatusOr<Carry>> CarryTo(CarryCommand command) = 0;
+  virtual base::Task<absl::StatusOr<Settled>> Settle(SettleCommand command) = 0;
+  // Notes that the update's targets are to be looked at again, whatever becomes of the caller.
+  virtual base::Task<absl::Status> AwaitSettling(UpdateId update) = 0;
+  // At most `count` of the shard's that have waited for `age`, which then wait anew.
+  virtual base::Task<absl::StatusOr<std::vector<PendingPost>>> TakePending(
+      ShardIndex shard, std::chrono::milliseconds age, size_t count) = 0;
+
+  // As Edit and Delete; who may is the caller's to know, but for being the author.
+  virtual base::Task<absl::StatusOr<Appended>> EditSeveral(EditSeveralCommand command) = 0;
+  virtual base::Task<absl::StatusOr<Appended>> DeleteSeveral(PersonId author, UpdateId update,
+                                                             std::vector<GroupId> groups) = 0;
+  // Takes the update out of the group; Settle makes it so. PERMISSION_DENIED ("actor") no moderator
+  // there; NOT_FOUND ("update_id") the group doesn't have it. What was taken out already yields the
+  // log's last position and `replayed`.
+  virtual base::Task<absl::StatusOr<Appended>> RemoveUpdate(PersonId actor, GroupId group,
+                                                            UpdateId update) = 0;
 
   // Appends a tick, so that the shard's time moves on.
   virtual base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) = 0;

@@ -29,6 +29,49 @@ std::shared_ptr<const Body> DecodeBody(redis::ReplyView reply) {
   return std::make_shared<const Body>(std::move(*body));
 }
 
+// A target of one of several bodies that is not decided, by its places.
+struct OpenTarget {
+  size_t body;
+  size_t target;
+};
+
+using Found = std::vector<std::shared_ptr<const Body>>;
+
+std::vector<OpenTarget> OpenTargetsOf(const Found& bodies) {
+  std::vector<OpenTarget> open;
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    if (bodies[i] == nullptr) {
+      continue;
+    }
+    const std::vector<Target>& targets = bodies[i]->header().targets;
+    for (size_t k = 0; k < targets.size(); ++k) {
+      if (!targets[k].carry.is_decided()) {
+        open.push_back({i, k});
+      }
+    }
+  }
+  return open;
+}
+
+const GroupId& GroupOf(const Found& bodies, const OpenTarget& target) {
+  return bodies[target.body]->header().targets[target.target].group;
+}
+
+// All carries of the bodies with open targets, by the body's place.
+std::map<size_t, std::vector<Carry>> CarriesOf(const Found& bodies,
+                                               const std::vector<OpenTarget>& open) {
+  std::map<size_t, std::vector<Carry>> carries;
+  for (const OpenTarget& target : open) {
+    std::vector<Carry>& own = carries[target.body];
+    if (own.empty()) {
+      for (const Target& each : bodies[target.body]->header().targets) {
+        own.push_back(each.carry);
+      }
+    }
+  }
+  return carries;
+}
+
 }  // namespace
 
 Bodies::Bodies(redis::Pipeline& pipeline, const Layout& layout)
@@ -77,7 +120,57 @@ base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Bodies::ReadBody(UpdateI
   if (body == nullptr) {
     co_return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no body", key));
   }
-  co_return body;
+  if (body->is_decided()) {
+    co_return body;
+  }
+  const std::vector<UpdateId> ids(1, id);
+  Found found(1, std::move(body));
+  base::Task<absl::Status> deciding = Decide(ids, found);
+  const absl::Status decided = co_await std::move(deciding);
+  if (!decided.ok()) {
+    co_return decided;
+  }
+  co_return std::move(found.front());
+}
+
+base::Task<absl::Status> Bodies::Decide(const std::vector<UpdateId>& ids, Found& bodies) {
+  const std::vector<OpenTarget> open = OpenTargetsOf(bodies);
+  std::map<ShardIndex, std::vector<OpenTarget>> by_shard;
+  for (const OpenTarget& target : open) {
+    by_shard[layout_.ShardOf(GroupOf(bodies, target))].push_back(target);
+  }
+  if (by_shard.empty()) {
+    co_return absl::OkStatus();
+  }
+  std::vector<redis::Command> commands;
+  for (const auto& [shard, targets] : by_shard) {
+    redis::Command& command = commands.emplace_back();
+    command.args.push_back("MGET");
+    for (const OpenTarget& target : targets) {
+      command.args.push_back(keys_.Carry(GroupOf(bodies, target), ids[target.body]));
+    }
+  }
+  redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
+  redis::Pipeline::Replies replies = co_await call;
+  if (!replies.ok()) {
+    co_return base::Annotate(replies.status(), "read carries");
+  }
+  std::map<size_t, std::vector<Carry>> carries = CarriesOf(bodies, open);
+  size_t next = 0;
+  for (const auto& [shard, targets] : by_shard) {
+    const redis::ReplyView reply = (*replies)[next++].view();
+    if (reply.is_error()) {
+      co_return base::Annotate(redis::ToStatus(reply), "read carries");
+    }
+    for (size_t i = 0; i < targets.size(); ++i) {
+      // What is no carry is none: the group is not shown to have the update.
+      carries[targets[i].body][targets[i].target] = DecodeCarry(reply[i].text()).value_or(Carry{});
+    }
+  }
+  for (const auto& [index, decided] : carries) {
+    bodies[index] = std::make_shared<const Body>(bodies[index]->WithCarries(decided));
+  }
+  co_return absl::OkStatus();
 }
 
 base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::ReadBodies(
@@ -121,6 +214,11 @@ base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::Rea
         NoteUndecodable(ids[indexes[i]]);
       }
     }
+  }
+  base::Task<absl::Status> deciding = Decide(ids, bodies);
+  const absl::Status decided = co_await std::move(deciding);
+  if (!decided.ok()) {
+    co_return decided;
   }
   co_return bodies;
 }

@@ -1,5 +1,7 @@
 #pragma once
-// Feeds of groups and bodies of updates, read from Redis for pages and rebuilds.
+// Feeds of groups and bodies of updates, read from Redis for pages and rebuilds. Of a post to several
+// groups that is not decided everywhere yet, the groups are asked too: what they have decided stands
+// in the body that is returned, which is provisional then.
 //
 // Thread safety: any thread; tasks continue on the pipeline's thread.
 // Lifetime: `pipeline` and this outlive every task.
@@ -41,6 +43,11 @@ class Bodies {
   uint64_t undecodable() const { return undecodable_.load(std::memory_order_relaxed); }
 
  private:
+  using Found = std::vector<std::shared_ptr<const Body>>;
+
+  // Replaces those of `bodies` that are not decided by what their groups have decided by now; they
+  // are those of `ids`. One command per shard.
+  base::Task<absl::Status> Decide(const std::vector<UpdateId>& ids, Found& bodies);
   void NoteUndecodable(UpdateId id);
 
   redis::Pipeline& pipeline_;

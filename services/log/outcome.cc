@@ -46,6 +46,12 @@ constexpr std::array kRefusals = {
     Refusal{"KEY_REUSED", StatusCode::kAlreadyExists, "request_id",
             "was used with another payload"},
     Refusal{"NO_UPDATE", StatusCode::kNotFound, "update_id", "does not exist"},
+    Refusal{"REMOVED", StatusCode::kNotFound, kGroupField,
+            "has the update no longer: a moderator has taken it out"},
+    Refusal{"NO_TARGETS", StatusCode::kFailedPrecondition, "all_my_groups",
+            "has no group where the actor may post"},
+    Refusal{"TOO_MANY_TARGETS", StatusCode::kFailedPrecondition, "all_my_groups",
+            "would be more groups than one update may go to; name them"},
     Refusal{"NOT_AUTHOR", StatusCode::kPermissionDenied, "actor", "is not the author"},
 };
 
@@ -58,7 +64,7 @@ absl::Status WithRetryHint(const absl::Status& status) {
   return base::RetryLater(status.code(), base::MessageOf(status), kRetryAfter);
 }
 
-absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) {
+absl::Status ErrorOf(redis::ReplyView reply, const RequestFields& fields) {
   const std::string_view answer = reply[0].text();
   if (answer == "REDIS") {
     return RedisRefusal(reply[1].text(), reply[2].text());
@@ -66,6 +72,12 @@ absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) 
   if (answer == "REVISION") {
     return base::Error(StatusCode::kAborted, "another edit of the update came first");
   }
+  return RefusalStatus(answer, fields);
+}
+
+}  // namespace
+
+absl::Status RefusalStatus(std::string_view answer, const RequestFields& fields) {
   for (const Refusal& refusal : kRefusals) {
     if (refusal.answer == answer) {
       std::string_view field = refusal.field == kGroupField     ? fields.group
@@ -77,7 +89,12 @@ absl::Status RefusalStatus(redis::ReplyView reply, const RequestFields& fields) 
   return base::Error(StatusCode::kInternal, "a script gave an answer of unknown shape");
 }
 
-}  // namespace
+absl::Status ReadDone(redis::ReplyView reply) {
+  if (reply.is_error()) {
+    return WithRetryHint(redis::ToStatus(reply));
+  }
+  return reply[0].text() == "OK" ? absl::OkStatus() : ErrorOf(reply, {});
+}
 
 absl::Status RedisRefusal(std::string_view message, std::string_view key) {
   constexpr std::string_view kCorrupt = "CORRUPT ";
@@ -99,7 +116,7 @@ absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields&
     return WithRetryHint(redis::ToStatus(reply));
   }
   if (reply[0].text() != "OK" || reply[1].text().size() != 8 || !reply[2].is_integer()) {
-    return RefusalStatus(reply, fields);
+    return ErrorOf(reply, fields);
   }
   Outcome outcome;
   outcome.position = Position(base::LoadLittleEndian<uint64_t>(reply[1].text(), 0));
@@ -115,6 +132,8 @@ absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields&
     outcome.unchanged = base::LoadLittleEndian<uint32_t>(counts, 4);
   } else if (const std::string_view stay = reply[3].text(); stay.size() == kStayBytes) {
     outcome.stay = DecodeStay(stay).value_or(Stay{});
+  } else if (reply[3].is_array() && reply[3].size() == 1) {
+    outcome.carried = static_cast<uint32_t>(reply[3][0].integer());
   } else if (reply[3].is_array()) {
     outcome.group = group_hash::Decode(reply[3]);
   }

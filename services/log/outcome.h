@@ -22,6 +22,7 @@ struct Outcome {
   AudienceRule audience = AudienceRule::kGroupDefault;  // of a publish
   uint32_t changed = 0;                                 // of members
   uint32_t unchanged = 0;
+  uint32_t carried = 0;              // of a settlement: groups that have the update
   Stay stay;                         // of a change of role
   std::optional<StoredGroup> group;  // of a change of a group, without its id
 };
@@ -35,6 +36,12 @@ struct RequestFields {
 // Reads {'OK', position, replayed, …}, {'<REFUSAL>', …} or {'REDIS', message, key}.
 // INTERNAL if it is none of them.
 absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields& fields);
+
+// OK for {'OK', …}, where there is no position; otherwise as above.
+absl::Status ReadDone(redis::ReplyView reply);
+
+// What the refusal of this name says to a caller. INTERNAL if there is none of this name.
+absl::Status RefusalStatus(std::string_view name, const RequestFields& fields);
 
 // What Redis, or a script's check of what is stored, objected to, with the key (unless it is empty)
 // and, where it is out of memory, a hint when to retry.

@@ -44,6 +44,52 @@ std::string Deleted(const GroupId& group, const PersonId& actor, UpdateId update
   return record.SerializeAsString();
 }
 
+std::string EditedSeveral(const PersonId& actor, UpdateId update,
+                          const std::vector<GroupId>& groups) {
+  LogRecord record = Header(GroupId(), actor);
+  record.mutable_edited()->set_update_id(update.value());
+  for (const GroupId& group : groups) {
+    record.mutable_edited()->add_groups(group.value());
+  }
+  return record.SerializeAsString();
+}
+
+std::string DeletedSeveral(const PersonId& author, UpdateId update,
+                           const std::vector<GroupId>& groups) {
+  LogRecord record = Header(GroupId(), author);
+  record.mutable_deleted()->set_update_id(update.value());
+  record.mutable_deleted()->set_author(author.value());
+  for (const GroupId& group : groups) {
+    record.mutable_deleted()->add_groups(group.value());
+  }
+  return record.SerializeAsString();
+}
+
+std::string Homed(const PersonId& actor) {
+  LogRecord record = Header(GroupId(), actor);
+  record.mutable_homed();
+  return record.SerializeAsString();
+}
+
+std::string Carried(const GroupId& group, const PersonId& author, UpdateId update) {
+  LogRecord record = Header(group, author);
+  record.mutable_carried()->set_update_id(update.value());
+  return record.SerializeAsString();
+}
+
+std::string Settled(UpdateId update) {
+  LogRecord record;
+  record.set_nonce(base::RandomUint64());
+  record.mutable_settled()->set_update_id(update.value());
+  return record.SerializeAsString();
+}
+
+std::string Removed(const GroupId& group, const PersonId& actor, UpdateId update) {
+  LogRecord record = Header(group, actor);
+  record.mutable_removed()->set_update_id(update.value());
+  return record.SerializeAsString();
+}
+
 std::string GroupCreated(const GroupId& group, const PersonId& actor) {
   LogRecord record = Header(group, actor);
   record.mutable_group_created();

@@ -5,6 +5,7 @@
 // Thread safety: any thread.
 
 #include <string>
+#include <vector>
 
 #include "services/log/appender.h"
 #include "services/model/ids.h"
@@ -16,6 +17,15 @@ std::string Published(const GroupId& group, const PersonId& actor);
 std::string Edited(const GroupId& group, const PersonId& actor, UpdateId update);
 std::string Deleted(const GroupId& group, const PersonId& actor, UpdateId update,
                     const PersonId& author);
+// Of updates of several groups: `groups` are those that took it.
+std::string EditedSeveral(const PersonId& actor, UpdateId update,
+                          const std::vector<GroupId>& groups);
+std::string DeletedSeveral(const PersonId& author, UpdateId update,
+                           const std::vector<GroupId>& groups);
+std::string Homed(const PersonId& actor);
+std::string Carried(const GroupId& group, const PersonId& author, UpdateId update);
+std::string Settled(UpdateId update);
+std::string Removed(const GroupId& group, const PersonId& actor, UpdateId update);
 std::string GroupCreated(const GroupId& group, const PersonId& actor);
 std::string GroupUpdated(const GroupId& group, const PersonId& actor);
 std::string GroupDeleted(const GroupId& group, const PersonId& actor);

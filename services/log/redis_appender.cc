@@ -32,19 +32,6 @@ void ReadChunk(redis::ReplyView reply, size_t count, std::string_view what,
   }
 }
 
-// What publish.lua answers in place of publishing.
-std::string RefusalFor(BadReference reference) {
-  switch (reference) {
-    case BadReference::kReplyTo:
-      return "BAD_REPLY";
-    case BadReference::kReshareOf:
-      return "BAD_RESHARE";
-    case BadReference::kNone:
-      break;
-  }
-  return "";
-}
-
 // A task that has failed already.
 base::Task<absl::StatusOr<Appended>> Refused(absl::Status status) { co_return status; }
 
@@ -57,6 +44,18 @@ RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
       keys_(layout),
       body_retention_ms_(std::to_string(options.body_retention.count())),
       once_retention_ms_(std::to_string(options.once_retention.count())) {}
+
+std::string RedisAppender::RefusalFor(BadReference reference) {
+  switch (reference) {
+    case BadReference::kReplyTo:
+      return "BAD_REPLY";
+    case BadReference::kReshareOf:
+      return "BAD_RESHARE";
+    case BadReference::kNone:
+      break;
+  }
+  return "";
+}
 
 redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& commands,
                                            size_t first, size_t& end) const {

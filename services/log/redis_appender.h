@@ -42,15 +42,33 @@ class RedisAppender final : public Appender {
   base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(RemoveMembersCommand command) override;
   base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
                                                          PersonRole member) override;
+  base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
+      PublishSeveralCommand command) override;
+  base::Task<absl::StatusOr<Carry>> CarryTo(CarryCommand command) override;
+  base::Task<absl::StatusOr<Settled>> Settle(SettleCommand command) override;
+  base::Task<absl::Status> AwaitSettling(UpdateId update) override;
+  base::Task<absl::StatusOr<std::vector<PendingPost>>> TakePending(ShardIndex shard,
+                                                                   std::chrono::milliseconds age,
+                                                                   size_t count) override;
+  base::Task<absl::StatusOr<Appended>> EditSeveral(EditSeveralCommand command) override;
+  base::Task<absl::StatusOr<Appended>> DeleteSeveral(PersonId author, UpdateId update,
+                                                     std::vector<GroupId> groups) override;
+  base::Task<absl::StatusOr<Appended>> RemoveUpdate(PersonId actor, GroupId group,
+                                                    UpdateId update) override;
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
   std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
 
  private:
+  // What scripts answer in place of publishing.
+  static std::string RefusalFor(BadReference reference);
   // One script call for the first updates of commands[first, …) that fit; `end` becomes the first
   // that does not.
   redis::Command PublishChunk(const std::vector<PublishCommand>& commands, size_t first,
                               size_t& end) const;
-  // Sends one script and reads its outcome; errors name `what` and the shard.
+  // Sends one script; errors name `what` and the shard.
+  base::Task<absl::StatusOr<redis::Reply>> Send(redis::Command command, std::string what,
+                                                ShardIndex shard);
+  // The same, and reads its outcome; errors name `what` and the shard.
   base::Task<absl::StatusOr<Outcome>> Run(redis::Command command, std::string what,
                                           ShardIndex shard, RequestFields fields);
   base::Task<absl::StatusOr<Appended>> Append(redis::Command command, std::string what,

@@ -19,5 +19,13 @@ const redis::Script& RemoveMembers();
 const redis::Script& UpdateMember();
 const redis::Script& Tick();
 const redis::Script& OpenNamespace();
+const redis::Script& PublishSeveral();
+const redis::Script& Carry();
+const redis::Script& Settle();
+const redis::Script& TakePending();
+const redis::Script& AwaitSettling();
+const redis::Script& EditSeveral();
+const redis::Script& DeleteSeveral();
+const redis::Script& RemoveUpdate();
 
 }  // namespace klatch::scripts

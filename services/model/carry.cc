@@ -31,7 +31,7 @@ std::optional<Carry> DecodeCarry(std::string_view bytes) {
   const uint8_t audience = static_cast<uint8_t>(bytes[8]);
   if ((value & kRefusedBit) != 0) {
     const uint64_t reason = kRefusedBase - value;
-    if (reason < 1 || reason > static_cast<uint64_t>(CarryRefusal::kRemoved) || audience != 0) {
+    if (reason < 1 || reason > static_cast<uint64_t>(CarryRefusal::kClosed) || audience != 0) {
       return std::nullopt;
     }
     return Carry{.position = {},

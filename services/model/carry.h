@@ -31,6 +31,7 @@ enum class CarryRefusal : uint8_t {
   kRoleTooLow = 3,
   // It was carried, and a moderator has taken it out of the group.
   kRemoved = 4,
+  kClosed = 5,
 };
 
 struct Carry {

@@ -233,7 +233,7 @@ TEST(CarryTest, WhatIsNeitherAPositionNorARefusalIsNothing) {
        {std::string(), std::string(8, '\0'), std::string(10, '\0'),
         std::string("\0\0\0\0\0\0\0\0\1", 9), std::string("\1\0\0\0\0\0\0\0\0", 9),
         std::string("\1\0\0\0\0\0\0\0\3", 9), std::string(8, '\xff') + '\0',
-        std::string("\xfa\xff\xff\xff\xff\xff\xff\xff\0", 9),
+        std::string("\xf9\xff\xff\xff\xff\xff\xff\xff\0", 9),
         std::string("\xfe\xff\xff\xff\xff\xff\xff\xff\1", 9)}) {
     EXPECT_FALSE(DecodeCarry(bytes).has_value()) << testing::PrintToString(bytes);
   }

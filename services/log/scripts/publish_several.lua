@@ -1,0 +1,39 @@
+-- Accepts a post to several groups, in the slot of its author's home shard. Nobody sees it before carry.lua
+-- has brought it to a group.
+--
+-- KEYS: log, once, pending
+-- ARGV: shard, body retention ms, once retention ms, prefix of update keys, digest, body, record,
+--       request id, refusal: '', or what to answer unless the update was published before
+-- Answers {'OK', position, replayed, body: what is stored of an earlier one, '' if that is gone}, the refusal,
+-- KEY_REUSED.
+
+local once, pending = KEYS[2], KEYS[3]
+local body_retention_ms, once_retention_ms, update_prefix = ARGV[2], ARGV[3], ARGV[4]
+local digest, body, record, request_id, refusal = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+
+local function hex_of(position)
+  return (string.gsub(string.reverse(position), '.', function(byte)
+    return string.format('%02x', string.byte(byte))
+  end))
+end
+
+return guarded(function()
+  local earlier = used(once, digest)
+  if earlier then
+    if earlier[1] == 'OK' then
+      earlier[4] = at('GET', update_prefix .. hex_of(earlier[2])) or ''
+    end
+    return earlier
+  end
+  if refusal ~= '' then
+    return {refusal}
+  end
+  at('ZCARD', pending)
+
+  local position = append_unread(record)
+  local id = hex(last_ms, last_sequence)
+  at('SET', update_prefix .. id, body, 'PX', body_retention_ms)
+  at('SET', once, position .. digest, 'PX', once_retention_ms)
+  at('ZADD', pending, now_ms, id .. request_id)
+  return {'OK', position, 0, ''}
+end)

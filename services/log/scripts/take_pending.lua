@@ -1,0 +1,21 @@
+-- Takes on some posts to several groups that have waited for too long to be decided, the longest first. They
+-- go to the end of the queue, so that one that can't be finished keeps no other waiting, and so that two who
+-- ask don't get the same.
+--
+-- KEYS: log, pending
+-- ARGV: shard, age ms, count
+-- Answers the members of pending: 16 hexadecimal digits of the update's id, then the request id.
+
+local pending, age_ms, count = KEYS[2], tonumber(ARGV[2]), ARGV[3]
+
+return guarded(function()
+  read_clock()
+  local waiting = at('ZRANGEBYSCORE', pending, '-inf', now_ms - age_ms, 'LIMIT', 0, count)
+  if #waiting > 0 then
+    allow_without_memory()
+    for _, member in ipairs(waiting) do
+      at('ZADD', pending, now_ms, member)
+    end
+  end
+  return {'OK', waiting}
+end)
