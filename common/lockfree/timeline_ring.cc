@@ -29,6 +29,18 @@ bool TimelineRing::MakeRoom(RingArena& arena, uint64_t head) {
   return true;
 }
 
+bool TimelineRing::Contains(const RingArena& arena, uint64_t id) const {
+  // The writer's own stores: relaxed loads see them.
+  const uint64_t descriptor = descriptor_.load(std::memory_order_relaxed);
+  const uint64_t start = start_.load(std::memory_order_relaxed);
+  for (uint64_t i = head_.load(std::memory_order_relaxed); i > start; --i) {
+    if (SlotOf(arena, descriptor, i - 1)[0].load(std::memory_order_relaxed) == id) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool TimelineRing::Grow(RingArena& arena, uint64_t start, uint64_t head) {
   const uint64_t old_descriptor = descriptor_.load(std::memory_order_relaxed);
   const RingClass old_class = ClassOf(old_descriptor);

@@ -118,6 +118,9 @@ class alignas(kCacheLineBytes) TimelineRing {
     return AppendResult::kOk;
   }
 
+  // Whether an entry with this id is in the ring. Writer; looks at the newest first.
+  bool Contains(const RingArena& arena, uint64_t id) const;
+
   // Says that ids up to this one may exist that are not in the ring. Writer.
   void RaiseFloor(uint64_t id) {
     if (id > floor_.load(std::memory_order_relaxed)) {

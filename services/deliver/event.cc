@@ -39,6 +39,26 @@ void DecodeMembersChanged(const klatch::v1::MembersChanged& members, const Layou
   }
 }
 
+// What is about no group: of updates of several groups, what is about them as a whole.
+bool IsOfNoGroup(const LogRecord& record) {
+  switch (record.event_case()) {
+    case LogRecord::kTick:
+    case LogRecord::kHomed:
+    case LogRecord::kSettled:
+      return true;
+    case LogRecord::kEdited:
+    case LogRecord::kDeleted:
+      return record.group().empty();
+    default:
+      return false;
+  }
+}
+
+void SetAuthor(Event& event, const Layout& layout, const std::string& author) {
+  event.author = author;
+  event.author_partition = layout.PartitionOf(PersonId(author));
+}
+
 }  // namespace
 
 absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirectory& groups,
@@ -49,12 +69,17 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   event.visible_from.reset();
   event.has_past = false;
   event.change_count = 0;
+  event.group = GroupIndex();
   if (record.event_case() == LogRecord::EVENT_NOT_SET) {
     return base::Error(absl::StatusCode::kDataLoss,
                        fmt::format("record {} of shard {} has no known event",
                                    entry.position.ToStreamId(), entry.position.shard().value()));
   }
-  if (record.event_case() == LogRecord::kTick) {
+  if (record.event_case() == LogRecord::kHomed) {
+    event.kind = Event::Kind::kHomed;
+    SetAuthor(event, layout, record.actor());
+  }
+  if (IsOfNoGroup(record)) {
     return absl::OkStatus();
   }
   const auto group = groups.FindOrAdd(GroupId(record.group()));
@@ -66,8 +91,11 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   switch (record.event_case()) {
     case LogRecord::kPublished:
       event.kind = Event::Kind::kPublished;
-      event.author = record.actor();
-      event.author_partition = layout.PartitionOf(PersonId(record.actor()));
+      SetAuthor(event, layout, record.actor());
+      break;
+    case LogRecord::kCarried:
+      event.kind = Event::Kind::kCarried;
+      event.update = UpdateId(record.carried().update_id());
       break;
     case LogRecord::kMembersChanged:
       DecodeMembersChanged(record.members_changed(), layout, event);

@@ -31,6 +31,8 @@ struct MemberChange {
 struct Event {
   enum class Kind : uint8_t {
     kPublished,
+    kHomed,           // a post to several groups, for its author's profile only
+    kCarried,         // the same for one of the groups
     kMembersChanged,  // also the first member of a new group
     kGroupDeleted,
     kNothing,     // not even time: the record could not be decoded
@@ -39,14 +41,17 @@ struct Event {
 
   Position position;
   Kind kind = Kind::kTimePassed;
-  GroupIndex group;
+  GroupIndex group;  // 0 of what is about no group
 
   // kMembersChanged, of who joined: where what they see begins, if that is not the event itself; and
   // whether something stands there.
   std::optional<Position> visible_from;
   bool has_past = false;
 
-  // kPublished.
+  // kCarried: which update. Otherwise an update's id is the position.
+  UpdateId update;
+
+  // kPublished, kHomed.
   std::string author;
   PartitionIndex author_partition;
 

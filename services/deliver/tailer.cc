@@ -21,6 +21,8 @@ void DropBody(const LogEntry& entry, BodyStore& bodies) {
     bodies.Drop(UpdateId(entry.record.edited().update_id()));
   } else if (entry.record.has_deleted()) {
     bodies.Drop(UpdateId(entry.record.deleted().update_id()));
+  } else if (entry.record.has_settled()) {
+    bodies.Drop(UpdateId(entry.record.settled().update_id()));
   }
 }
 

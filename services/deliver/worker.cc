@@ -113,6 +113,12 @@ void Worker::Apply(const Event& event) {
     case Event::Kind::kPublished:
       Deliver(event);
       break;
+    case Event::Kind::kHomed:
+      DeliverToAuthor(event);
+      break;
+    case Event::Kind::kCarried:
+      DeliverCarried(event);
+      break;
     case Event::Kind::kMembersChanged:
       for (size_t i = 0; i < event.change_count; ++i) {
         if (Owns(event.changes[i].partition)) {
@@ -149,6 +155,24 @@ void Worker::Deliver(const Event& event) {
     AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
   delivered_local_ += members.size();
+  DeliverToAuthor(event);
+}
+
+// Who is in several of an update's groups gets it once: through the first that took it. A copy that
+// has left the ring is not found; the one that follows changes nothing that a reader sees.
+void Worker::DeliverCarried(const Event& event) {
+  const lockfree::TimelineEntry entry{event.update.value(), event.group.value(), 0};
+  for (const uint32_t member : roster_.Of(event.group)) {
+    lockfree::TimelineRing& ring = persons_.Home(member);
+    if (!ring.Contains(persons_.arena(), entry.id)) {
+      AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), ring, entry);
+      ++delivered_local_;
+    }
+  }
+}
+
+void Worker::DeliverToAuthor(const Event& event) {
+  const lockfree::TimelineEntry entry{event.position.value(), event.group.value(), 0};
   if (Owns(event.author_partition)) {
     // The author was a member when this was appended, so the person is known unless it left since
     // and the node restarted between; the profile keeps the update in any case.

@@ -87,6 +87,8 @@ class Worker {
   size_t DoWork();
   void Apply(const Event& event);
   void Deliver(const Event& event);
+  void DeliverCarried(const Event& event);
+  void DeliverToAuthor(const Event& event);
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
   void MarkHole(uint32_t person, uint64_t id);

@@ -41,6 +41,8 @@
 #include "services/materialize/flush_plan.h"
 #include "services/materialize/flush_scripts.h"
 #include "services/materialize/hole_queue.h"
+#include "services/model/carry.h"
+#include "services/model/membership.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/lease_keeper.h"
 
@@ -121,10 +123,18 @@ class Flusher {
   absl::Status WriteCheckpoint(const std::vector<Position>& applied);
   absl::Status RemoveTombstones(const FlushBatch& batch);
   void AddSpilled(TimelineRef timeline);
+  // An id in the feed of one of a person's groups, and the person's stay there.
+  struct PastUpdate {
+    uint64_t id;
+    GroupIndex group;
+    Stay stay;
+  };
   void RebuildSome();
   absl::Status Rebuild(const HoleMark& hole);
   absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
-  absl::Status AddOpenPast(const std::vector<uint64_t>& past, std::vector<uint64_t>& ids);
+  absl::Status AddPast(std::vector<PastUpdate> past, std::vector<uint64_t>& ids);
+  // Where each stands in its group and who may see it there; nothing of what its group doesn't have.
+  absl::StatusOr<std::vector<std::optional<Carry>>> FindCarries(std::span<const PastUpdate> past);
   absl::Status RunScripts(FlushScripts::Findings& findings);
   // The same for keys whose whole content memory knows; replaces those of another type.
   absl::Status RunFacts();

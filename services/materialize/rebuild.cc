@@ -29,9 +29,36 @@ struct Source {
   Stay stay;
 };
 
-// The audience in a stored body's header (services/model/body.h); nothing if there is no body.
-std::optional<AudienceRule> AudienceOf(std::string_view header) {
-  return header.size() < 2 ? std::nullopt : std::optional(static_cast<AudienceRule>(header[1]));
+// How much later than its id a post to several groups may have come to a group: usually ms, longer if
+// the node that took it died. A rebuild looks no further back.
+constexpr uint64_t kCarriedLaterMsMax = 600'000;
+
+enum class Due { kYes, kNo, kPerhaps };
+
+// Whether an id in the feed of a group is for a member, as far as the id tells. Of a post to several
+// groups the group's log has another, later position: of an id of another shard only the times
+// compare, and one of the same shard may be either.
+Due IsDue(UpdateId update, const Stay& stay, const std::vector<Position>& written) {
+  const bool may_be_seen = update.ms() + kCarriedLaterMsMax >= stay.visible_from.ms();
+  if (update.shard() != stay.joined.shard()) {
+    return update.ms() > stay.joined.ms() ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
+  }
+  // Behind what is applied a leave may stand that the memberships don't know of; those ids come by
+  // delivery.
+  if (update > written[update.shard().value()]) {
+    return Due::kNo;
+  }
+  return update >= stay.joined ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
+}
+
+// The audience in a stored body's header (services/model/body.h). REQUIRES: there is a header.
+AudienceRule AudienceOf(std::string_view header) { return static_cast<AudienceRule>(header[1]); }
+
+// Whether the member sees what stands there in the group: posted while they were in it, or for
+// whoever is a member now in a past that is open to them.
+bool Sees(const Stay& stay, const Carry& carry) {
+  return carry.position >= stay.joined ||
+         (carry.audience == AudienceRule::kMembersNow && carry.position >= stay.visible_from);
 }
 
 }  // namespace
@@ -98,7 +125,7 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
   }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_->CallAll(commands));
   std::vector<uint64_t> ids;
-  std::vector<uint64_t> past;
+  std::vector<PastUpdate> past;
   // A stored timeline that is no string is about to be replaced; a feed that is none is an error.
   if (!replies[0].is_error()) {
     ids = UnpackIds(replies[0].text());
@@ -107,44 +134,75 @@ absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
     KLATCH_RETURN_IF_ERROR(
         base::Annotate(redis::ToStatus(replies[i + 1].view()), commands[i + 1].args[1]));
     for (const uint64_t id : UnpackIds(replies[i + 1].text())) {
-      const UpdateId update(id);
-      // Behind what is applied a leave may stand that the memberships above don't know of; those
-      // ids come by delivery.
-      if (update > written_positions_[update.shard().value()]) {
-        continue;
-      }
-      if (update >= sources[i].stay.joined) {
+      const Due due = IsDue(UpdateId(id), sources[i].stay, written_positions_);
+      if (due == Due::kYes) {
         ids.push_back(id);
-      } else if (update >= sources[i].stay.visible_from) {
-        past.push_back(id);
+      } else if (due == Due::kPerhaps) {
+        past.push_back({id, sources[i].group, sources[i].stay});
       }
     }
     KeepNewest(ids, limits::kTimelineCap);
-    KeepNewest(past, kPastExaminedMax);
   }
-  KLATCH_RETURN_IF_ERROR(AddOpenPast(past, ids));
+  KLATCH_RETURN_IF_ERROR(AddPast(std::move(past), ids));
   return ids;
 }
 
-// Adds those of `past` that are for whoever is a member now: the others are nothing to who joined
-// after them, and would only take room. The newest of all are kept.
-absl::Status Flusher::AddOpenPast(const std::vector<uint64_t>& past, std::vector<uint64_t>& ids) {
+// Adds those of `past` that are for the person: the others would only take room. The newest of all
+// are kept.
+absl::Status Flusher::AddPast(std::vector<PastUpdate> past, std::vector<uint64_t>& ids) {
+  std::ranges::sort(past, std::ranges::greater(), &PastUpdate::id);
+  past.resize(std::min(past.size(), kPastExaminedMax));
   if (past.empty()) {
     return absl::OkStatus();
   }
-  std::vector<redis::Command> commands;
-  commands.reserve(past.size());
-  for (const uint64_t id : past) {
-    commands.push_back(redis::Command{"GETRANGE", keys_.Update(UpdateId(id)), "0", "1"});
-  }
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> headers, redis_->CallAll(commands));
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<std::optional<Carry>> carries, FindCarries(past));
   for (size_t i = 0; i < past.size(); ++i) {
-    if (AudienceOf(headers[i].text()) == AudienceRule::kMembersNow) {
-      ids.push_back(past[i]);
+    if (carries[i] && Sees(past[i].stay, *carries[i])) {
+      ids.push_back(past[i].id);
     }
   }
   KeepNewest(ids, limits::kTimelineCap);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::optional<Carry>>> Flusher::FindCarries(
+    std::span<const PastUpdate> past) {
+  std::vector<redis::Command> commands;
+  commands.reserve(past.size());
+  for (const PastUpdate& update : past) {
+    commands.push_back(redis::Command{"GETRANGE", keys_.Update(UpdateId(update.id)), "0", "1"});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> headers, redis_->CallAll(commands));
+  std::vector<std::optional<Carry>> found(past.size());
+  std::vector<size_t> of_several;
+  commands.clear();
+  for (size_t i = 0; i < past.size(); ++i) {
+    const std::string_view header = headers[i].text();
+    if (header.size() < 2) {
+      continue;
+    }
+    found[i] = Carry{Position(past[i].id), AudienceOf(header), CarryRefusal::kNone};
+    if (IsOfSeveral(header)) {
+      of_several.push_back(i);
+      commands.push_back(
+          redis::Command{"GET", keys_.Carry(d_.groups.At(past[i].group).id, UpdateId(past[i].id))});
+    }
+  }
+  if (commands.empty()) {
+    return found;
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> carries, redis_->CallAll(commands));
+  for (size_t i = 0; i < of_several.size(); ++i) {
+    std::optional<Carry>& own = found[of_several[i]];
+    const AudienceRule of_the_whole = own->audience;
+    own = DecodeCarry(carries[i].text());
+    if (own && !own->is_carried()) {
+      own.reset();
+    } else if (own && of_the_whole != AudienceRule::kGroupDefault) {
+      own->audience = of_the_whole;
+    }
+  }
+  return found;
 }
 
 }  // namespace klatch

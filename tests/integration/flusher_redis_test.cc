@@ -41,6 +41,50 @@ TEST_F(FlusherRedisTest, HoleIsWrittenThenRebuiltFromTheFeedsThenForgotten) {
   EXPECT_TRUE(hole->is_nil());
 }
 
+// Their ids don't tell at which position the group took them: often they are of other shards.
+TEST_F(FlusherRedisTest, RebuildKeepsWhatWasPostedToSeveralGroupsAfterJoining) {
+  constexpr uint64_t kBegin = 2'000'000;
+  ms_ = kBegin;
+  StartAll(/*ring_bytes=*/0);
+  const std::vector<uint64_t> before = PublishMany("bob", 3);
+  const UpdateId recent(kBegin - 1'000, ShardIndex(1), 0);
+  const UpdateId old(kBegin - 1'000'000, ShardIndex(1), 0);
+  const UpdateId taken_out(kBegin - 1'001, ShardIndex(1), 0);
+  feed_.insert(feed_.end(), {recent.value(), taken_out.value(), old.value()});
+  auto redis = Connect();
+  Join("ann");
+  const Position joined(ms_, ShardIndex(0), 0);
+  // In the first's place one of one group; the others are of several, and say where the group has
+  // them.
+  const auto store = [&](uint64_t id, const std::string& header, const Carry& carry) {
+    const std::string key = keys_.Carry(GroupId("g"), UpdateId(id));
+    ASSERT_TRUE(redis->Call({"SET", keys_.Update(UpdateId(id)), header}).ok());
+    ASSERT_TRUE(redis->Call({"SET", key, EncodeCarry(carry)}).ok());
+  };
+  const Carry after_joining{joined, AudienceRule::kMembersAtPosting, CarryRefusal::kNone};
+  store(before[0], "\x01\x01 of one group", after_joining);
+  store(before[1], "\x02\x01 of several", after_joining);
+  store(before[2], "\x02\x01 of several",
+        {Position(ms_ - 1, ShardIndex(0), 0), AudienceRule::kMembersNow, CarryRefusal::kNone});
+  store(recent.value(), "\x02\x01 of several", after_joining);
+  store(taken_out.value(), "\x02\x01 of several",
+        {Position(), AudienceRule::kGroupDefault, CarryRefusal::kRemoved});
+  store(old.value(), "\x02\x01 of several", after_joining);
+  const std::vector<uint64_t> after = PublishMany("bob", 2);
+  AwaitApplied();
+  flusher_->Start();
+  const Person* ann = persons_->Find("ann");
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (ann->hole_since.load(std::memory_order_relaxed) != 0) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    ASSERT_TRUE(flusher_->Drain(deadline));
+  }
+  ASSERT_TRUE(flusher_->Drain(deadline));
+  std::vector<uint64_t> due = {before[1], recent.value(), after[0], after[1]};
+  std::ranges::sort(due);
+  EXPECT_EQ(StoredHome("ann"), due);
+}
+
 TEST_F(FlusherRedisTest, WhatAnAuthorPostedIsStoredThoughMemoryHadNoRoomForIt) {
   StartAll(64 << 20);
   const std::vector<uint64_t> ids = PublishMany("bob", 1'500);

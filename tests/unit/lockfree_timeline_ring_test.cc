@@ -55,6 +55,19 @@ class TimelineRingTest : public ::testing::Test {
   uint64_t floor_ = 0;
 };
 
+TEST_F(TimelineRingTest, ContainsWhatItHoldsAndNothingElse) {
+  EXPECT_FALSE(ring_.Contains(arena_, 1));
+  EXPECT_FALSE(ring_.Contains(arena_, 0));
+  AppendAll(1, 41);  // grown once
+  EXPECT_TRUE(ring_.Contains(arena_, 1));
+  EXPECT_TRUE(ring_.Contains(arena_, 40));
+  EXPECT_FALSE(ring_.Contains(arena_, 41));
+  FlushAll();
+  AppendAll(41, 400);
+  EXPECT_TRUE(ring_.Contains(arena_, 399));
+  EXPECT_FALSE(ring_.Contains(arena_, 1)) << "overwritten";
+}
+
 TEST_F(TimelineRingTest, IsEmptyAndComplainsOfNothingBeforeTheFirstAppend) {
   EXPECT_THAT(Newest(10), IsEmpty());
   EXPECT_EQ(floor_, 0u);

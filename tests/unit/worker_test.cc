@@ -78,6 +78,22 @@ class WorkerTest : public testing::Test {
     return slot->position;
   }
 
+  Position Home(const std::string& author) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kHomed;
+    slot->author = author;
+    slot->author_partition = layout_.PartitionOf(PersonId(author));
+    ring_.Publish();
+    return slot->position;
+  }
+  Position Carry(UpdateId update) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kCarried;
+    slot->update = update;
+    ring_.Publish();
+    return slot->position;
+  }
+
   void AwaitApplied(Position position) {
     const auto deadline = clock_.Monotonic() + kPatience;
     while (progress_.Applied(ShardIndex(0)) < position) {
@@ -122,6 +138,33 @@ TEST_F(WorkerTest, DeliversToWhoIsAMemberAtThatPositionOnly) {
   EXPECT_EQ(HomeOf("ann"), (std::set<uint64_t>{first.value(), second.value(), third.value()}));
   EXPECT_EQ(HomeOf("bob"), (std::set<uint64_t>{first.value()}));
   EXPECT_EQ(HomeOf("cat"), (std::set<uint64_t>{third.value()}));
+}
+
+TEST_F(WorkerTest, DeliversACarriedUpdateOnceAndToWhoIsAMemberThen) {
+  StartWorker();
+  Join("ann");
+  const Position home = Home("ann");
+  Join("bob");
+  Carry(home);
+  Join("cat");
+  AwaitApplied(Carry(home));
+  const auto copies = [&](const std::string& person) {
+    std::vector<lockfree::TimelineEntry> entries;
+    uint64_t floor = 0;
+    EXPECT_TRUE(persons_->Find(person)->home->CopyNewest(persons_->arena(), entries, 100, &floor));
+    return entries.size();
+  };
+  EXPECT_EQ(HomeOf("ann"), (std::set<uint64_t>{home.value()}));
+  EXPECT_EQ(HomeOf("bob"), (std::set<uint64_t>{home.value()})) << "joined before the carry";
+  EXPECT_EQ(HomeOf("cat"), (std::set<uint64_t>{home.value()})) << "joined before the second";
+  for (const char* person : {"ann", "bob", "cat"}) {
+    EXPECT_EQ(copies(person), 1u) << person;
+  }
+  std::vector<lockfree::TimelineEntry> posts;
+  uint64_t floor = 0;
+  ASSERT_TRUE(persons_->Find("ann")->posts->CopyNewest(persons_->arena(), posts, 100, &floor));
+  ASSERT_EQ(posts.size(), 1u) << "on the profile by its home";
+  EXPECT_EQ(posts[0].id, home.value());
 }
 
 TEST_F(WorkerTest, IgnoresChangesThatTheRestoredViewHoldsAlready) {
