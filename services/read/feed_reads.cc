@@ -110,7 +110,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
 
   // 2. Note how far this node is. Memberships that are loaded from here on are at least as new.
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer = ViewerOf(query.scope);
+  const Viewer viewer = ViewerOf(query.scope, applied);
   absl::Status may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;
@@ -192,14 +192,19 @@ absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
   return NotOwner("this node may not answer for the actor now");
 }
 
-Viewer FeedReads::ViewerOf(PersonId id, Surface surface) const {
-  return Viewer(d_.people, d_.personal, d_.groups, Retention{d_.clock, d_.body_retention},
+Viewer FeedReads::ViewerOf(PersonId id, Surface surface, const AppliedPrefix& applied) const {
+  return Viewer(d_.people, d_.personal, d_.groups, applied, Retention{d_.clock, d_.body_retention},
                 std::move(id), surface);
 }
 
-Viewer FeedReads::ViewerOf(const PageScope& scope) const {
-  return ViewerOf(scope.viewer,
-                  scope.kind == PageKind::kHome ? Surface::kHome : Surface::kOtherTimeline);
+Viewer FeedReads::ViewerOf(const PageScope& scope, const AppliedPrefix& applied) const {
+  Viewer viewer =
+      ViewerOf(scope.viewer,
+               scope.kind == PageKind::kHome ? Surface::kHome : Surface::kOtherTimeline, applied);
+  if (scope.kind == PageKind::kGroup) {
+    viewer.LookOnlyThrough(GroupId(scope.subject));
+  }
+  return viewer;
 }
 
 absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) const {
@@ -221,8 +226,9 @@ absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) 
 std::unique_ptr<TimelineSource> FeedReads::Open(const PageScope& scope,
                                                 const AppliedPrefix& applied) {
   if (scope.kind == PageKind::kGroup) {
-    return std::make_unique<AppliedSource>(
-        std::make_unique<FeedSource>(stored_, GroupId(scope.subject)), applied);
+    const GroupId group(scope.subject);
+    return std::make_unique<AppliedSource>(std::make_unique<FeedSource>(stored_, group), applied,
+                                           d_.layout.ShardOf(group));
   }
   const PersonId& id = scope.kind == PageKind::kHome ? scope.viewer : PersonId(scope.subject);
   const Person* person = d_.people.Find(id);
@@ -241,7 +247,14 @@ std::vector<ShardIndex> FeedReads::ShardsOf(const PageScope& scope, const Viewer
   if (scope.kind == PageKind::kGroup) {
     return {d_.layout.ShardOf(GroupId(scope.subject))};
   }
-  return viewer.Shards();
+  std::vector<ShardIndex> shards = viewer.Shards();
+  if (scope.kind == PageKind::kProfile && !shards.empty()) {
+    // What they posted to several groups is put on the profile by a record of their home shard.
+    shards.push_back(d_.layout.HomeShardOf(PersonId(scope.subject)));
+    std::ranges::sort(shards);
+    shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
+  }
+  return shards;
 }
 
 bool FeedReads::IsBlockedProfile(const PageScope& scope, const Viewer& viewer) const {
@@ -282,7 +295,12 @@ base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, U
     co_return NoSuchUpdate();
   }
   // It stands in the log. Until this node has come that far, a leave before it may not be applied.
-  const std::vector<Token> tokens(1, Token{id.shard(), id});
+  std::vector<Token> tokens(1, Token{id.shard(), id});
+  for (const Target& target : entry.body->header().targets) {
+    if (target.carry.is_carried()) {
+      tokens.push_back(Token{target.carry.position.shard(), target.carry.position});
+    }
+  }
   base::Task<absl::Status> applying = d_.progress.WaitApplied(tokens, deadline);
   const absl::Status waited = co_await std::move(applying);
   if (!waited.ok()) {
@@ -292,7 +310,8 @@ base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, U
   if (!owner.ok()) {
     co_return owner;
   }
-  const Viewer viewer = ViewerOf(viewer_id, Surface::kSingle);
+  const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
+  const Viewer viewer = ViewerOf(viewer_id, Surface::kSingle, applied);
   if (viewer.Judge(std::span(&entry, 1)).front() != Visibility::kVisible) {
     co_return NoSuchUpdate();
   }

@@ -85,7 +85,7 @@ class FeedReads final : public UpdateReader, public TimelineReader {
       klatch::v1::ListProfileTimelineRequest request, base::MonotonicTime deadline);
 
   // NOT_FOUND ("update_id") if it does not exist or the actor may not see it. An update that stands
-  // in the log but is not applied here yet is waited for.
+  // in the log but is not applied here yet is waited for, in all groups that took it.
   base::Task<absl::StatusOr<klatch::v1::GetUpdateResponse>> GetUpdate(
       klatch::v1::GetUpdateRequest request, base::MonotonicTime deadline);
 
@@ -126,11 +126,12 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   // Asked before a page is built and again before it is sent.
   absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
   absl::Status CheckOwner(const PersonId& viewer) const;
-  Viewer ViewerOf(PersonId id, Surface surface) const;
-  Viewer ViewerOf(const PageScope& scope) const;
+  // `applied` outlives the viewer.
+  Viewer ViewerOf(PersonId id, Surface surface, const AppliedPrefix& applied) const;
+  Viewer ViewerOf(const PageScope& scope, const AppliedPrefix& applied) const;
 
   std::unique_ptr<TimelineSource> Open(const PageScope& scope, const AppliedPrefix& applied);
-  // The shards whose records can put updates on the page.
+  // The shards whose records can put updates on the page; none if the viewer is in no group.
   std::vector<ShardIndex> ShardsOf(const PageScope& scope, const Viewer& viewer) const;
   // A profile of somebody with a block between them: the viewer is told what a person that nobody
   // knows has, not even that something is withheld.

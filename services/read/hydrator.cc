@@ -29,7 +29,7 @@ base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId>
   for (size_t i = 0; i < missing.size(); ++i) {
     std::shared_ptr<const Body>& body = (*fetched)[i];
     if (body != nullptr) {
-      store_.Put(missing[i], body, generations[i]);
+      Keep(missing[i], body, generations[i]);
       found[places[i]] = std::move(body);
     }
   }
@@ -46,9 +46,16 @@ base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Hydrator::FindOne(Update
   absl::StatusOr<std::shared_ptr<const Body>> fetched = co_await std::move(reading);
   co_await executor_.Schedule();
   if (fetched.ok() && *fetched != nullptr) {
-    store_.Put(id, *fetched, generation);
+    Keep(id, *fetched, generation);
   }
   co_return fetched;
+}
+
+// Not what is provisional: nothing would tell that it has been decided since.
+void Hydrator::Keep(UpdateId id, const std::shared_ptr<const Body>& body, uint64_t generation) {
+  if (!body->is_provisional()) {
+    store_.Put(id, body, generation);
+  }
 }
 
 }  // namespace klatch

@@ -31,6 +31,8 @@ class Hydrator {
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> FindOne(UpdateId id);
 
  private:
+  void Keep(UpdateId id, const std::shared_ptr<const Body>& body, uint64_t generation);
+
   BodyStore& store_;
   Bodies& stored_;
   base::Executor& executor_;

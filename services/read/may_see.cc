@@ -10,7 +10,7 @@ Visibility JudgeStay(const ViewerState& viewer, const UpdateState& update) {
   if (membership == nullptr || membership->stay.role == Role::kNone) {
     return Visibility::kNotMember;
   }
-  switch (update.header.audience) {
+  switch (update.audience) {
     case AudienceRule::kMembersNow:
       return update.position_in_group >= membership->stay.visible_from ? Visibility::kVisible
                                                                        : Visibility::kBeforeVisible;

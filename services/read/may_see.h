@@ -41,9 +41,11 @@ struct UpdateState {
   UpdateId id;
   GroupIndex group;
   std::string_view group_id{};
-  // In the group's shard: the id, if it was posted there.
+  // In the group's shard: the id if it was posted there alone, the carry's if it was posted to
+  // several groups.
   Position position_in_group;
   const BodyHeader& header;
+  AudienceRule audience = header.audience;  // in this group
 };
 
 // Why an update is shown or not. Values are for explanations and counters, never stored.
@@ -63,6 +65,9 @@ enum class Visibility {
   kMuted,
   // The viewer has hidden it from their timelines.
   kHidden,
+  // Of a post to several groups: the group has not taken it, or has it no longer, or this node has
+  // not applied its log so far that the viewer's membership could tell.
+  kNotThere,
 };
 
 // Whether `viewer` may see `update` through its group.

@@ -5,6 +5,7 @@
 // a single one always has room.
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -19,6 +20,9 @@ namespace klatch {
 struct PageEntry {
   UpdateId id;
   std::shared_ptr<const Body> body;
+  // Of a post to several groups: through which targets of the body the viewer sees it, in order, as
+  // the viewer was judged last. Empty for a post to one group.
+  std::vector<uint8_t> through = {};
 };
 
 struct Page {

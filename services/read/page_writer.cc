@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ static_assert(kHasTheSameFields<klatch::v1::ListProfileTimelineResponse>);
 
 // A tag and length of up to 6 bytes; then an id of 9, a time of 14, an audience of 2, a revision of 6.
 constexpr size_t kHeadBytesMax = 40;
+// Tag and length of a group's id; the length of a head with many takes more bytes, too.
+constexpr size_t kGroupPrefixBytesMax = 4;
 
 void AppendVarint(std::string& out, uint64_t value) {
   while (value >= 0x80) {
@@ -40,12 +43,30 @@ void AppendLengthPrefix(std::string& out, int field_number, size_t bytes) {
   AppendVarint(out, bytes);
 }
 
-// The output-only fields, which are not among the stored bytes.
+// Of several groups: the one that they have in common, as far as the viewer sees the update through
+// them.
+AudienceRule AudienceOf(const PageEntry& entry) {
+  const BodyHeader& header = entry.body->header();
+  if (entry.through.empty()) {
+    return header.audience;
+  }
+  const AudienceRule first = header.AudienceIn(header.targets[entry.through.front()]);
+  const bool differ = std::ranges::any_of(entry.through, [&](uint8_t index) {
+    return header.AudienceIn(header.targets[index]) != first;
+  });
+  return differ ? AudienceRule::kGroupDefault : first;
+}
+
+// The fields that are not among the stored bytes: output-only ones, and of an update of several
+// groups those through which the viewer sees it.
 void SetHead(const PageEntry& entry, klatch::v1::Update& head) {
   head.set_id(entry.id.value());
   *head.mutable_create_time() = TimeOf(entry.id);
-  head.set_audience(static_cast<klatch::v1::Audience>(entry.body->header().audience));
+  head.set_audience(static_cast<klatch::v1::Audience>(AudienceOf(entry)));
   head.set_revision(entry.body->header().revision);
+  for (const uint8_t index : entry.through) {
+    head.add_groups(entry.body->header().targets[index].group.value());
+  }
 }
 
 void ReleaseBody(void* body) { delete static_cast<std::shared_ptr<const Body>*>(body); }
@@ -88,7 +109,11 @@ class SliceWriter {
 }  // namespace
 
 size_t BytesOnPage(const PageEntry& entry) {
-  return kHeadBytesMax + entry.body->update_bytes().size();
+  size_t groups = 0;
+  for (const uint8_t index : entry.through) {
+    groups += kGroupPrefixBytesMax + entry.body->header().targets[index].group.value().size();
+  }
+  return kHeadBytesMax + groups + entry.body->update_bytes().size();
 }
 
 grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,

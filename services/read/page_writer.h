@@ -5,7 +5,8 @@
 //   +---------------------+------------------+--- … ---+----------------------------------+
 //   | tag 1, length, head | stored update    |         | tag 2, next_page_token           |
 //   | (id, create_time,   | (slice that keeps|  next   | tag 3, completeness              |
-//   |  audience, revision)|  the body alive) | update  |                                  |
+//   |  audience, revision,|  the body alive) | update  |                                  |
+//   |  groups if several) |                  |         |                                  |
 //   +---------------------+------------------+--- … ---+----------------------------------+
 //
 // The three page messages (home, group, profile) have the same fields, so one writer serves them.

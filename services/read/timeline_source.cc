@@ -72,8 +72,9 @@ base::Task<absl::StatusOr<Candidates>> FeedSource::All() {
   co_return Candidates{.timeline = MergeIds(*ids, {}, limits::kTimelineCap)};
 }
 
-AppliedSource::AppliedSource(std::unique_ptr<TimelineSource> source, const AppliedPrefix& applied)
-    : source_(std::move(source)), applied_(applied) {}
+AppliedSource::AppliedSource(std::unique_ptr<TimelineSource> source, const AppliedPrefix& applied,
+                             std::optional<ShardIndex> shard)
+    : source_(std::move(source)), applied_(applied), shard_(shard) {}
 
 Candidates AppliedSource::InMemory() { return Cut(source_->InMemory()); }
 
@@ -87,7 +88,9 @@ base::Task<absl::StatusOr<Candidates>> AppliedSource::All() {
 }
 
 Candidates AppliedSource::Cut(Candidates candidates) const {
-  std::erase_if(candidates.timeline.ids, [this](UpdateId id) { return !applied_.Covers(id); });
+  std::erase_if(candidates.timeline.ids, [this](UpdateId id) {
+    return (!shard_ || id.shard() == *shard_) && !applied_.Covers(id);
+  });
   return candidates;
 }
 

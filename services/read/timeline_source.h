@@ -10,6 +10,7 @@
 // Bound: limits::kTimelineCap newest ids.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,10 +73,13 @@ class FeedSource final : public TimelineSource {
 };
 
 // Another source, cut to the updates that this node has applied: for timelines that the viewer's
-// own worker did not write, and that may be ahead of the viewer's memberships.
+// own worker did not write, and that may be ahead of the viewer's memberships. With `shard` only ids
+// of that shard are cut: in the feed of a group of it, others are of posts to several groups, of
+// which the position in the group counts, not the id (Viewer).
 class AppliedSource final : public TimelineSource {
  public:
-  AppliedSource(std::unique_ptr<TimelineSource> source, const AppliedPrefix& applied);
+  AppliedSource(std::unique_ptr<TimelineSource> source, const AppliedPrefix& applied,
+                std::optional<ShardIndex> shard = std::nullopt);
 
   Candidates InMemory() override;
   base::Task<absl::StatusOr<Candidates>> All() override;
@@ -85,6 +89,7 @@ class AppliedSource final : public TimelineSource {
 
   const std::unique_ptr<TimelineSource> source_;
   const AppliedPrefix& applied_;
+  const std::optional<ShardIndex> shard_;
 };
 
 // Nothing: the timeline of a person that nobody knows.

@@ -37,7 +37,7 @@ base::Task<absl::StatusOr<Unread>> FeedReads::CountUnread(PersonId viewer_id, Gr
                                                           UpdateId above, size_t examined_max) {
   const PageScope scope = ScopeOf(std::move(viewer_id), group);
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer = ViewerOf(scope);
+  const Viewer viewer = ViewerOf(scope, applied);
   absl::Status may_answer = MayAnswer(scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;
@@ -97,7 +97,7 @@ base::Task<absl::StatusOr<UpdateId>> FeedReads::PlaceMarker(PersonId viewer_id, 
                                                             std::optional<UpdateId> update) {
   const PageScope scope = ScopeOf(std::move(viewer_id), group);
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer = ViewerOf(scope);
+  const Viewer viewer = ViewerOf(scope, applied);
   const absl::Status may_answer = MayAnswer(scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;

@@ -43,9 +43,47 @@ std::vector<ShardIndex> Viewer::Shards() const {
   return shards;
 }
 
-Visibility Viewer::JudgeOne(const ViewerState& state, const PageEntry& entry) const {
+Visibility Viewer::JudgeThrough(const ViewerState& state, const PageEntry& entry,
+                                const Target& target) const {
+  // Beyond what is applied a leave may stand that the memberships don't know of.
+  if (!target.carry.is_carried() || !applied_.Covers(target.carry.position)) {
+    return Visibility::kNotThere;
+  }
+  const GroupEntry* group = groups_.Find(target.group);
+  const BodyHeader& header = entry.body->header();
+  return group == nullptr ? Visibility::kNotMember
+                          : MaySee(state, UpdateState{.id = entry.id,
+                                                      .group = group->index,
+                                                      .group_id = group->id.value(),
+                                                      .position_in_group = target.carry.position,
+                                                      .header = header,
+                                                      .audience = header.AudienceIn(target)});
+}
+
+Visibility Viewer::JudgeSeveral(const ViewerState& state, PageEntry& entry) const {
+  const std::vector<Target>& targets = entry.body->header().targets;
+  entry.through.clear();
+  bool is_visible = false;
+  Visibility reason = Visibility::kNotThere;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const Visibility verdict = JudgeThrough(state, entry, targets[i]);
+    if (verdict == Visibility::kVisible) {
+      entry.through.push_back(static_cast<uint8_t>(i));
+    }
+    if (only_.empty() || targets[i].group == only_) {
+      is_visible = is_visible || verdict == Visibility::kVisible;
+      reason = verdict;
+    }
+  }
+  return is_visible ? Visibility::kVisible : reason;
+}
+
+Visibility Viewer::JudgeOne(const ViewerState& state, PageEntry& entry) const {
   if (entry.body == nullptr) {
     return Visibility::kNotMember;
+  }
+  if (entry.body->header().is_of_several()) {
+    return JudgeSeveral(state, entry);
   }
   const BodyHeader& header = entry.body->header();
   const GroupEntry* group = groups_.Find(header.group);
@@ -58,11 +96,11 @@ Visibility Viewer::JudgeOne(const ViewerState& state, const PageEntry& entry) co
                                                       .header = header});
 }
 
-std::vector<Visibility> Viewer::Judge(std::span<const PageEntry> entries) const {
+std::vector<Visibility> Viewer::Judge(std::span<PageEntry> entries) const {
   return WithState([&](const ViewerState& state) {
     std::vector<Visibility> verdicts;
     verdicts.reserve(entries.size());
-    for (const PageEntry& entry : entries) {
+    for (PageEntry& entry : entries) {
       verdicts.push_back(JudgeOne(state, entry));
     }
     return verdicts;
@@ -71,9 +109,8 @@ std::vector<Visibility> Viewer::Judge(std::span<const PageEntry> entries) const 
 
 void Viewer::RetainVisible(std::vector<PageEntry>& entries) const {
   WithState([&](const ViewerState& state) {
-    return std::erase_if(entries, [&](const PageEntry& entry) {
-      return JudgeOne(state, entry) != Visibility::kVisible;
-    });
+    return std::erase_if(
+        entries, [&](PageEntry& entry) { return JudgeOne(state, entry) != Visibility::kVisible; });
   });
 }
 

@@ -7,7 +7,7 @@
 // something was taken away meanwhile.
 //
 // Thread safety: one thread at a time; the worker may change the person meanwhile.
-// Lifetime: `people`, `personal`, `groups` and the retention's clock outlive it.
+// Lifetime: `people`, `personal`, `groups`, `applied` and the retention's clock outlive it.
 
 #include <chrono>
 #include <utility>
@@ -17,6 +17,7 @@
 #include "services/personal/personal_store.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/people.h"
+#include "services/read/applied_prefix.h"
 #include "services/read/may_see.h"
 #include "services/read/page.h"
 
@@ -30,15 +31,21 @@ struct Retention {
 
 class Viewer {
  public:
-  // `surface` says where the updates that are judged are to be shown.
+  // `surface` says where the updates that are judged are to be shown. `applied` was taken before and
+  // outlives the viewer: memberships that are loaded later can judge what stands in the log up to
+  // there.
   Viewer(People& people, const PersonalStore& personal, const GroupDirectory& groups,
-         Retention retention, PersonId id, Surface surface)
+         const AppliedPrefix& applied, Retention retention, PersonId id, Surface surface)
       : people_(people),
         personal_(personal),
         groups_(groups),
+        applied_(applied),
         retention_(retention),
         id_(std::move(id)),
         surface_(surface) {}
+
+  // From now on an update of several groups is visible only through this one, as on its page.
+  void LookOnlyThrough(GroupId group) { only_ = std::move(group); }
 
   const PersonId& id() const { return id_; }
 
@@ -51,14 +58,18 @@ class Viewer {
   // The shards of the groups that the viewer is in, each once, in order.
   std::vector<ShardIndex> Shards() const;
 
-  // What MaySee says of each entry. An entry without a body is kNotMember of anything.
-  std::vector<Visibility> Judge(std::span<const PageEntry> entries) const;
+  // What MaySee says of each entry. An entry without a body is kNotMember of anything. An update of
+  // several groups is visible if it is through one of them; notes through which.
+  std::vector<Visibility> Judge(std::span<PageEntry> entries) const;
 
   // Removes the entries that the viewer may not see.
   void RetainVisible(std::vector<PageEntry>& entries) const;
 
  private:
-  Visibility JudgeOne(const ViewerState& state, const PageEntry& entry) const;
+  Visibility JudgeOne(const ViewerState& state, PageEntry& entry) const;
+  Visibility JudgeSeveral(const ViewerState& state, PageEntry& entry) const;
+  Visibility JudgeThrough(const ViewerState& state, const PageEntry& entry,
+                          const Target& target) const;
 
   // Calls look(ViewerState) under a guard.
   template <typename Look>
@@ -67,9 +78,11 @@ class Viewer {
   People& people_;
   const PersonalStore& personal_;
   const GroupDirectory& groups_;
+  const AppliedPrefix& applied_;
   const Retention retention_;
   const PersonId id_;
   const Surface surface_;
+  GroupId only_;  // empty: through all
 };
 
 }  // namespace klatch
