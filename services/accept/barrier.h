@@ -39,10 +39,9 @@ inline base::Task<absl::Status> WaitInForce(Barrier& barrier, std::vector<Token>
                       base::MessageOf(status) + ")");
   co_return base::WithReason(std::move(pending), "NOT_YET_IN_FORCE");
 }
-
 inline base::Task<absl::Status> WaitInForce(Barrier& barrier, Position position,
                                             base::MonotonicTime deadline) {
-  return WaitInForce(barrier, std::vector<Token>{Token{position.shard(), position}}, deadline);
+  return WaitInForce(barrier, std::vector<Token>(1, Token{position.shard(), position}), deadline);
 }
 
 }  // namespace klatch

@@ -22,7 +22,9 @@
 #include "klatch/v1/feed_service.pb.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
+#include "services/accept/carrier.h"
 #include "services/accept/edit_mask.h"
+#include "services/accept/group_rights.h"
 #include "services/accept/stored_facts.h"
 #include "services/accept/update_reader.h"
 #include "services/log/appender.h"
@@ -41,13 +43,15 @@ class FeedWrites {
     BodyStore& bodies;
     UpdateReader& visible;
     StoredFacts& stored;
+    GroupRights& rights;
     Barrier& barrier;
     const Admission& admission;
     base::Executor& executor;
     const base::Clock& clock;
   };
 
-  explicit FeedWrites(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
+  explicit FeedWrites(Dependencies dependencies)
+      : dependencies_(std::move(dependencies)), carrier_(dependencies_.appender) {}
 
   base::Task<absl::StatusOr<v1::PublishUpdateResponse>> Publish(v1::PublishUpdateRequest request,
                                                                 base::MonotonicTime deadline);
@@ -63,11 +67,19 @@ class FeedWrites {
   struct Edited {
     Position position;
     SharedBody body;
+    std::vector<GroupId> groups;  // of several: those where the author may post
+  };
+  struct Deleted {
+    std::vector<Token> tokens;  // where it is in force
+    bool was_gone = false;      // an earlier call had done it
   };
 
   absl::Status CheckPublish(const v1::PublishUpdateRequest& request) const;
   base::Task<absl::StatusOr<PublishCommand>> Prepare(v1::PublishUpdateRequest request,
                                                      base::MonotonicTime deadline);
+  // What of the update's references the actor can't see.
+  base::Task<absl::StatusOr<BadReference>> FindBadReference(PersonId actor, v1::Update update,
+                                                            base::MonotonicTime deadline);
   // The same into a place of a batch's commands.
   base::Task<void> PrepareItem(v1::PublishUpdateRequest item, base::MonotonicTime deadline,
                                absl::StatusOr<PublishCommand>& result);
@@ -84,16 +96,40 @@ class FeedWrites {
                                std::vector<absl::StatusOr<Appended>>& results);
   void Keep(std::string stored, const Appended& appended, uint64_t generation);
 
+  // Posts to several groups. REQUIRES: the call is admitted.
+  base::Task<absl::StatusOr<v1::PublishUpdateResponse>> PublishSeveral(
+      v1::PublishUpdateRequest request, base::MonotonicTime deadline);
+  base::Task<void> PublishSeveralItem(v1::PublishUpdateRequest item, base::MonotonicTime deadline,
+                                      absl::StatusOr<v1::PublishUpdateResponse>& result);
+  base::Task<absl::StatusOr<PublishSeveralCommand>> PrepareSeveral(v1::PublishUpdateRequest request,
+                                                                   base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::PublishUpdateResponse>> CarryOn(PublishedSeveral published,
+                                                                BodyHeader header,
+                                                                std::string update_bytes,
+                                                                std::string request_id,
+                                                                uint64_t generation);
+  // May the author still edit `current`? The groups where; PERMISSION_DENIED if in none.
+  base::Task<absl::StatusOr<std::vector<GroupId>>> FindEditable(SharedBody current);
+  base::Task<absl::StatusOr<Appended>> AppendEdit(PersonId actor, UpdateId id, SharedBody current,
+                                                  std::string edited);
+  base::Task<absl::StatusOr<Deleted>> DeleteSeveral(PersonId actor, UpdateId update,
+                                                    SharedBody body, base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<Deleted>> RemoveFrom(std::vector<GroupId> groups, PersonId actor,
+                                                 UpdateId update, SharedBody body);
+  base::Task<void> RemoveFromOne(PersonId actor, GroupId group, UpdateId update,
+                                 absl::StatusOr<Appended>& result);
+
   base::Task<absl::StatusOr<Edited>> EditOnce(const v1::EditUpdateRequest& request,
                                               const EditMask& mask, base::MonotonicTime deadline);
   // `refusal` if the actor can see the update, otherwise NOT_FOUND.
   base::Task<absl::Status> RefuseTo(PersonId actor, UpdateId update, absl::Status refusal,
                                     base::MonotonicTime deadline);
-  base::Task<absl::StatusOr<Position>> AppendDelete(PersonId actor, UpdateId update,
-                                                    base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<Deleted>> AppendDelete(PersonId actor, UpdateId update,
+                                                   base::MonotonicTime deadline);
   base::Task<absl::Status> WaitForAbsence(UpdateId update, base::MonotonicTime deadline);
 
   const Dependencies dependencies_;
+  Carrier carrier_;
 };
 
 }  // namespace klatch

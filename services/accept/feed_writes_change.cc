@@ -67,6 +67,9 @@ base::Task<absl::StatusOr<v1::EditUpdateResponse>> FeedWrites::Edit(v1::EditUpda
   }
   v1::EditUpdateResponse response;
   *response.mutable_update() = *std::move(update);
+  for (const GroupId& group : edited->groups) {
+    response.mutable_update()->add_groups(group.value());
+  }
   AddToken(edited->position, *response.mutable_tokens());
   co_return response;
 }
@@ -95,16 +98,20 @@ base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
   if (!edited.ok()) {
     co_return edited.status();
   }
+  std::vector<GroupId> groups;
+  if ((*current)->header().is_of_several()) {
+    auto asking = FindEditable(*current);
+    absl::StatusOr<std::vector<GroupId>> found = co_await std::move(asking);
+    if (!found.ok()) {
+      co_return found.status();
+    }
+    groups = *std::move(found);
+  }
   const absl::Status in_time = CheckInTime(dependencies_.clock, deadline);
   if (!in_time.ok()) {
     co_return in_time;
   }
-  EditCommand command;
-  command.actor = actor;
-  command.update = id;
-  command.expected_revision = (*current)->header().revision;
-  command.body = *edited;
-  auto appending = dependencies_.appender.Edit(std::move(command));
+  auto appending = AppendEdit(actor, id, *current, *edited);
   const absl::StatusOr<Appended> appended = co_await std::move(appending);
   co_await dependencies_.executor.Schedule();
   if (!appended.ok()) {
@@ -114,7 +121,33 @@ base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
   if (!body) {
     co_return base::Error(absl::StatusCode::kInternal, "the edited body can't be decoded");
   }
-  co_return Edited{appended->position, std::make_shared<const Body>(*std::move(body))};
+  co_return Edited{appended->position, std::make_shared<const Body>(*std::move(body)),
+                   std::move(groups)};
+}
+
+base::Task<absl::StatusOr<Appended>> FeedWrites::AppendEdit(PersonId actor, UpdateId id,
+                                                            SharedBody current,
+                                                            std::string edited) {
+  const BodyHeader& header = current->header();
+  if (!header.is_of_several()) {
+    EditCommand command;
+    command.actor = std::move(actor);
+    command.update = id;
+    command.expected_revision = header.revision;
+    command.body = std::move(edited);
+    return dependencies_.appender.Edit(std::move(command));
+  }
+  EditSeveralCommand command;
+  command.actor = std::move(actor);
+  command.update = id;
+  command.expected_revision = header.revision;
+  command.body = std::move(edited);
+  for (const Target& target : header.targets) {
+    if (target.carry.is_carried()) {
+      command.groups.push_back(target.group);
+    }
+  }
+  return dependencies_.appender.EditSeveral(std::move(command));
 }
 
 // The others learn of the update only if they can see it.
@@ -136,24 +169,29 @@ base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> FeedWrites::Delete(
   }
   PersonId actor(request.actor());
   auto appending = AppendDelete(std::move(actor), UpdateId(request.update_id()), deadline);
-  const absl::StatusOr<Position> position = co_await std::move(appending);
-  if (!position.ok()) {
-    co_return position.status();
+  const absl::StatusOr<Deleted> deleted = co_await std::move(appending);
+  if (!deleted.ok()) {
+    co_return deleted.status();
   }
-  auto waiting = WaitInForce(dependencies_.barrier, *position, deadline);
+  auto waiting = WaitInForce(dependencies_.barrier, deleted->tokens, deadline);
   status = co_await std::move(waiting);
   if (!status.ok()) {
     co_return status;
   }
+  if (deleted->was_gone) {
+    co_return NoSuchUpdate();
+  }
   v1::DeleteUpdateResponse response;
-  AddToken(*position, *response.mutable_tokens());
+  for (const Token& token : deleted->tokens) {
+    AddToken(token.position, *response.mutable_tokens());
+  }
   co_return response;
 }
 
 // Authors may delete even after they have left the group. The script decides about moderators, who
 // need not be able to see the update: the audience rule is not there to keep it from them.
-base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, UpdateId update,
-                                                              base::MonotonicTime deadline) {
+base::Task<absl::StatusOr<FeedWrites::Deleted>> FeedWrites::AppendDelete(
+    PersonId actor, UpdateId update, base::MonotonicTime deadline) {
   auto reading = dependencies_.stored.ReadBody(update);
   const absl::StatusOr<SharedBody> body = co_await std::move(reading);
   co_await dependencies_.executor.Schedule();
@@ -170,6 +208,10 @@ base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, Up
     co_return in_time;
   }
   const BodyHeader& header = (*body)->header();
+  if (header.is_of_several()) {
+    auto deleting = DeleteSeveral(std::move(actor), update, *body, deadline);
+    co_return co_await std::move(deleting);
+  }
   DeleteCommand command{actor, update, header.group, header.author};
   auto appending = dependencies_.appender.Delete(std::move(command));
   const absl::StatusOr<Appended> appended = co_await std::move(appending);
@@ -181,7 +223,9 @@ base::Task<absl::StatusOr<Position>> FeedWrites::AppendDelete(PersonId actor, Up
   if (!appended.ok()) {
     co_return appended.status();
   }
-  co_return appended->position;
+  Deleted deleted;
+  deleted.tokens.push_back({appended->position.shard(), appended->position});
+  co_return deleted;
 }
 
 // The update is gone from Redis, perhaps by an earlier call of the same caller that timed out

@@ -42,21 +42,36 @@ v1::PublishUpdateResponse MakeResponse(Position position) {
   return response;
 }
 
-// An item that was refused before it could be appended has its error among the commands.
-v1::BatchPublishUpdatesResponse MakeResponse(
-    const std::vector<absl::StatusOr<PublishCommand>>& commands,
-    const std::vector<absl::StatusOr<Appended>>& appended) {
+// How a batch goes on, by the places of its items. An item that was refused before it could be
+// appended has its error among the commands; one to several groups has its outcome in `several`.
+struct Batch {
+  explicit Batch(size_t size) : commands(size), appended(size), several(size) {}
+
+  std::vector<absl::StatusOr<PublishCommand>> commands;
+  std::vector<absl::StatusOr<Appended>> appended;
+  std::vector<absl::StatusOr<v1::PublishUpdateResponse>> several;
+};
+
+v1::BatchPublishUpdatesResponse MakeResponse(Batch& batch, const std::vector<bool>& is_several) {
   v1::BatchPublishUpdatesResponse response;
-  for (size_t i = 0; i < commands.size(); ++i) {
+  for (size_t i = 0; i < batch.commands.size(); ++i) {
     v1::BatchPublishResult* result = response.add_results();
-    const absl::Status outcome = commands[i].ok() ? appended[i].status() : commands[i].status();
-    if (outcome.ok()) {
-      *result->mutable_published() = MakeResponse(appended[i]->position);
-    } else {
+    const absl::Status outcome = is_several[i]            ? batch.several[i].status()
+                                 : batch.commands[i].ok() ? batch.appended[i].status()
+                                                          : batch.commands[i].status();
+    if (!outcome.ok()) {
       *result->mutable_error() = ToRpcStatus(outcome);
+    } else if (is_several[i]) {
+      *result->mutable_published() = *std::move(batch.several[i]);
+    } else {
+      *result->mutable_published() = MakeResponse(batch.appended[i]->position);
     }
   }
   return response;
+}
+
+bool IsToSeveral(const v1::PublishUpdateRequest& request) {
+  return request.all_my_groups() || request.update().groups_size() > 1;
 }
 
 absl::Status CheckItemNamespace(const v1::PublishUpdateRequest& item, const Layout& layout) {
@@ -72,7 +87,7 @@ absl::Status CheckItemNamespace(const v1::PublishUpdateRequest& item, const Layo
 absl::Status FeedWrites::CheckPublish(const v1::PublishUpdateRequest& request) const {
   KLATCH_RETURN_IF_ERROR(CheckId(request.actor(), "actor"));
   KLATCH_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  KLATCH_RETURN_IF_ERROR(CheckUpdateGroups(request.update(), "update"));
+  KLATCH_RETURN_IF_ERROR(CheckTargets(request));
   return CheckUpdateContent(request.update(), "update");
 }
 
@@ -97,24 +112,32 @@ base::Task<absl::StatusOr<PublishCommand>> FeedWrites::Prepare(v1::PublishUpdate
   if (!status.ok()) {
     co_return status;
   }
-  const PersonId actor(request.actor());
-  auto reply_check = Sees(actor, request.update().reply_to(), "update.reply_to", deadline);
+  auto looking = FindBadReference(PersonId(request.actor()), request.update(), deadline);
+  const absl::StatusOr<BadReference> bad_reference = co_await std::move(looking);
+  if (!bad_reference.ok()) {
+    co_return bad_reference.status();
+  }
+  PublishCommand command = MakeCommand(request);
+  command.bad_reference = *bad_reference;
+  co_return command;
+}
+
+base::Task<absl::StatusOr<BadReference>> FeedWrites::FindBadReference(
+    PersonId actor, v1::Update update, base::MonotonicTime deadline) {
+  auto reply_check = Sees(actor, update.reply_to(), "update.reply_to", deadline);
   const absl::StatusOr<bool> sees_reply = co_await std::move(reply_check);
   if (!sees_reply.ok()) {
     co_return sees_reply.status();
   }
-  auto reshare_check = Sees(actor, request.update().reshare_of(), "update.reshare_of", deadline);
+  auto reshare_check = Sees(actor, update.reshare_of(), "update.reshare_of", deadline);
   const absl::StatusOr<bool> sees_reshare = co_await std::move(reshare_check);
   if (!sees_reshare.ok()) {
     co_return sees_reshare.status();
   }
-  PublishCommand command = MakeCommand(request);
   if (!*sees_reply) {
-    command.bad_reference = BadReference::kReplyTo;
-  } else if (!*sees_reshare) {
-    command.bad_reference = BadReference::kReshareOf;
+    co_return BadReference::kReplyTo;
   }
-  co_return command;
+  co_return *sees_reshare ? BadReference::kNone : BadReference::kReshareOf;
 }
 
 base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
@@ -125,6 +148,10 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
   }
   if (!status.ok()) {
     co_return status;
+  }
+  if (IsToSeveral(request)) {
+    auto publishing = PublishSeveral(std::move(request), deadline);
+    co_return co_await std::move(publishing);
   }
   auto preparation = Prepare(std::move(request), deadline);
   absl::StatusOr<PublishCommand> command = co_await std::move(preparation);
@@ -152,37 +179,56 @@ base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> FeedWrites::BatchPub
     status = CheckBatchSize(request.requests_size());
   }
   if (status.ok()) {
+    status = CheckBatchGroups(request.requests());
+  }
+  if (status.ok()) {
     status = dependencies_.admission.Admit();
   }
   if (!status.ok()) {
     co_return status;
   }
   // Side by side, so that a batch of replies waits for Redis no longer than one.
-  std::vector<absl::StatusOr<PublishCommand>> commands(request.requests_size());
+  Batch batch(static_cast<size_t>(request.requests_size()));
+  std::vector<bool> is_several;
   std::vector<base::Task<void>> preparing;
   for (int i = 0; i < request.requests_size(); ++i) {
     v1::PublishUpdateRequest& item = *request.mutable_requests(i);
-    preparing.push_back(PrepareItem(std::move(item), deadline, commands[i]));
+    const size_t place = static_cast<size_t>(i);
+    is_several.push_back(IsToSeveral(item));
+    preparing.push_back(is_several.back()
+                            ? PublishSeveralItem(std::move(item), deadline, batch.several[place])
+                            : PrepareItem(std::move(item), deadline, batch.commands[place]));
   }
   auto all_prepared = WhenAll(std::move(preparing));
   co_await std::move(all_prepared);
   status = CheckInTime(dependencies_.clock, deadline);
   std::map<ShardIndex, std::vector<size_t>> by_shard;
-  std::vector<absl::StatusOr<Appended>> appended(commands.size());
-  for (size_t i = 0; i < commands.size(); ++i) {
+  for (size_t i = 0; i < batch.commands.size(); ++i) {
     if (!status.ok()) {
-      appended[i] = status;
-    } else if (commands[i].ok()) {
-      by_shard[dependencies_.layout.ShardOf(commands[i]->group)].push_back(i);
+      batch.appended[i] = status;
+    } else if (batch.commands[i].ok()) {
+      by_shard[dependencies_.layout.ShardOf(batch.commands[i]->group)].push_back(i);
     }
   }
   std::vector<base::Task<void>> shards;
   for (auto& [shard, which] : by_shard) {
-    shards.push_back(AppendShard(commands, std::move(which), appended));
+    shards.push_back(AppendShard(batch.commands, std::move(which), batch.appended));
   }
   auto all = WhenAll(std::move(shards));
   co_await std::move(all);
-  co_return MakeResponse(commands, appended);
+  co_return MakeResponse(batch, is_several);
+}
+
+base::Task<void> FeedWrites::PublishSeveralItem(v1::PublishUpdateRequest item,
+                                                base::MonotonicTime deadline,
+                                                absl::StatusOr<v1::PublishUpdateResponse>& result) {
+  const absl::Status status = CheckItemNamespace(item, dependencies_.layout);
+  if (!status.ok()) {
+    result = status;
+    co_return;
+  }
+  auto publishing = PublishSeveral(std::move(item), deadline);
+  result = co_await std::move(publishing);
 }
 
 base::Task<void> FeedWrites::PrepareItem(v1::PublishUpdateRequest item,

@@ -16,7 +16,8 @@
 namespace klatch {
 
 // The serialised Update of a body: author, groups, text, attachments, place, reply_to and
-// reshare_of of `content`, and nothing else that a client may have sent along.
+// reshare_of of `content`, and nothing else that a client may have sent along. Of a post to several
+// groups `content` must have none: they stand in the header.
 std::string UpdateBytes(const v1::Update& content, const PersonId& author);
 
 // The update as a client reads it. DATA_LOSS if the stored bytes are no update.

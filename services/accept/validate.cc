@@ -158,11 +158,40 @@ absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field
 }
 
 absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field) {
-  if (update.groups_size() != 1) {
-    return Invalid(fmt::format("{}.groups", field),
-                   fmt::format("has {} groups; exactly one is needed", update.groups_size()));
+  const std::string list = fmt::format("{}.groups", field);
+  KLATCH_RETURN_IF_ERROR(
+      CheckCount(update.groups_size(), limits::kGroupsPerUpdateMax, list, "groups"));
+  EachOnce once(static_cast<size_t>(update.groups_size()));
+  for (int i = 0; i < update.groups_size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(CheckId(update.groups(i), fmt::format("{}[{}]", list, i)));
+    KLATCH_RETURN_IF_ERROR(once.Add(update.groups(i), i, list, ""));
   }
-  return CheckId(update.groups(0), fmt::format("{}.groups[0]", field));
+  return absl::OkStatus();
+}
+
+absl::Status CheckTargets(const v1::PublishUpdateRequest& request) {
+  if (!request.all_my_groups()) {
+    return CheckUpdateGroups(request.update(), "update");
+  }
+  return request.update().groups().empty()
+             ? absl::OkStatus()
+             : Invalid("update.groups", "must be empty with all_my_groups");
+}
+
+absl::Status CheckBatchGroups(const RepeatedPtrField<v1::PublishUpdateRequest>& requests) {
+  size_t groups = 0;
+  for (const v1::PublishUpdateRequest& request : requests) {
+    const size_t own = static_cast<size_t>(request.update().groups_size());
+    if (request.all_my_groups()) {
+      groups += limits::kGroupsPerUpdateMax;
+    } else if (own > 1 && own <= limits::kGroupsPerUpdateMax) {
+      groups += own;
+    }
+  }
+  return groups <= limits::kBatchGroupsMax
+             ? absl::OkStatus()
+             : Invalid("requests", fmt::format("go to {} groups together; at most {} are allowed",
+                                               groups, limits::kBatchGroupsMax));
 }
 
 namespace {

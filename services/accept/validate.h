@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "klatch/v1/feed_service.pb.h"
 #include "klatch/v1/group_service.pb.h"
 #include "klatch/v1/resources.pb.h"
 #include "services/model/ids.h"
@@ -43,6 +44,11 @@ absl::Status CheckAudience(v1::Audience audience, std::string_view field);
 
 // Exactly one, for now, with a valid id.
 absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field);
+// Of a post: groups, or all_my_groups without any.
+absl::Status CheckTargets(const v1::PublishUpdateRequest& request);
+// How many groups the posts of a batch may go to together.
+absl::Status CheckBatchGroups(
+    const google::protobuf::RepeatedPtrField<v1::PublishUpdateRequest>& requests);
 
 // What may be set of a group, but its id.
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);

@@ -102,12 +102,16 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       facts_(bodies_reader_, log_end_),
       group_reader_(group_store_),
       person_groups_(layout_, people_, groups_, leases_, clock),
+      group_rights_(person_groups_, group_reader_),
       calls_(clock, gate_) {}
 
 Node::~Node() {
   // Against the flow: nothing below may call what is gone.
   if (janitor_) {
     janitor_->Stop();
+  }
+  if (sweeper_) {
+    sweeper_->Stop();
   }
   if (ticker_) {
     ticker_->Stop();
@@ -164,6 +168,8 @@ absl::Status Node::Start(const Interrupted& interrupted) {
       Janitor::Options{.kept = options_.log_retention, .shard_bytes_max = options_.log_bytes_max},
       std::move(janitor_redis), clock_);
   janitor_->Start();
+  sweeper_ = std::make_unique<Sweeper>(layout_.shard_count, appender_, facts_, clock_);
+  sweeper_->Start();
   BuildServices(facts.cursor_key);
   return absl::OkStatus();
 }
@@ -266,6 +272,7 @@ void Node::BuildServices(const std::string& cursor_key) {
                                                                   .bodies = bodies_,
                                                                   .visible = *reads_,
                                                                   .stored = facts_,
+                                                                  .rights = group_rights_,
                                                                   .barrier = barrier_,
                                                                   .admission = admission_,
                                                                   .executor = executor_,
@@ -392,6 +399,7 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
   if (!CloseCalls(end_waits, deadline)) {
     return Late("calls under way");
   }
+  sweeper_->Stop();
   ticker_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitApplied(deadline));
   tailer_->Stop();
@@ -508,6 +516,10 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   metrics.AddCounter("klatch_undecodable_bodies_total",
                      "Stored updates that pages passed over because they can't be decoded.", {},
                      [this] { return reads_->undecodable_bodies(); });
+  metrics.AddCounter("klatch_swept_posts_total",
+                     "Posts to several groups, and removals from some of them, that were finished "
+                     "for callers who did not.",
+                     {}, [this] { return sweeper_->finished(); });
   metrics.AddGauge("klatch_body_cache_bytes", "Bodies of updates held in memory.", {},
                    [this] { return static_cast<double>(bodies_.bytes()); });
 }

@@ -27,10 +27,12 @@
 #include "services/accept/feed_writes.h"
 #include "services/accept/progress_barrier.h"
 #include "services/accept/redis_facts.h"
+#include "services/accept/sweeper.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/ticker.h"
 #include "services/deliver/worker.h"
 #include "services/groups/group_service.h"
+#include "services/groups/stored_group_rights.h"
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
@@ -142,7 +144,9 @@ class Node {
   RedisFacts facts_;
   RedisGroupReader group_reader_;
   AppliedPersonGroups person_groups_;
+  StoredGroupRights group_rights_;
   Calls calls_;
+  std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<FeedReads> reads_;
   std::unique_ptr<FeedWrites> writes_;
   std::unique_ptr<GroupCalls> group_calls_;

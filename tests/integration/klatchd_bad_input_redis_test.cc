@@ -159,8 +159,21 @@ TEST_F(KlatchdBadInputTest, ContentOfAnUpdateIsCheckedWhenPublishedAndWhenEdited
   rows.push_back({"no update at all", bad, "update.groups",
                   Post([](auto& request) { request.clear_update(); })});
   rows.push_back({"no group", bad, "update.groups", PostUpdate([](auto& u) { u.clear_groups(); })});
+  const auto with_groups = [](int count) {
+    return [count](v1::Update& update) {
+      while (update.groups_size() < count) {
+        update.add_groups("group-" + std::to_string(update.groups_size()));
+      }
+    };
+  };
+  rows.push_back({"101 groups", bad, "update.groups", PostUpdate(with_groups(101))});
+  rows.push_back({"1,000 groups", bad, "update.groups", PostUpdate(with_groups(1'000))});
   rows.push_back(
-      {"two groups", bad, "update.groups", PostUpdate([](auto& u) { u.add_groups("hidden"); })});
+      {"a group twice", bad, "update.groups[1]", PostUpdate([](auto& u) { u.add_groups("g"); })});
+  rows.push_back({"an empty group among several", bad, "update.groups[1]",
+                  PostUpdate([](auto& u) { u.add_groups(""); })});
+  rows.push_back({"groups and all_my_groups", bad, "update.groups",
+                  Post([](auto& request) { request.set_all_my_groups(true); })});
   rows.push_back({"edit of nothing", bad, "update_mask", EditUpdate([](auto&) {})});
   const auto masked = [&](const char* path) {
     auto request = ByAnn<v1::EditUpdateRequest>();
@@ -277,6 +290,15 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
     }
     return Feed(&FeedStub::BatchPublishUpdates, request);
   };
+  const auto batch_to_all = [&](int count) {
+    v1::BatchPublishUpdatesRequest request;
+    for (int i = 0; i < count; ++i) {
+      *request.add_requests() = Client::Post("ann", "g", "x");
+      request.mutable_requests(i)->mutable_update()->clear_groups();
+      request.mutable_requests(i)->set_all_my_groups(true);
+    }
+    return Feed(&FeedStub::BatchPublishUpdates, request);
+  };
   const auto page = [&](const std::string& actor, const std::string& group) {
     return [=, this] { return client_.GroupPage(actor, group).status; };
   };
@@ -305,6 +327,13 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
        PostUpdate([&](auto& u) { u.set_reply_to(no_shard); })},
       {"empty batch", invalid, "requests", batch(0)},
       {"batch of 101", invalid, "requests", batch(101)},
+      {"batch to 1,100 groups", invalid, "requests", batch_to_all(11)},
+      {"all_my_groups of who is in none", StatusCode::FAILED_PRECONDITION, "all_my_groups",
+       Post([](auto& r) {
+         r.set_actor("stranger");
+         r.mutable_update()->clear_groups();
+         r.set_all_my_groups(true);
+       })},
 
       {"get of 0", invalid, "update_id", get("ann", 0)},
       {"get of nothing", missing, "update_id", get("ann", update_ + 1)},

@@ -162,7 +162,7 @@ TEST_F(KlatchdBadInputTest, TokensOfReadsAreChecked) {
       {"position of another shard", "tokens[1].position",
        tokens({{shard, update_}, {(shard + 1) % 4, update_}})},
       {"too many", "tokens",
-       tokens(std::vector<std::pair<uint32_t, uint64_t>>(65, {shard, update_}))},
+       tokens(std::vector<std::pair<uint32_t, uint64_t>>(129, {shard, update_}))},
   };
   std::vector<Row> rows;
   for (const auto& [name, field, list] : lists) {

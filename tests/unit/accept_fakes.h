@@ -17,6 +17,7 @@
 #include "common/base/task.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
+#include "services/accept/group_rights.h"
 #include "services/accept/stored_facts.h"
 #include "services/accept/update_reader.h"
 #include "services/log/appender.h"
@@ -121,6 +122,64 @@ class FakeAppender final : public Appender {
     co_return MemberUpdated{appended->position, false, Stay{member.role, Position(5), Position(5)}};
   }
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override { co_return Append(shard); }
+  base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
+      PublishSeveralCommand command) override {
+    const absl::StatusOr<Appended> appended = Append(layout_.HomeShardOf(command.actor));
+    posted_to_several.push_back(std::move(command));
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    co_return PublishedSeveral{replayed ? earlier_several.id : appended->position, replayed,
+                               replayed ? earlier_several.stored : std::nullopt};
+  }
+  base::Task<absl::StatusOr<Carry>> CarryTo(CarryCommand command) override {
+    const ShardIndex shard = layout_.ShardOf(command.group);
+    const auto refusal = refusals.find(command.group.value());
+    carries.push_back(std::move(command));
+    const absl::StatusOr<Appended> appended = Append(shard);
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    if (refusal != refusals.end()) {
+      co_return Carry{Position(), AudienceRule::kGroupDefault, refusal->second};
+    }
+    co_return Carry{appended->position, audience, CarryRefusal::kNone};
+  }
+  base::Task<absl::StatusOr<Settled>> Settle(SettleCommand command) override {
+    const absl::StatusOr<Appended> appended = Append(command.update.shard());
+    settled.push_back(std::move(command));
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    co_return Settled{appended->position, 0};
+  }
+  base::Task<absl::Status> AwaitSettling(UpdateId update) override {
+    awaited.push_back(update);
+    co_return absl::OkStatus();
+  }
+  base::Task<absl::StatusOr<std::vector<PendingPost>>> TakePending(ShardIndex,
+                                                                   std::chrono::milliseconds,
+                                                                   size_t) override {
+    co_return std::vector<PendingPost>();
+  }
+  base::Task<absl::StatusOr<Appended>> EditSeveral(EditSeveralCommand command) override {
+    const ShardIndex shard = command.update.shard();
+    edits_of_several.push_back(std::move(command));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<Appended>> DeleteSeveral(PersonId, UpdateId update,
+                                                     std::vector<GroupId>) override {
+    deleted_of_several.push_back(update);
+    co_return Append(update.shard());
+  }
+  base::Task<absl::StatusOr<Appended>> RemoveUpdate(PersonId, GroupId group, UpdateId) override {
+    removed_from.push_back(group);
+    absl::StatusOr<Appended> appended = Append(layout_.ShardOf(group));
+    if (appended.ok()) {
+      appended->replayed = replayed;
+    }
+    co_return appended;
+  }
   std::chrono::nanoseconds OldestAge() const override { return oldest_age; }
 
   size_t publish_calls = 0;
@@ -132,6 +191,16 @@ class FakeAppender final : public Appender {
   std::vector<AddMembersCommand> added;
   std::vector<RemoveMembersCommand> removed;
   std::vector<PersonRole> role_changes;
+  std::vector<PublishSeveralCommand> posted_to_several;
+  std::vector<CarryCommand> carries;
+  std::vector<SettleCommand> settled;
+  std::vector<UpdateId> awaited;
+  std::vector<EditSeveralCommand> edits_of_several;
+  std::vector<UpdateId> deleted_of_several;
+  std::vector<GroupId> removed_from;
+  // Groups that refuse what is carried to them; what a replay finds.
+  std::map<std::string, CarryRefusal> refusals;
+  PublishedSeveral earlier_several;
   // By the number of the append, from 0.
   std::map<size_t, absl::Status> failures;
   std::function<void()> on_append;
@@ -165,6 +234,39 @@ class FakeAppender final : public Appender {
 
   const Layout layout_;
   size_t appends_ = 0;
+};
+
+// Roles that the test has put there, by group and person; members may post.
+class FakeRights final : public GroupRights {
+ public:
+  base::Task<absl::StatusOr<std::vector<GroupId>>> AllWherePosts(PersonId person) override {
+    std::vector<GroupId> groups;
+    for (const auto& [key, role] : roles) {
+      if (key.second == person.value() && role >= Role::kMember) {
+        groups.emplace_back(key.first);
+      }
+    }
+    co_return groups;
+  }
+  base::Task<absl::StatusOr<std::vector<GroupId>>> WherePosts(
+      PersonId person, std::vector<GroupId> groups) override {
+    co_return Where(person, std::move(groups), Role::kMember);
+  }
+  base::Task<absl::StatusOr<std::vector<GroupId>>> WhereModerates(
+      PersonId person, std::vector<GroupId> groups) override {
+    co_return Where(person, std::move(groups), Role::kModerator);
+  }
+
+  std::map<std::pair<std::string, std::string>, Role> roles;
+
+ private:
+  std::vector<GroupId> Where(const PersonId& person, std::vector<GroupId> groups, Role lowest) {
+    std::erase_if(groups, [&](const GroupId& group) {
+      const auto found = roles.find({group.value(), person.value()});
+      return found == roles.end() || found->second < lowest;
+    });
+    return groups;
+  }
 };
 
 // Notes what is waited for.

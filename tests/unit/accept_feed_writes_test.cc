@@ -29,8 +29,8 @@ class FeedWritesTest : public ::testing::Test {
         bodies_(1 << 20),
         admission_(appender_, pressure_, Admission::Bounds{}),
         executor_(1, "test"),
-        writes_({layout_, appender_, bodies_, facts_, facts_, barrier_, admission_, executor_,
-                 clock_}) {}
+        writes_({layout_, appender_, bodies_, facts_, facts_, rights_, barrier_, admission_,
+                 executor_, clock_}) {}
 
   static v1::PublishUpdateRequest Request(const std::string& text) {
     v1::PublishUpdateRequest request;
@@ -82,6 +82,7 @@ class FeedWritesTest : public ::testing::Test {
   testing::FakeAppender appender_;
   testing::FakePressure pressure_;
   testing::FakeFacts facts_;
+  testing::FakeRights rights_;
   testing::FakeBarrier barrier_;
   testing::FakeClock clock_;
   BodyStore bodies_;
@@ -159,9 +160,9 @@ TEST_F(FeedWritesTest, BadRequestsAppendNothing) {
   v1::PublishUpdateRequest elsewhere = Request("x");
   elsewhere.set_namespace_("elsewhere");
   EXPECT_TRUE(absl::IsNotFound(Publish(elsewhere).status()));
-  v1::PublishUpdateRequest two = Request("x");
-  two.mutable_update()->add_groups("more");
-  EXPECT_EQ(FieldOf(Publish(two).status()), "update.groups");
+  v1::PublishUpdateRequest twice = Request("x");
+  twice.mutable_update()->add_groups("hiking");
+  EXPECT_EQ(FieldOf(Publish(twice).status()), "update.groups[1]");
   EXPECT_EQ(FieldOf(Publish(Request("")).status()), "update.text");
   EXPECT_EQ(appender_.publish_calls, 0u);
 }

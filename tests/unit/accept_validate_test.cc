@@ -134,16 +134,50 @@ TEST(CheckUpdateContentTest, RefusesUnknownAudience) {
   EXPECT_EQ(FieldOf(CheckUpdateContent(update, "update")), "update.audience");
 }
 
-TEST(CheckUpdateGroupsTest, NeedsExactlyOne) {
+TEST(CheckUpdateGroupsTest, NeedsOneToAHundredEachOnce) {
   v1::Update update;
   EXPECT_EQ(FieldOf(CheckUpdateGroups(update, "update")), "update.groups");
-  update.add_groups("g");
-  EXPECT_TRUE(CheckUpdateGroups(update, "update").ok());
+  for (int i = 0; i < 100; ++i) {
+    update.add_groups("g" + std::to_string(i));
+    EXPECT_TRUE(CheckUpdateGroups(update, "update").ok()) << i;
+  }
   update.add_groups("h");
   EXPECT_EQ(FieldOf(CheckUpdateGroups(update, "update")), "update.groups");
   update.clear_groups();
+  update.add_groups("g");
+  update.add_groups("h");
+  update.add_groups("g");
+  EXPECT_EQ(FieldOf(CheckUpdateGroups(update, "update")), "update.groups[2]");
+  update.clear_groups();
   update.add_groups("");
   EXPECT_EQ(FieldOf(CheckUpdateGroups(update, "update")), "update.groups[0]");
+}
+
+TEST(CheckTargetsTest, AllMyGroupsTakesNoGroups) {
+  v1::PublishUpdateRequest request;
+  EXPECT_EQ(FieldOf(CheckTargets(request)), "update.groups");
+  request.set_all_my_groups(true);
+  EXPECT_TRUE(CheckTargets(request).ok());
+  request.mutable_update()->add_groups("g");
+  EXPECT_EQ(FieldOf(CheckTargets(request)), "update.groups");
+}
+
+TEST(CheckBatchGroupsTest, CountsOnlyWhatGoesToSeveral) {
+  google::protobuf::RepeatedPtrField<v1::PublishUpdateRequest> requests;
+  for (int i = 0; i < 9; ++i) {
+    requests.Add()->set_all_my_groups(true);
+  }
+  for (int i = 0; i < 50; ++i) {
+    requests.Add()->mutable_update()->add_groups("g");
+  }
+  for (int i = 0; i < 50; ++i) {
+    v1::PublishUpdateRequest* request = requests.Add();
+    request->mutable_update()->add_groups("g");
+    request->mutable_update()->add_groups("h");
+  }
+  EXPECT_TRUE(CheckBatchGroups(requests).ok());
+  requests.Mutable(requests.size() - 1)->mutable_update()->add_groups("i");
+  EXPECT_EQ(FieldOf(CheckBatchGroups(requests)), "requests");
 }
 
 TEST(CheckGroupFieldsTest, NamesTheFieldAtFault) {

@@ -1,0 +1,61 @@
+#pragma once
+// Finishes posts to several groups, and removals from some of them, whose callers did not: their node
+// died, Redis was away, nobody repeated the call. Looks every second at what is noted as pending, at
+// limits::kSweptPerShard a shard, one after the other.
+//
+// Thread safety: Start and Stop by the owner; the counter from any thread. What it does can be done
+// by others at the same time: all its steps can be repeated.
+// Lifetime: what it is made of outlives it.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/base/task.h"
+#include "common/obs/log.h"
+#include "services/accept/carrier.h"
+#include "services/accept/stored_facts.h"
+#include "services/log/appender.h"
+
+namespace klatch {
+
+class Sweeper {
+ public:
+  Sweeper(uint32_t shard_count, Appender& appender, StoredFacts& stored, const base::Clock& clock);
+  ~Sweeper();
+
+  void Start();
+  // Ends the thread after the post under way.
+  void Stop();
+
+  // Posts and removals that it has finished.
+  uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
+
+ private:
+  void Run();
+  // One bounded pass over all shards; how many it finished.
+  base::Task<size_t> Sweep();
+  base::Task<absl::Status> Finish(PendingPost post);
+  void Note(const absl::Status& status);
+  bool stopping();
+
+  const uint32_t shard_count_;
+  Appender& appender_;
+  StoredFacts& stored_;
+  const base::Clock& clock_;
+  Carrier carrier_;
+  // The sweeper's own.
+  obs::LogLimiter error_lines_{1};
+
+  std::atomic<uint64_t> finished_{0};  // a counter; publishes nothing
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace klatch
