@@ -159,18 +159,21 @@ absl::Status CommandLine::ReadText() {
 
 void CommandLine::AddFeedCommands() {
   CLI::App* post =
-      AddCommand(app_, "post", "post an update to a group",
+      AddCommand(app_, "post", "post an update to groups",
                  "  klatch post --as alice --to hiking \"Up to the hut?\"\n"
+                 "  klatch post --as alice --to hiking --to book-club \"Away in May\"\n"
+                 "  klatch post --as alice --all-my-groups \"A new number: 555 0199\"\n"
                  "  klatch post --as alice --to hiking --attach https://a.example/1.jpg\n"
                  "  fortune | klatch post --as alice --to hiking -",
                  [this](const Session& session) {
                    post_.text = text_;
                    return Post(session, post_);
                  });
-  post->add_option("--to", post_.groups, "the group")
-      ->type_name("GROUP")
-      ->required()
-      ->allow_extra_args(false);
+  auto* to = post->add_option("--to,--group", post_.groups, "the group, repeatable")
+                 ->type_name("GROUP")
+                 ->allow_extra_args(false);
+  post->add_flag("--all-my-groups", post_.all_my_groups, "to every group where you may post")
+      ->excludes(to);
   post->add_option("text", words_, "what to say; - reads it from stdin")->type_name("TEXT");
   post->add_option("--attach", post_.attachments, "a reference to media, repeatable")
       ->type_name("URI")
@@ -393,6 +396,9 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
   }
   if (actor_.empty() && files_.empty()) {
     return Usage("who acts? Say --as PERSON, or set KLATCH_AS");
+  }
+  if (Selected().get_name() == "post" && post_.groups.empty() && !post_.all_my_groups) {
+    return Usage("to whom? Say --to GROUP, or --all-my-groups");
   }
   return std::nullopt;
 }

@@ -66,6 +66,21 @@ std::string PrintTimeline(const Session& session, const Response& response,
   return text + PrintCompleteness(response.completeness(), session);
 }
 
+// What became of a post in each of several groups.
+std::string PrintPosted(const v1::PublishUpdateResponse& response) {
+  std::string to;
+  std::string refused;
+  for (const v1::GroupResult& group : response.groups()) {
+    if (group.has_error()) {
+      refused += fmt::format("Not to {}: {}.\n", CleanLine(group.group()),
+                             CleanLine(group.error().message()));
+    } else {
+      to += (to.empty() ? "" : ", ") + CleanLine(group.group());
+    }
+  }
+  return fmt::format("Posted {} to {}.\n{}", response.update_id(), to, refused);
+}
+
 // After these errors the update may stand or not. The same key finds out without posting twice.
 absl::Status AdviseOnUnknown(const absl::Status& status, const std::string& request_id) {
   const bool unknown = status.code() == absl::StatusCode::kUnavailable ||
@@ -92,6 +107,7 @@ absl::StatusOr<std::string> Post(const Session& session, const PostOptions& opti
   for (const std::string& group : options.groups) {
     update.add_groups(group);
   }
+  request.set_all_my_groups(options.all_my_groups);
   update.set_text(options.text);
   for (const std::string& uri : options.attachments) {
     update.add_attachments()->set_uri(uri);
@@ -110,8 +126,10 @@ absl::StatusOr<std::string> Post(const Session& session, const PostOptions& opti
   if (session.format == Format::kJson) {
     return ToJson(*response);
   }
-  return fmt::format("Posted {} to {}.\n", response->update_id(),
-                     CleanLine(options.groups.empty() ? "" : options.groups.front()));
+  return response->groups().empty()
+             ? fmt::format("Posted {} to {}.\n", response->update_id(),
+                           CleanLine(options.groups.empty() ? "" : options.groups.front()))
+             : PrintPosted(*response);
 }
 
 absl::StatusOr<std::string> Timeline(const Session& session, const TimelineOptions& options) {

@@ -11,7 +11,9 @@
 namespace klatch::cli {
 
 struct PostOptions {
+  // One or more, or none with all_my_groups.
   std::vector<std::string> groups;
+  bool all_my_groups = false;
   std::string text;
   std::vector<std::string> attachments;
   std::string place;

@@ -137,6 +137,8 @@ TEST_F(CommandLineTest, UsageErrorsNameTheNearestAndExitTwo) {
       {{"timeline", "alice", "--limit", "0"}, "--limit"},
       {{"timeline", "alice", "--group", "g", "--profile", "p"}, "excludes"},
       {{"get", "abc", "--as", "x"}, "id"},
+      {{"post", "--as", "a", "hello"}, "--all-my-groups"},
+      {{"post", "--as", "a", "--to", "g", "--all-my-groups", "hello"}, "excludes"},
       {{"post", "--to", "hiking", "hello"}, "--as"}};
   for (const auto& [arguments, message] : cases) {
     const auto result = Parse(arguments);
@@ -212,6 +214,13 @@ class FakeFeed final : public v1::FeedService::Service {
       return error;
     }
     response->set_update_id(42);
+    for (const std::string& group : answered_groups) {
+      response->add_groups()->set_group(group);
+    }
+    if (!answered_groups.empty()) {
+      response->mutable_groups(0)->mutable_error()->set_code(grpc::StatusCode::PERMISSION_DENIED);
+      response->mutable_groups(0)->mutable_error()->set_message("actor is not\na member");
+    }
     return grpc::Status::OK;
   }
 
@@ -236,6 +245,8 @@ class FakeFeed final : public v1::FeedService::Service {
 
   std::vector<grpc::Status> errors;
   std::vector<v1::PublishUpdateRequest> published;
+  // Of a post to several; the first of them refuses.
+  std::vector<std::string> answered_groups;
   int total = 0;
 };
 
@@ -341,6 +352,21 @@ TEST_F(FakeServerTest, PostIsRetriedWithTheSameKeyWhileThatHelps) {
   EXPECT_FALSE(feed_.published[0].request_id().empty());
   EXPECT_EQ(feed_.published[0].request_id(), feed_.published[2].request_id());
   EXPECT_EQ(feed_.published[0].actor(), "alice");
+}
+
+TEST_F(FakeServerTest, PostToSeveralTellsWhatBecameOfItInEach) {
+  feed_.answered_groups = {"chess", "hiking", "book-club"};
+  PostOptions options = ToHiking("hello");
+  options.groups = {"chess", "hiking", "book-club"};
+  const auto text = Post(MakeSession(), options);
+  ASSERT_TRUE(text.ok());
+  EXPECT_EQ(*text, "Posted 42 to hiking, book-club.\nNot to chess: actor is not a member.\n");
+  EXPECT_EQ(feed_.published[0].update().groups_size(), 3);
+  options.groups.clear();
+  options.all_my_groups = true;
+  ASSERT_TRUE(Post(MakeSession(), options).ok());
+  EXPECT_TRUE(feed_.published[1].all_my_groups());
+  EXPECT_EQ(feed_.published[1].update().groups_size(), 0);
 }
 
 TEST_F(FakeServerTest, RetriesEndWhenTheServerAsksForMoreTimeThanThereIs) {
