@@ -3,6 +3,8 @@
 #include <grpcpp/support/slice.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "klatch/v1/feed_service.pb.h"
 #include "services/read/page_writer.h"
 #include "tests/unit/read_world.h"
@@ -74,6 +76,42 @@ TEST(PageWriterTest, IsReadByTheClassOfEachKindOfPage) {
   ExpectRoundTrip<klatch::v1::ListHomeTimelineResponse>();
   ExpectRoundTrip<klatch::v1::ListGroupTimelineResponse>();
   ExpectRoundTrip<klatch::v1::ListProfileTimelineResponse>();
+}
+
+TEST(PageWriterTest, NamesOfSeveralGroupsOnlyThoseThroughWhichItIsSeen) {
+  klatch::v1::Update content;
+  content.set_author("al");
+  content.set_text("to all");
+  BodyHeader header;
+  header.author = PersonId("al");
+  for (int i = 0; i < 100; ++i) {
+    const GroupId group(std::string(120, 'g') + std::to_string(i));
+    const auto audience = i == 7 ? AudienceRule::kMembersNow : AudienceRule::kMembersAtPosting;
+    header.targets.push_back(
+        {group, Carry{Position(10, ShardIndex(1), 0), audience, CarryRefusal::kNone}});
+  }
+  PageEntry entry{
+      UpdateId(5, ShardIndex(2), 1),
+      std::make_shared<const Body>(*Body::Decode(EncodeBody(header, content.SerializeAsString())))};
+  const auto written = [&] {
+    klatch::v1::ListHomeTimelineResponse page;
+    EXPECT_TRUE(page.ParseFromString(
+        ReadWorld::Flatten(WritePage(std::span(&entry, 1), "", klatch::v1::Completeness()))));
+    klatch::v1::ListHomeTimelineResponse alone;
+    *alone.add_updates() = page.updates(0);
+    EXPECT_GE(BytesOnPage(entry), alone.ByteSizeLong());
+    return page.updates(0);
+  };
+  entry.through = {3, 9};
+  EXPECT_EQ(written().groups_size(), 2);
+  EXPECT_EQ(written().groups(1), header.targets[9].group.value());
+  EXPECT_EQ(written().text(), "to all");
+  EXPECT_EQ(written().audience(), klatch::v1::AUDIENCE_MEMBERS_AT_POSTING);
+  entry.through = {3, 7};
+  EXPECT_EQ(written().audience(), klatch::v1::AUDIENCE_UNSPECIFIED);
+  entry.through.resize(100);
+  std::iota(entry.through.begin(), entry.through.end(), uint8_t{0});
+  EXPECT_EQ(written().groups_size(), 100);
 }
 
 TEST(PageWriterTest, WritesAnEmptyPage) {
