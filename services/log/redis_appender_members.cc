@@ -34,6 +34,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembers
   for (const PersonRole& member : command.members) {
     arguments.push_back(records::JoinedPiece(member));
   }
+  arguments.push_back(keys_.CarryPrefix(command.group));
   return ChangeMembers(
       redis::Command::Eval(
           scripts::AddMembers(),

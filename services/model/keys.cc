@@ -58,8 +58,10 @@ std::string Keys::Once(const PersonId& actor, const GroupId& target, std::string
 }
 
 std::string Keys::Carry(const GroupId& group, UpdateId id) const {
-  const std::string key = Join(ShardTag(layout_.ShardOf(group)), ":carry:", group.value());
-  return fmt::format("{}:{:016x}", key, id.value());
+  return fmt::format("{}{:016x}", CarryPrefix(group), id.value());
+}
+std::string Keys::CarryPrefix(const GroupId& group) const {
+  return Join(ShardTag(layout_.ShardOf(group)), ":carry:", group.value()) + ":";
 }
 std::string Keys::OnceSeveral(const PersonId& actor, std::string_view request_id) const {
   std::string key = Join(ShardTag(layout_.HomeShardOf(actor)), ":once:", actor.value());

@@ -36,6 +36,8 @@ class Keys {
 
   // Of a group: what became of an update that was posted to several, among them this one.
   std::string Carry(const GroupId& group, UpdateId id) const;
+  // What scripts put before the update's 16 hexadecimal digits.
+  std::string CarryPrefix(const GroupId& group) const;
 
   // In the slot of the author's home shard.
   // The request id of a post to several groups. Its target is written as no group can be: empty.

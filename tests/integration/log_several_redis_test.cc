@@ -334,6 +334,42 @@ TEST_F(LogSeveralTest, AuthorDeletesTheWholeAndWhatIsLeftIsSweptUp) {
   EXPECT_THAT(record->record.deleted().groups(), ElementsAre("a"));
 }
 
+// A feed holds ids, which may be of other shards; what is open to a joiner is told by positions of
+// the group's own.
+TEST_F(LogSeveralTest, LastUpdatesThatAJoinerSeesBeginWhereTheGroupHasThem) {
+  CreateGroupCommand command = NewGroup("ann", "last");
+  command.group.history = History::kLast;
+  command.group.history_count = 2;
+  ASSERT_THAT(Await(appender_->CreateGroup(command)), IsOk());
+  const auto joined_from = [&](const char* person) {
+    EXPECT_THAT(Add("ann", "last", {{person, Role::kMember}}, person), IsOk());
+    return StayOf(person, "last")->visible_from;
+  };
+  std::vector<UpdateId> ids;
+  std::vector<Position> positions;
+  for (int i = 0; i < 3; ++i) {
+    ids.push_back(Home({"last"}, "r" + std::to_string(i)));
+    positions.push_back(CarryTo(ids.back(), "last")->position);
+  }
+  EXPECT_EQ(joined_from("p1"), positions[1]);
+  const auto alone = Publish(Post("ann", "last", "alone"));
+  ASSERT_THAT(alone, IsOk());
+  EXPECT_EQ(joined_from("p2"), positions[2]);
+  ASSERT_THAT(Await(appender_->RemoveUpdate(PersonId("ann"), GroupId("last"), ids[2])), IsOk());
+  EXPECT_EQ(joined_from("p3"), alone->position) << "the removed one's place is not known";
+  ASSERT_THAT(Publish(Post("ann", "last", "second")), IsOk());
+  EXPECT_EQ(joined_from("p4"), alone->position);
+}
+
+TEST_F(LogSeveralTest, ClosedGroupRefuses) {
+  CreateGroupCommand command = NewGroup("ann", "closed");
+  command.group.closed = true;
+  ASSERT_THAT(Await(appender_->CreateGroup(command)), IsOk());
+  const UpdateId id = Home({"closed"});
+  EXPECT_EQ(CarryTo(id, "closed")->refusal, CarryRefusal::kClosed);
+  EXPECT_EQ(CarryTo(id, "closed")->refusal, CarryRefusal::kClosed);
+}
+
 TEST_F(LogSeveralTest, PendingPostsAreTakenOldestFirstAndNotTwice) {
   std::vector<UpdateId> posted;
   for (int i = 0; i < 3; ++i) {

@@ -3,7 +3,7 @@
 --
 -- KEYS: log, once, group, members, feed
 -- ARGV: shard, once retention ms, digest, actor, record up to its event, the persons' roles (a byte each),
---       then the persons, then for each the encoded MembersChanged.joined
+--       then the persons, then for each the encoded MembersChanged.joined, then the prefix of the group's carries
 -- Answers {'OK', position, replayed, changed and unchanged (packed)}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW,
 -- ROLE_TOO_HIGH, CLOSED, KEY_REUSED. If nobody changed, nothing is appended: the position is the log's last.
 
@@ -17,6 +17,7 @@ local ALL_OF_IT = string.rep('\0', 8)
 local once, group, members, feed = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local once_retention_ms, digest, actor, record, roles = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local persons = #roles
+local carry_prefix = ARGV[7 + 2 * persons]
 
 -- The highest role that may be given by one who may add: owners give any, moderators and members up to member.
 local function highest_to_give(actor_role)
@@ -25,7 +26,7 @@ end
 
 -- Back to where the past is open to who joins now: nothing if it isn't. `updates`: how many the feed has
 -- taken. A feed is a ring in the order of the group's log (publish.lua), so the last ones but `count` are
--- found without sorting.
+-- found without sorting. If it isn't known where the log has one, the next newer one counts.
 local function visible_from(history, count, updates)
   if history == HISTORY_ALL then
     return ALL_OF_IT
@@ -39,8 +40,14 @@ local function visible_from(history, count, updates)
   if slots < math.min(updates, count) then
     corrupt(feed, 'is shorter than what it has taken')
   end
-  local offset = (updates - count) % slots * 8
-  return string.sub(ring, offset + 1, offset + 8)
+  for i = updates - count, updates - 1 do
+    local offset = i % slots * 8
+    local position = position_in_group(string.sub(ring, offset + 1, offset + 8), carry_prefix)
+    if position then
+      return position
+    end
+  end
+  return nil
 end
 
 return guarded(function()

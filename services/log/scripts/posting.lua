@@ -98,6 +98,26 @@ local function refusal_of(carry, key)
   return refusal
 end
 
+-- The 16 hexadecimal digits of a packed position.
+local function hex_of(position)
+  return (string.gsub(string.reverse(position), '.', function(byte)
+    return string.format('%02x', string.byte(byte))
+  end))
+end
+
+-- Where the group's log has an update of its feed; nothing if a moderator has taken it out since, or that is
+-- not known any more. `carry_prefix`: of the group's carries.
+local function position_in_group(id, carry_prefix)
+  local key = carry_prefix .. hex_of(id)
+  local carry = at('GET', key)
+  if carry then
+    return not refusal_of(carry, key) and string.sub(carry, 1, 8) or nil
+  end
+  -- The position of a post to this group alone is its id.
+  local low, high = string.byte(id, 2, 3)
+  return math.floor(low / 16) + (high % 64) * 16 == shard and id or nil
+end
+
 -- The table of targets in a body of several groups: the offset of its first byte, from 1, of the first
 -- behind it, and those of each target's carry.
 local function targets_of(body, key)

@@ -11,12 +11,6 @@ local once, pending = KEYS[2], KEYS[3]
 local body_retention_ms, once_retention_ms, update_prefix = ARGV[2], ARGV[3], ARGV[4]
 local digest, body, record, request_id, refusal = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
-local function hex_of(position)
-  return (string.gsub(string.reverse(position), '.', function(byte)
-    return string.format('%02x', string.byte(byte))
-  end))
-end
-
 return guarded(function()
   local earlier = used(once, digest)
   if earlier then
