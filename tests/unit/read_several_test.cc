@@ -135,6 +135,26 @@ TEST_F(ReadSeveralTest, AProfileShowsItThroughWhatTheyShare) {
   EXPECT_THAT(IdsOf(*world_.Profile("eve", "ann", 10)), IsEmpty());
 }
 
+TEST_F(ReadSeveralTest, AMutedGroupBringsItHomeNoMoreButAnotherDoes) {
+  Put(id_, {Carried("a", 1'500), Carried("b", 1'500)});
+  world_.SetMember("bob", "a", 10);
+  world_.SetMember("bob", "b", 10);
+  world_.Deliver("bob", id_);
+  world_.DeliverPost("ann", id_);
+  world_.ApplyAll(2'000);
+  const auto mute = [&](const char* group) {
+    ASSERT_TRUE(world_.personal.Admit(PersonId("bob")));
+    PersonalState state = world_.personal.Current(PersonId("bob"));
+    state.muted_groups.Add(group);
+    world_.personal.Publish(PersonId("bob"), std::move(state));
+  };
+  mute("a");
+  EXPECT_THAT(GroupsAtHome("bob"), ElementsAre("b"));
+  mute("b");
+  EXPECT_THAT(GroupsAtHome("bob"), IsEmpty());
+  EXPECT_THAT(world_.Profile("bob", "ann", 10)->updates(0).groups(), ElementsAre("a", "b"));
+}
+
 TEST_F(ReadSeveralTest, GetWaitsForTheCarries) {
   Put(id_, {Carried("a", 1'500)});
   world_.SetMember("bob", "a", 10);
