@@ -60,6 +60,27 @@ constexpr size_t kUnreadExaminedOfAllMax = 10'000;
 constexpr uint32_t kTimelineCap = 800;
 constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
 
+// Watches.
+constexpr size_t kWatchTokenBytesMax = 16'384;
+constexpr size_t kWatchTokenShownMax = 256;  // ids above the floor
+constexpr size_t kWatchPersonsPerStreamMax = 100'000;
+constexpr size_t kWatchItemsMax = 65'536;        // between one worker and the live thread
+constexpr size_t kWatchPendingMax = 262'144;     // of one worker, waiting for the others
+constexpr size_t kWatchHistoryMax = 65'536;      // edits, deletions and leaves kept for resumes
+constexpr size_t kWatchOutboxEventsMax = 4'096;  // of one stream
+constexpr size_t kWatchOutboxRecipientsMax = 1'000'000;
+constexpr size_t kWatchMessageEventsMax = 500;
+constexpr size_t kWatchMessageBytesMax = 1 << 20;
+constexpr size_t kWatchPersonsBytesMax = 512 << 10;  // of one event in one message
+constexpr size_t kWatchReadsMax = 64;                // timelines read at once for resumes
+constexpr size_t kWatchBodiesPerFetch = 256;
+constexpr int kWatchHeartbeatSecondsDefault = 10;
+constexpr int kWatchHeartbeatSecondsMax = 60;
+constexpr uint32_t kWatchesMax = 10'000;            // streams on a node
+constexpr uint32_t kWatchedPersonsMax = 1'000'000;  // on a node
+constexpr std::chrono::milliseconds kWatchPatience{
+    2'000};  // for a token from the future, for bodies
+
 // Waits.
 constexpr std::chrono::milliseconds kCallDeadlineDefault{10'000};
 constexpr std::chrono::milliseconds kLeaseDuration{3'000};

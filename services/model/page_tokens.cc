@@ -5,7 +5,6 @@
 #include "absl/strings/escaping.h"
 #include "common/base/bytes.h"
 #include "common/base/hash.h"
-#include "services/model/limits.h"
 
 namespace klatch {
 namespace {
@@ -50,7 +49,7 @@ std::string PageTokens::Make(const Scope& scope, std::string_view payload) const
 absl::StatusOr<std::string> PageTokens::Read(const Scope& scope, std::string_view token) const {
   std::string bytes;
   // The decoder forgives padding and white space; a token must be spelt as it was given out.
-  if (token.size() > limits::kPageTokenBytesMax ||
+  if (token.size() > token_bytes_max_ ||
       !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &bytes) ||
       bytes.size() < kPayloadOffset || bytes[0] != kVersion || Escape(bytes) != token) {
     return NotOurs();

@@ -15,13 +15,18 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "services/model/limits.h"
 
 namespace klatch {
 
 class PageTokens {
  public:
-  PageTokens(std::string namespace_name, std::string key)
-      : namespace_(std::move(namespace_name)), key_(std::move(key)) {}
+  // Read refuses tokens that are longer than `token_bytes_max`.
+  PageTokens(std::string namespace_name, std::string key,
+             size_t token_bytes_max = limits::kPageTokenBytesMax)
+      : namespace_(std::move(namespace_name)),
+        key_(std::move(key)),
+        token_bytes_max_(token_bytes_max) {}
 
   // What a token is good for: the list's kind, the person who pages, the list's subject.
   using Scope = std::vector<std::string>;
@@ -36,6 +41,7 @@ class PageTokens {
 
   const std::string namespace_;
   const std::string key_;
+  const size_t token_bytes_max_;
 };
 
 }  // namespace klatch
