@@ -97,6 +97,14 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
       event.kind = Event::Kind::kCarried;
       event.update = UpdateId(record.carried().update_id());
       break;
+    case LogRecord::kEdited:
+      event.kind = Event::Kind::kEdited;
+      event.update = UpdateId(record.edited().update_id());
+      break;
+    case LogRecord::kDeleted:
+      event.kind = Event::Kind::kDeleted;
+      event.update = UpdateId(record.deleted().update_id());
+      break;
     case LogRecord::kMembersChanged:
       DecodeMembersChanged(record.members_changed(), layout, event);
       break;

@@ -36,7 +36,9 @@ struct Event {
     kMembersChanged,  // also the first member of a new group
     kGroupDeleted,
     kNothing,     // not even time: the record could not be decoded
-    kTimePassed,  // a tick, and everything that only moves the position: edits, deletes, policy
+    kTimePassed,  // a tick, and everything that only moves the position, such as policy
+    kEdited,      // for watches; what is shown of an update is its body
+    kDeleted,
   };
 
   Position position;
@@ -48,7 +50,7 @@ struct Event {
   std::optional<Position> visible_from;
   bool has_past = false;
 
-  // kCarried: which update. Otherwise an update's id is the position.
+  // kCarried, kEdited, kDeleted: which update. Otherwise an update's id is the position.
   UpdateId update;
 
   // kPublished, kHomed.

@@ -103,13 +103,17 @@ void Progress::Notify() {
   wake_.notify_one();
 }
 
+Position Progress::AppliedBy(uint32_t worker, ShardIndex shard) const {
+  return Position(
+      applied_[size_t{worker} * shard_count_ + shard.value()].load(std::memory_order_seq_cst));
+}
+
 Position Progress::Applied(ShardIndex shard) const {
-  uint64_t lowest = UINT64_MAX;
+  Position lowest(UINT64_MAX);
   for (uint32_t worker = 0; worker < worker_count_; ++worker) {
-    lowest = std::min(lowest, applied_[size_t{worker} * shard_count_ + shard.value()].load(
-                                  std::memory_order_seq_cst));
+    lowest = std::min(lowest, AppliedBy(worker, shard));
   }
-  return Position(lowest);
+  return lowest;
 }
 
 bool Progress::IsApplied(std::span<const Token> tokens) const {

@@ -37,6 +37,10 @@ class Progress {
   // By worker `worker`, after a batch of Advance: wakes waits that may be over.
   void Notify();
 
+  // What worker `worker` has applied.
+  Position AppliedBy(uint32_t worker, ShardIndex shard) const;
+  uint32_t worker_count() const { return worker_count_; }
+
   // The lowest position over all workers.
   Position Applied(ShardIndex shard) const;
 

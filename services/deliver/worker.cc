@@ -96,11 +96,13 @@ size_t Worker::DoWork() {
   if (asked_.load(std::memory_order_relaxed)) {
     AnswerFlusher();
   }
+  tap_.TakeOrders([this](std::string_view id) { return AddWatched(id); }, applied_);
   const size_t applied = d_.ring.Poll(
       index_, [this](const Event& event) { Apply(event); }, kEventsPerStep);
   if (applied > 0) {
     delivered_.store(delivered_local_, std::memory_order_relaxed);
     d_.progress.Notify();
+    tap_.Ring();
   }
   return applied;
 }
@@ -131,12 +133,17 @@ void Worker::Apply(const Event& event) {
       break;
     case Event::Kind::kNothing:
       return;
+    case Event::Kind::kEdited:
+    case Event::Kind::kDeleted:
+      TellChange(event);
+      break;
     case Event::Kind::kTimePassed:
       break;
   }
   if (failed_.load(std::memory_order_relaxed)) {
     return;
   }
+  tap_.Publish();
   applied_[event.position.shard().value()] = event.position;
   d_.progress.Advance(index_, event.position.shard(), event.position);
 }
@@ -155,6 +162,10 @@ void Worker::Deliver(const Event& event) {
     AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
   delivered_local_ += members.size();
+  tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
+                             .group = event.group,
+                             .update = event.position,
+                             .position = event.position});
   DeliverToAuthor(event);
 }
 
@@ -162,13 +173,19 @@ void Worker::Deliver(const Event& event) {
 // has left the ring is not found; the one that follows changes nothing that a reader sees.
 void Worker::DeliverCarried(const Event& event) {
   const lockfree::TimelineEntry entry{event.update.value(), event.group.value(), 0};
-  for (const uint32_t member : roster_.Of(event.group)) {
+  const std::span<const uint32_t> members = roster_.Of(event.group);
+  for (const uint32_t member : members) {
     lockfree::TimelineRing& ring = persons_.Home(member);
     if (!ring.Contains(persons_.arena(), entry.id)) {
       AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), ring, entry);
       ++delivered_local_;
     }
   }
+  // Also who has it already: they may not have been let see it through the groups of before.
+  tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
+                             .group = event.group,
+                             .update = event.update,
+                             .position = event.position});
 }
 
 void Worker::DeliverToAuthor(const Event& event) {
@@ -255,7 +272,11 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
   const MembershipList* list = person->memberships.Own();
   const Membership* before = list == nullptr ? nullptr : list->Find(event.group);
   if (before != nullptr && before->position >= event.position) {
-    return;  // A replay of what the stored view holds already.
+    // A replay of what the stored view holds already; only watches that resume have not seen it.
+    if (change.kind == MemberChange::Kind::kLeft && before->position == event.position) {
+      TellLeft(event, person->index);
+    }
+    return;
   }
   const bool was_member = before != nullptr && before->stay.role != Role::kNone;
   Membership after{event.group, {}, event.position};
@@ -282,12 +303,63 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
     person->home->RaiseFloor(event.position.value());
     MarkHole(person->index, std::max<uint64_t>(after.stay.visible_from.value(), 1));
   }
+  if (is_member && !was_member) {
+    tap_.TellWatched(std::span(&person->index, 1), {.kind = WatchItem::Kind::kJoined,
+                                                    .group = event.group,
+                                                    .update = {},
+                                                    .position = event.position});
+  } else if (!is_member && was_member) {
+    TellLeft(event, person->index);
+  }
+}
+
+// Watches that resume ask for all leaves, since a membership that has ended is not kept for long.
+void Worker::TellLeft(const Event& event, uint32_t person) {
+  tap_.Tell({.kind = WatchItem::Kind::kLeft,
+             .person = person,
+             .group = event.group,
+             .update = {},
+             .position = event.position});
+}
+
+// An edit or a deletion: to the watched members, and once for watches that resume.
+void Worker::TellChange(const Event& event) {
+  const WatchItem item{.kind = event.kind == Event::Kind::kEdited ? WatchItem::Kind::kEdited
+                                                                  : WatchItem::Kind::kDeleted,
+                       .group = event.group,
+                       .update = event.update,
+                       .position = event.position};
+  if (index_ == 0) {
+    tap_.Tell(item);
+  }
+  tap_.TellWatched(roster_.Of(event.group), item);
+}
+
+// Who is watched need not be in any group yet. Nothing if there is no room: that is no reason to
+// stop, as it would be for a record.
+std::optional<uint32_t> Worker::AddWatched(std::string_view id) {
+  const uint32_t before = persons_.size();
+  const Person* person = persons_.FindOrAdd(id);
+  if (person == nullptr) {
+    return std::nullopt;
+  }
+  if (persons_.size() != before) {
+    dirty_.new_persons.push_back(person->index);
+  }
+  return person->index;
 }
 
 void Worker::DeleteGroup(const Event& event) {
   const std::span<const uint32_t> members = roster_.Of(event.group);
   for (const uint32_t member : members) {
     SetMembership(persons_.At(member), Membership{event.group, {}, event.position});
+    TellLeft(event, member);
+  }
+  if (index_ == 0) {
+    tap_.Tell({.kind = WatchItem::Kind::kGroupDeleted,
+               .group = event.group,
+               .update = {},
+               .position = event.position});
   }
   roster_.Clear(event.group);
 }

@@ -4,7 +4,8 @@
 // Nothing on this path locks, allocates (once rings have grown) or waits for Redis.
 //
 //   broadcast ring ──▶ worker ──▶ home and profile rings, memberships   (readers, lock-free)
-//                        └──────▶ FlushBatch: what is dirty             (its flusher)
+//                        ├──────▶ FlushBatch: what is dirty             (its flusher)
+//                        └──────▶ WatchTap: what reaches watched persons (the live thread)
 //
 // Thread safety: Restore before Start; DoWork by the worker's thread; TakeBatch by its flusher;
 // gauges from any thread. When memory is short: an entry that can be kept neither in memory nor
@@ -25,6 +26,8 @@
 #include "services/deliver/event.h"
 #include "services/deliver/flush_batch.h"
 #include "services/deliver/progress.h"
+#include "services/deliver/watch_tap.h"
+#include "services/model/limits.h"
 #include "services/persons/person_store.h"
 #include "services/persons/roster.h"
 
@@ -61,6 +64,7 @@ class Worker {
   bool Tell(FlusherNews news, std::chrono::milliseconds wait);
 
   uint32_t index() const { return index_; }
+  WatchTap& watch_tap() { return tap_; }
   PersonStore& persons() { return persons_; }
   bool Owns(PartitionIndex partition) const { return partition.value() % worker_count_ == index_; }
 
@@ -95,6 +99,9 @@ class Worker {
   void MarkSpilled(uint32_t person, uint64_t id);
   void ChangeMember(const Event& event, const MemberChange& change);
   void DeleteGroup(const Event& event);
+  void TellChange(const Event& event);
+  void TellLeft(const Event& event, uint32_t person);
+  std::optional<uint32_t> AddWatched(std::string_view id);
   void SetMembership(Person& person, const Membership& membership);
   Person* FindOrAddPerson(std::string_view id);
   void AddNews(FlusherNews news);
@@ -108,6 +115,8 @@ class Worker {
   const uint32_t worker_count_;
   Dependencies d_;
   PersonStore& persons_;
+
+  WatchTap tap_{limits::kWatchItemsMax};
 
   // The worker's own.
   Roster roster_;

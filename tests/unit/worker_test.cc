@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "services/persons/person_store.h"
 
@@ -377,6 +378,75 @@ TEST_F(WorkerTest, AppliesNothingBehindTheRecordThatItStoppedAt) {
   worker_->Stop();
   EXPECT_EQ(progress_.Applied(ShardIndex(0)), first);
   EXPECT_EQ(persons_->Find("ann")->posts->size(), 1u);
+}
+
+TEST_F(WorkerTest, TellsWhatReachesWatchedPersonsAndWhoeverLeaves) {
+  lockfree::Doorbell bell;
+  MakeWorker();
+  WatchTap& tap = worker_->watch_tap();
+  tap.Connect(bell);
+  tap.Watch("bob");
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  std::vector<WatchItem> items;
+  const auto poll = [&] { tap.Poll([&](const WatchItem& item) { items.push_back(item); }); };
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (items.empty()) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    poll();
+  }
+  ASSERT_EQ(items[0].kind, WatchItem::Kind::kStarted);
+  const uint32_t bob = *tap.TakeAnswer().persons.at(0).index;
+  items.clear();
+
+  Join("ann");
+  const Position joined = Join("bob");
+  const Position first = Publish("ann");
+  Event* edit = Claim();
+  edit->kind = Event::Kind::kEdited;
+  edit->update = first;
+  ring_.Publish();
+  const Position left = Leave("ann");
+  Event* deletion = Claim();
+  deletion->kind = Event::Kind::kGroupDeleted;
+  const Position deleted = deletion->position;
+  ring_.Publish();
+  Publish("bob");
+  Change("bob", MemberChange::Kind::kRoleChanged, Role::kMember);
+  AwaitApplied(Position(ms_, ShardIndex(0), 0));
+  // What is applied was told before.
+  poll();
+
+  using Kind = WatchItem::Kind;
+  const uint32_t ann = persons_->Find("ann")->index;
+  const std::vector<std::tuple<Kind, uint32_t, Position>> expected = {
+      {Kind::kJoined, bob, joined},
+      {Kind::kPublished, bob, first},
+      {Kind::kEdited, WatchItem::kNobody, Position(first.ms() + 1, ShardIndex(0), 0)},
+      {Kind::kEdited, bob, Position(first.ms() + 1, ShardIndex(0), 0)},
+      {Kind::kLeft, ann, left},
+      {Kind::kLeft, bob, deleted},
+      {Kind::kGroupDeleted, WatchItem::kNobody, deleted}};
+  std::vector<std::tuple<Kind, uint32_t, Position>> told;
+  for (const WatchItem& item : items) {
+    told.emplace_back(item.kind, item.person, item.position);
+  }
+  EXPECT_EQ(told, expected);
+  EXPECT_FALSE(tap.TakeOverflow());
+}
+
+TEST_F(WorkerTest, ReplayedLeaveIsToldForWatchesThatResume) {
+  lockfree::Doorbell bell;
+  MakeWorker();
+  worker_->watch_tap().Connect(bell);
+  const Membership left{GroupIndex(0), Stay{}, Position(51, ShardIndex(0), 0)};
+  ASSERT_TRUE(worker_->Restore("ann", {left}, UpdateId(), 0).ok());
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  ms_ = 49;
+  Join("ann");
+  AwaitApplied(Leave("ann"));
+  std::vector<WatchItem::Kind> told;
+  worker_->watch_tap().Poll([&](const WatchItem& item) { told.push_back(item.kind); });
+  EXPECT_EQ(told, std::vector{WatchItem::Kind::kLeft});
 }
 
 }  // namespace
