@@ -21,6 +21,16 @@ class AppliedPrefix {
     }
   }
 
+  // How far one worker has come, which is no less: the prefix of what that worker alone writes.
+  AppliedPrefix(const Progress& progress, uint32_t shard_count, uint32_t worker) {
+    positions_.reserve(shard_count);
+    for (uint32_t shard = 0; shard < shard_count; ++shard) {
+      positions_.push_back(progress.AppliedBy(worker, ShardIndex(shard)));
+    }
+  }
+
+  const std::vector<Position>& positions() const { return positions_; }
+
   // False for a shard that doesn't exist.
   bool Covers(UpdateId id) const {
     const uint32_t shard = id.shard().value();

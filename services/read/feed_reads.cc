@@ -51,6 +51,7 @@ FeedReads::FeedReads(Dependencies dependencies)
     : d_(std::move(dependencies)),
       keys_(d_.layout),
       cursor_(d_.layout.name, d_.cursor_key),
+      watch_tokens_(d_.layout, d_.cursor_key),
       stored_(d_.redis, d_.layout),
       hydrator_(d_.bodies, stored_, d_.executor) {}
 
@@ -70,11 +71,13 @@ absl::StatusOr<FeedReads::Query> FeedReads::Check(const Request& request, PageSc
       CheckPageSize(request.page_size(), limits::kPageSizeDefault, limits::kPageSizeMax));
   KLATCH_ASSIGN_OR_RETURN(std::vector<Token> tokens, CheckTokens(request.tokens(), d_.layout));
   KLATCH_ASSIGN_OR_RETURN(const UpdateId below, cursor_.Read(scope, request.page_token()));
+  const bool is_watchable = scope.kind == PageKind::kHome && request.page_token().empty();
   return Query{.scope = std::move(scope),
                .page_size = static_cast<size_t>(page_size),
                .below = below,
                .tokens = std::move(tokens),
-               .deadline = deadline};
+               .deadline = deadline,
+               .is_watchable = is_watchable};
 }
 
 base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ListHome(
@@ -129,6 +132,10 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   page.size_max = query.page_size;
   page.below = query.below;
   Candidates candidates;
+  // What the viewer's worker had applied before its ring is copied is in the copy.
+  const AppliedPrefix own(
+      d_.progress, d_.layout.shard_count,
+      d_.layout.PartitionOf(query.scope.viewer).value() % d_.progress.worker_count());
   if (!shards.empty() && !IsBlockedProfile(query.scope, viewer)) {
     const std::unique_ptr<TimelineSource> source = Open(query.scope, applied);
     candidates = source->InMemory();
@@ -164,7 +171,9 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   if (!may_answer.ok()) {
     co_return may_answer;
   }
-  co_return WritePage(page.entries, next_page_token, completeness);
+  const std::string watch_token =
+      query.is_watchable ? WatchTokenOf(query.scope.viewer, own, candidates.timeline) : "";
+  co_return WritePage(page.entries, next_page_token, completeness, watch_token);
 }
 
 base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, const Viewer& viewer,
@@ -278,6 +287,19 @@ uint64_t FeedReads::HoleOf(const PageScope& scope, const Viewer& viewer) const {
       break;
   }
   return 0;
+}
+
+std::string FeedReads::WatchTokenOf(const PersonId& viewer, const AppliedPrefix& applied,
+                                    const TimelineIds& timeline) const {
+  WatchPlace place{.floor = applied.positions(), .shown = {}};
+  for (const UpdateId id : timeline.ids) {
+    if (!applied.Covers(id)) {
+      place.shown.push_back(id);
+    }
+  }
+  return place.shown.size() > limits::kWatchTokenShownMax
+             ? std::string()
+             : watch_tokens_.MakeForPerson(viewer, place);
 }
 
 base::Task<absl::StatusOr<PageEntry>> FeedReads::FindEntry(PersonId viewer_id, UpdateId id,

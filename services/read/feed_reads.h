@@ -35,6 +35,7 @@
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
+#include "services/model/watch_tokens.h"
 #include "services/personal/personal_store.h"
 #include "services/personal/timeline_reader.h"
 #include "services/persons/group_directory.h"
@@ -110,6 +111,8 @@ class FeedReads final : public UpdateReader, public TimelineReader {
     UpdateId below;
     std::vector<Token> tokens;
     base::MonotonicTime deadline;
+    // The first page of a home timeline says from where on to watch it.
+    bool is_watchable = false;
   };
 
   template <typename Request>
@@ -138,6 +141,9 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   bool IsBlockedProfile(const PageScope& scope, const Viewer& viewer) const;
   // "Hole since" of the timeline, as the viewer may know it, or 0.
   uint64_t HoleOf(const PageScope& scope, const Viewer& viewer) const;
+  // A token to watch from behind `applied` and the ids of `timeline`; none if those are too many.
+  std::string WatchTokenOf(const PersonId& viewer, const AppliedPrefix& applied,
+                           const TimelineIds& timeline) const;
 
   // The timeline's ids down to `above` at least. `source` is the caller's, who awaits this.
   base::Task<absl::StatusOr<Candidates>> ReadDownTo(TimelineSource& source, UpdateId above);
@@ -152,6 +158,7 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   const Dependencies d_;
   const Keys keys_;
   const Cursor cursor_;
+  const WatchTokens watch_tokens_;
   Bodies stored_;
   Hydrator hydrator_;
 };

@@ -117,7 +117,8 @@ size_t BytesOnPage(const PageEntry& entry) {
 }
 
 grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,
-                           const klatch::v1::Completeness& completeness) {
+                           const klatch::v1::Completeness& completeness,
+                           std::string_view watch_token) {
   SliceWriter writer;
   klatch::v1::Update head;
   std::string head_bytes;
@@ -131,13 +132,28 @@ grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view 
     writer.AppendStored(entry.body);
   }
   if (!next_page_token.empty()) {
-    AppendLengthPrefix(writer.run(), kNextPageTokenField, next_page_token.size());
-    writer.run() += next_page_token;
+    AppendField(writer.run(), kNextPageTokenField, next_page_token);
   }
-  const std::string completeness_bytes = completeness.SerializeAsString();
-  AppendLengthPrefix(writer.run(), kCompletenessField, completeness_bytes.size());
-  writer.run() += completeness_bytes;
+  AppendField(writer.run(), kCompletenessField, completeness.SerializeAsString());
+  if (!watch_token.empty()) {
+    AppendField(writer.run(), klatch::v1::ListHomeTimelineResponse::kWatchTokenFieldNumber,
+                watch_token);
+  }
   return writer.Finish();
+}
+
+void AppendField(std::string& out, int field_number, std::string_view bytes) {
+  AppendLengthPrefix(out, field_number, bytes.size());
+  out += bytes;
+}
+
+void AppendUpdate(std::string& out, int field_number, const PageEntry& entry) {
+  klatch::v1::Update head;
+  SetHead(entry, head);
+  const std::string head_bytes = head.SerializeAsString();
+  const std::string_view stored = entry.body->update_bytes();
+  AppendLengthPrefix(out, field_number, head_bytes.size() + stored.size());
+  out.append(head_bytes).append(stored);
 }
 
 bool ToUpdate(const PageEntry& entry, klatch::v1::Update& update) {

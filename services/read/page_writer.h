@@ -5,11 +5,12 @@
 //   +---------------------+------------------+--- … ---+----------------------------------+
 //   | tag 1, length, head | stored update    |         | tag 2, next_page_token           |
 //   | (id, create_time,   | (slice that keeps|  next   | tag 3, completeness              |
-//   |  audience, revision,|  the body alive) | update  |                                  |
+//   |  audience, revision,|  the body alive) | update  | tag 4, watch_token (home)        |
 //   |  groups if several) |                  |         |                                  |
 //   +---------------------+------------------+--- … ---+----------------------------------+
 //
-// The three page messages (home, group, profile) have the same fields, so one writer serves them.
+// The three page messages (home, group, profile) have the same fields, but for the watch_token of
+// home, so one writer serves them.
 // Stored updates below kCopiedBytesMax are copied into the run of small pieces around them: copying
 // them costs less than a reference count and one more piece for the socket.
 //
@@ -18,6 +19,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "klatch/v1/resources.pb.h"
@@ -31,7 +33,13 @@ constexpr size_t kCopiedBytesMax = 512;
 size_t BytesOnPage(const PageEntry& entry);
 
 grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view next_page_token,
-                           const klatch::v1::Completeness& completeness);
+                           const klatch::v1::Completeness& completeness,
+                           std::string_view watch_token = {});
+
+// Appends a field of bytes, text or a message to a message that is written by hand.
+void AppendField(std::string& out, int field_number, std::string_view bytes);
+// The same with the update as a message, copied as it is stored.
+void AppendUpdate(std::string& out, int field_number, const PageEntry& entry);
 
 // Sets `update` to the update as a message, for answers that hold one. False if the stored bytes
 // don't parse.
