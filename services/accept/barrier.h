@@ -18,6 +18,10 @@ class Barrier {
  public:
   virtual ~Barrier() = default;
 
+  // After WaitApplied: returns when no watch can show any more what was taken away before. A
+  // barrier of a node without watches has nothing to wait for.
+  virtual base::Task<void> WaitWatches() { co_return; }
+
   // OK when all of `tokens` are applied; DEADLINE_EXCEEDED if `deadline` comes first; UNAVAILABLE
   // when the node stops.
   virtual base::Task<absl::Status> WaitApplied(std::vector<Token> tokens,
@@ -29,8 +33,11 @@ class Barrier {
 // waits again.
 inline base::Task<absl::Status> WaitInForce(Barrier& barrier, std::vector<Token> tokens,
                                             base::MonotonicTime deadline) {
-  absl::Status status = co_await barrier.WaitApplied(std::move(tokens), deadline);
+  auto applying = barrier.WaitApplied(std::move(tokens), deadline);
+  absl::Status status = co_await std::move(applying);
   if (status.ok()) {
+    auto watches = barrier.WaitWatches();
+    co_await std::move(watches);
     co_return status;
   }
   absl::Status pending =

@@ -85,18 +85,21 @@ grpc::ServerUnaryReactor* RunCall(grpc::CallbackServerContext* context, CallGate
   return reactor;
 }
 
-grpc::ServerUnaryReactor* Calls::Refuse(grpc::CallbackServerContext* context,
-                                        CallGate::Pass::Refusal refusal) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+absl::Status RefusalStatus(CallGate::Pass::Refusal refusal) {
   if (refusal == CallGate::Pass::Refusal::kFull) {
     absl::Status full = base::RetryLater(absl::StatusCode::kResourceExhausted,
                                          "too many calls are under way", kRetryElsewhereAfter);
-    reactor->Finish(ToGrpcStatus(base::WithReason(std::move(full), "OVERLOADED")));
-    return reactor;
+    return base::WithReason(std::move(full), "OVERLOADED");
   }
   absl::Status status = base::RetryLater(absl::StatusCode::kUnavailable, "the server is stopping",
                                          kRetryElsewhereAfter);
-  reactor->Finish(ToGrpcStatus(base::WithReason(std::move(status), "DRAINING")));
+  return base::WithReason(std::move(status), "DRAINING");
+}
+
+grpc::ServerUnaryReactor* Calls::Refuse(grpc::CallbackServerContext* context,
+                                        CallGate::Pass::Refusal refusal) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(RefusalStatus(refusal)));
   return reactor;
 }
 

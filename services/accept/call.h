@@ -41,6 +41,9 @@ absl::Status SerializeResponse(const google::protobuf::Message& response, grpc::
 // A response that is bytes already.
 absl::Status SerializeResponse(grpc::ByteBuffer response, grpc::ByteBuffer& bytes);
 
+// What a call is told that the gate did not let in.
+absl::Status RefusalStatus(CallGate::Pass::Refusal refusal);
+
 // Finishes the context's reactor with what `call` yields. `pass` is given back after that.
 grpc::ServerUnaryReactor* RunCall(grpc::CallbackServerContext* context, CallGate::Pass pass,
                                   base::Task<absl::Status> call);

@@ -7,6 +7,7 @@
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "services/accept/call.h"
 #include "services/accept/feed_writes.h"
+#include "services/live/watch_reactors.h"
 #include "services/read/feed_reads.h"
 
 namespace klatch {
@@ -20,12 +21,14 @@ using RawFeedService = v1::FeedService::WithRawCallbackMethod_PublishUpdate<
                     v1::FeedService::WithRawCallbackMethod_ListHomeTimeline<
                         v1::FeedService::WithRawCallbackMethod_ListGroupTimeline<
                             v1::FeedService::WithRawCallbackMethod_ListProfileTimeline<
-                                v1::FeedService::Service>>>>>>>>;
+                                v1::FeedService::WithRawCallbackMethod_WatchHomeTimeline<
+                                    v1::FeedService::WithRawCallbackMethod_WatchHomeTimelines<
+                                        v1::FeedService::Service>>>>>>>>>>;
 
 class FeedServiceImpl final : public RawFeedService {
  public:
-  FeedServiceImpl(Calls& calls, FeedWrites& writes, FeedReads& reads)
-      : calls_(calls), writes_(writes), reads_(reads) {}
+  FeedServiceImpl(Calls& calls, FeedWrites& writes, FeedReads& reads, WatchCalls& watches)
+      : calls_(calls), writes_(writes), reads_(reads), watches_(watches) {}
 
   grpc::ServerUnaryReactor* PublishUpdate(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* in,
@@ -65,11 +68,20 @@ class FeedServiceImpl final : public RawFeedService {
                                                 grpc::ByteBuffer* out) override {
     return calls_.Run(context, in, out, &reads_, &FeedReads::ListProfile);
   }
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchHomeTimeline(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* in) override {
+    return watches_.Watch(context, in);
+  }
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchHomeTimelines(
+      grpc::CallbackServerContext* context) override {
+    return watches_.WatchMany(context);
+  }
 
  private:
   Calls& calls_;
   FeedWrites& writes_;
   FeedReads& reads_;
+  WatchCalls& watches_;
 };
 
 }  // namespace klatch

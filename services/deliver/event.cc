@@ -39,6 +39,11 @@ void DecodeMembersChanged(const klatch::v1::MembersChanged& members, const Layou
   }
 }
 
+void SetAuthor(Event& event, const Layout& layout, const std::string& author) {
+  event.author = author;
+  event.author_partition = layout.PartitionOf(PersonId(author));
+}
+
 // What is about no group: of updates of several groups, what is about them as a whole.
 bool IsOfNoGroup(const LogRecord& record) {
   switch (record.event_case()) {
@@ -54,9 +59,43 @@ bool IsOfNoGroup(const LogRecord& record) {
   }
 }
 
-void SetAuthor(Event& event, const Layout& layout, const std::string& author) {
-  event.author = author;
-  event.author_partition = layout.PartitionOf(PersonId(author));
+absl::Status NoRoomForGroup() {
+  return base::Error(absl::StatusCode::kResourceExhausted,
+                     "more groups than --groups-max; raise it and restart");
+}
+
+absl::Status AddGroups(const google::protobuf::RepeatedPtrField<std::string>& names,
+                       GroupDirectory& groups, Event& event) {
+  for (const std::string& name : names) {
+    const auto group = groups.FindOrAdd(GroupId(name));
+    if (!group) {
+      return NoRoomForGroup();
+    }
+    event.groups.push_back(*group);
+  }
+  return absl::OkStatus();
+}
+
+// Homed, edited, deleted: what is about an update of several groups as a whole.
+absl::Status DecodeOfNoGroup(const LogRecord& record, const Layout& layout, GroupDirectory& groups,
+                             Event& event) {
+  switch (record.event_case()) {
+    case LogRecord::kHomed:
+      event.kind = Event::Kind::kHomed;
+      SetAuthor(event, layout, record.actor());
+      break;
+    case LogRecord::kEdited:
+      event.kind = Event::Kind::kEdited;
+      event.update = UpdateId(record.edited().update_id());
+      return AddGroups(record.edited().groups(), groups, event);
+    case LogRecord::kDeleted:
+      event.kind = Event::Kind::kDeleted;
+      event.update = UpdateId(record.deleted().update_id());
+      return AddGroups(record.deleted().groups(), groups, event);
+    default:
+      break;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -70,22 +109,18 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   event.has_past = false;
   event.change_count = 0;
   event.group = GroupIndex();
+  event.groups.clear();
   if (record.event_case() == LogRecord::EVENT_NOT_SET) {
     return base::Error(absl::StatusCode::kDataLoss,
                        fmt::format("record {} of shard {} has no known event",
                                    entry.position.ToStreamId(), entry.position.shard().value()));
   }
-  if (record.event_case() == LogRecord::kHomed) {
-    event.kind = Event::Kind::kHomed;
-    SetAuthor(event, layout, record.actor());
-  }
   if (IsOfNoGroup(record)) {
-    return absl::OkStatus();
+    return DecodeOfNoGroup(record, layout, groups, event);
   }
   const auto group = groups.FindOrAdd(GroupId(record.group()));
   if (!group) {
-    return base::Error(absl::StatusCode::kResourceExhausted,
-                       "more groups than --groups-max; raise it and restart");
+    return NoRoomForGroup();
   }
   event.group = *group;
   switch (record.event_case()) {
@@ -104,6 +139,10 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
     case LogRecord::kDeleted:
       event.kind = Event::Kind::kDeleted;
       event.update = UpdateId(record.deleted().update_id());
+      break;
+    case LogRecord::kRemoved:
+      event.kind = Event::Kind::kTakenOut;
+      event.update = UpdateId(record.removed().update_id());
       break;
     case LogRecord::kMembersChanged:
       DecodeMembersChanged(record.members_changed(), layout, event);

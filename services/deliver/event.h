@@ -39,6 +39,7 @@ struct Event {
     kTimePassed,  // a tick, and everything that only moves the position, such as policy
     kEdited,      // for watches; what is shown of an update is its body
     kDeleted,
+    kTakenOut,  // of a post to several groups: one has it no longer
   };
 
   Position position;
@@ -50,8 +51,10 @@ struct Event {
   std::optional<Position> visible_from;
   bool has_past = false;
 
-  // kCarried, kEdited, kDeleted: which update. Otherwise an update's id is the position.
+  // kCarried, kEdited, kDeleted, kTakenOut: which update. Otherwise an update's id is the position.
   UpdateId update;
+  // kEdited, kDeleted of an update of several groups: those that took it; `group` is none then.
+  std::vector<GroupIndex> groups;
 
   // kPublished, kHomed.
   std::string author;

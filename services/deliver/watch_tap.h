@@ -42,6 +42,7 @@ struct WatchItem {
     kPublished,
     kEdited,
     kDeleted,
+    kTakenOut,
     kJoined,
     kLeft,
     kGroupDeleted,  // nobody's: who left by it was perhaps no longer known when this was replayed

@@ -135,6 +135,7 @@ void Worker::Apply(const Event& event) {
       return;
     case Event::Kind::kEdited:
     case Event::Kind::kDeleted:
+    case Event::Kind::kTakenOut:
       TellChange(event);
       break;
     case Event::Kind::kTimePassed:
@@ -182,10 +183,15 @@ void Worker::DeliverCarried(const Event& event) {
     }
   }
   // Also who has it already: they may not have been let see it through the groups of before.
-  tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
-                             .group = event.group,
-                             .update = event.update,
-                             .position = event.position});
+  const WatchItem item{.kind = WatchItem::Kind::kPublished,
+                       .group = event.group,
+                       .update = event.update,
+                       .position = event.position};
+  if (index_ == 0) {
+    // For watches that resume: the update's id doesn't tell when it came to this group.
+    tap_.Tell(item);
+  }
+  tap_.TellWatched(members, item);
 }
 
 void Worker::DeliverToAuthor(const Event& event) {
@@ -324,15 +330,25 @@ void Worker::TellLeft(const Event& event, uint32_t person) {
 
 // An edit or a deletion: to the watched members, and once for watches that resume.
 void Worker::TellChange(const Event& event) {
-  const WatchItem item{.kind = event.kind == Event::Kind::kEdited ? WatchItem::Kind::kEdited
-                                                                  : WatchItem::Kind::kDeleted,
-                       .group = event.group,
-                       .update = event.update,
-                       .position = event.position};
+  if (event.groups.empty()) {
+    TellChangeIn(event, event.group);
+  }
+  // Who is in several of its groups is told in each; the live thread sends the same once.
+  for (const GroupIndex group : event.groups) {
+    TellChangeIn(event, group);
+  }
+}
+
+void Worker::TellChangeIn(const Event& event, GroupIndex group) {
+  const WatchItem::Kind kind = event.kind == Event::Kind::kEdited    ? WatchItem::Kind::kEdited
+                               : event.kind == Event::Kind::kDeleted ? WatchItem::Kind::kDeleted
+                                                                     : WatchItem::Kind::kTakenOut;
+  const WatchItem item{
+      .kind = kind, .group = group, .update = event.update, .position = event.position};
   if (index_ == 0) {
     tap_.Tell(item);
   }
-  tap_.TellWatched(roster_.Of(event.group), item);
+  tap_.TellWatched(roster_.Of(group), item);
 }
 
 // Who is watched need not be in any group yet. Nothing if there is no room: that is no reason to

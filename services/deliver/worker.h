@@ -100,6 +100,7 @@ class Worker {
   void ChangeMember(const Event& event, const MemberChange& change);
   void DeleteGroup(const Event& event);
   void TellChange(const Event& event);
+  void TellChangeIn(const Event& event, GroupIndex group);
   void TellLeft(const Event& event, uint32_t person);
   std::optional<uint32_t> AddWatched(std::string_view id);
   void SetMembership(Person& person, const Membership& membership);

@@ -46,6 +46,13 @@ redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions&
   return result;
 }
 
+// GAP_REASON_SLOW_READER as "slow_reader".
+std::string GapName(v1::GapReason reason) {
+  std::string name = v1::GapReason_Name(reason).substr(std::string_view("GAP_REASON_").size());
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
 absl::Status Late(std::string_view step) {
   return base::Error(absl::StatusCode::kDeadlineExceeded,
                      fmt::format("{} did not end within --drain-timeout", step));
@@ -119,6 +126,9 @@ Node::~Node() {
   if (tailer_) {
     tailer_->Stop();
   }
+  if (live_) {
+    live_->Stop();
+  }
   for (const auto& slice : slices_) {
     if (slice->flusher) {
       slice->flusher->Stop();
@@ -151,6 +161,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   tailer_ = std::make_unique<Tailer>(
       Tailer::Dependencies{layout_, log_reader_, groups_, bodies_, progress_, ring_, clock_},
       replay_after);
+  StartLive(facts.cursor_key, replay_after);
   for (const auto& slice : slices_) {
     slice->worker.Start(replay_after);
     slice->flusher->Start();
@@ -160,6 +171,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   progress_.NoteHeard(clock_.Monotonic());
   tailer_->Start();
   KLATCH_RETURN_IF_ERROR(CatchUp(interrupted));
+  live_->NoteCaughtUp();
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
   KLATCH_ASSIGN_OR_RETURN(auto janitor_redis, Connect());
@@ -252,6 +264,35 @@ absl::Status Node::CatchUp(const Interrupted& interrupted) {
   return absl::OkStatus();
 }
 
+void Node::StartLive(const std::string& cursor_key, const std::vector<Position>& replay_after) {
+  std::vector<WatchTap*> taps;
+  for (const auto& slice : slices_) {
+    taps.push_back(&slice->worker.watch_tap());
+  }
+  live_ = std::make_unique<WatchHub>(
+      WatchHub::Dependencies{.layout = layout_,
+                             .people = people_,
+                             .personal = personal_,
+                             .groups = groups_,
+                             .bodies = bodies_,
+                             .stored_bodies = bodies_reader_,
+                             .progress = progress_,
+                             .ownership = leases_,
+                             .pressure = pressure_,
+                             .redis = read_pipeline_,
+                             .executor = executor_,
+                             .clock = clock_,
+                             .gate = gate_,
+                             .cursor_key = cursor_key,
+                             .body_retention = options_.body_retention,
+                             .stale_limit = options_.stale_after,
+                             .watches_max = options_.watches_max,
+                             .persons_max = options_.watched_persons_max},
+      std::move(taps), replay_after);
+  live_->Start();
+  barrier_.Join(*live_);
+}
+
 void Node::BuildServices(const std::string& cursor_key) {
   reads_ =
       std::make_unique<FeedReads>(FeedReads::Dependencies{.layout = layout_,
@@ -287,7 +328,8 @@ void Node::BuildServices(const std::string& cursor_key) {
                                                             .executor = executor_,
                                                             .clock = clock_,
                                                             .cursor_key = cursor_key});
-  feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_);
+  watch_calls_ = std::make_unique<WatchCalls>(*live_, gate_);
+  feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_, *watch_calls_);
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
   BuildPersonService(cursor_key);
 }
@@ -388,6 +430,8 @@ obs::Readiness Node::readiness() const {
 }
 
 bool Node::CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadline) {
+  gate_.Close();
+  live_->CloseWatches();
   if (gate_.Drain(std::min(end_waits, deadline))) {
     return true;
   }
@@ -508,6 +552,17 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return std::chrono::duration<double>(appender_.OldestAge()).count(); });
   metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},
                    [this] { return static_cast<double>(gate_.under_way()); });
+  metrics.AddGauge("klatch_watches", "Streams that watch.", {},
+                   [this] { return static_cast<double>(live_->streams()); });
+  metrics.AddGauge("klatch_watched_persons", "Persons who are watched.", {},
+                   [this] { return static_cast<double>(live_->persons()); });
+  metrics.AddCounter("klatch_watch_events_total", "Events sent to watches.", {},
+                     [this] { return live_->events_sent(); });
+  for (int reason = v1::GapReason_MIN + 1; reason <= v1::GapReason_MAX; ++reason) {
+    const auto gap = static_cast<v1::GapReason>(reason);
+    metrics.AddCounter("klatch_watch_gaps_total", "Gaps sent to watches, by reason.",
+                       {{"reason", GapName(gap)}}, [this, gap] { return live_->gaps_sent(gap); });
+  }
   metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
                    [this] { return static_cast<double>(groups_.size()); });
   metrics.AddGauge("klatch_personal_persons",

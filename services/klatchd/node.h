@@ -3,7 +3,8 @@
 // namespace.
 //
 //   accept ─▶ log ─▶ deliver (tailer ─▶ workers) ─▶ materialize (flushers)
-//                        └─▶ persons in memory ─▶ read
+//                        ├─▶ persons in memory ─▶ read
+//                        └─▶ live ─▶ watches
 //
 // Start builds and starts everything but the gRPC server; when it returns, the node has caught up
 // with the log as it was when it began. Drain stops it in the same order: no new calls, the log
@@ -36,6 +37,8 @@
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
+#include "services/live/watch_hub.h"
+#include "services/live/watch_reactors.h"
 #include "services/log/janitor.h"
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
@@ -74,9 +77,9 @@ class Node {
   // a log that can't be followed; UNAVAILABLE with reason RELOAD: Redis was restarted, start a new
   // Node on it.
   absl::Status health() const;
-  // Lets nobody in any more and waits for the calls under way, those that wait for what is not
-  // applied until `end_waits` only. False if `deadline` came first: the node must not be destroyed
-  // then.
+  // Lets nobody in any more, ends all watches and waits for the calls under way, those that wait
+  // for what is not applied until `end_waits` only. False if `deadline` came first: the node must
+  // not be destroyed then.
   bool CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadline);
   obs::Readiness readiness() const;
   void Register(obs::MetricsRegistry& metrics) const;
@@ -94,6 +97,8 @@ class Node {
   absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
   absl::Status CatchUp(const Interrupted& interrupted);
+  // The live thread, which must listen before the workers tell anything.
+  void StartLive(const std::string& cursor_key, const std::vector<Position>& replay_after);
   void BuildServices(const std::string& cursor_key);
   void BuildPersonService(const std::string& cursor_key);
   // Parts of health: whether this node may still write to this Redis, and why it can't follow the
@@ -147,6 +152,8 @@ class Node {
   StoredGroupRights group_rights_;
   Calls calls_;
   std::unique_ptr<Sweeper> sweeper_;
+  std::unique_ptr<WatchHub> live_;
+  std::unique_ptr<WatchCalls> watch_calls_;
   std::unique_ptr<FeedReads> reads_;
   std::unique_ptr<FeedWrites> writes_;
   std::unique_ptr<GroupCalls> group_calls_;

@@ -192,6 +192,15 @@ void AddBounds(OptionTable& table, KlatchdOptions& options) {
              .group = "Bounds",
              .description = "Calls at once on one connection",
              .value = base::Count(&options.streams_max, 1, 100'000)});
+  table.Add(
+      {.name = "watches-max",
+       .group = "Bounds",
+       .description = "Streams that watch at once, which count as calls too; more are refused",
+       .value = base::Count(&options.watches_max, 1, 1'000'000)});
+  table.Add({.name = "watched-persons-max",
+             .group = "Bounds",
+             .description = "Persons watched at once on all streams; more are refused",
+             .value = base::Count(&options.watched_persons_max, 1, 100'000'000)});
   table.Add({.name = "persons-max",
              .group = "Bounds",
              .description = "Persons that this node holds in memory",

@@ -48,6 +48,8 @@ struct KlatchdOptions {
   uint32_t calls_max = 20'000;
   uint32_t streams_max = 1'000;  // per connection
   int64_t message_bytes_max = limits::kMessageBytesMax;
+  uint32_t watches_max = limits::kWatchesMax;
+  uint32_t watched_persons_max = limits::kWatchedPersonsMax;
 
   // Memory.
   int64_t timeline_memory_bytes = int64_t{4} << 30;

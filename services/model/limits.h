@@ -69,6 +69,8 @@ constexpr size_t kWatchPendingMax = 262'144;     // of one worker, waiting for t
 constexpr size_t kWatchHistoryMax = 65'536;      // edits, deletions and leaves kept for resumes
 constexpr size_t kWatchOutboxEventsMax = 4'096;  // of one stream
 constexpr size_t kWatchOutboxRecipientsMax = 1'000'000;
+// Posts to several groups that a watch remembers to have sent, per person.
+constexpr size_t kWatchSeveralMax = 64;
 constexpr size_t kWatchMessageEventsMax = 500;
 constexpr size_t kWatchMessageBytesMax = 1 << 20;
 constexpr size_t kWatchPersonsBytesMax = 512 << 10;  // of one event in one message

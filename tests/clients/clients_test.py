@@ -138,14 +138,12 @@ class ExampleTest(unittest.TestCase):
             klatchd.start()
             self.assertEqual(self.end_of(process), (0, EXPECTED, ""))
 
-    @unittest.skipUnless(languages.has_watches(), "the API has no watches yet")
     def test_a_watch_goes_on_when_it_is_cut_or_falls_silent(self):
         faults = {"WatchHomeTimeline": ["cut", "silent", "cut"]}
         end, proxy = self.play_behind(faults, "300", "1", example="watch_example")
         self.assertEqual(end, (0, moves(300), ""))
         self.assertGreaterEqual(len(proxy.of("WatchHomeTimeline")), 4)
 
-    @unittest.skipUnless(languages.has_watches(), "the API has no watches yet")
     def test_a_watch_goes_on_over_a_restart(self):
         with servers.Klatchd(self.klatchd).start() as klatchd:
             process = self.start("watch_example", klatchd.target, "300")

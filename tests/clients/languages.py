@@ -9,12 +9,6 @@ ROOT = os.path.dirname(os.path.dirname(CLIENTS))
 GOOGLEAPIS = "/usr/share/gocode/src/github.com/gogo/googleapis"
 
 
-def has_watches():
-    """Whether the API has them: they come in a version of their own."""
-    with open(os.path.join(ROOT, "proto", "klatch", "v1", "feed_service.proto"), encoding="utf-8") as proto:
-        return "rpc WatchHomeTimeline(" in proto.read()
-
-
 def run(*command, cwd=None):
     """Runs a command that must succeed; its output is shown if it doesn't."""
     done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -72,7 +66,7 @@ class Cpp:
         run("cmake", "--install", options.build, "--component", "client", "--prefix", prefix)
         shutil.copytree(os.path.join(CLIENTS, "cpp", "example"), source)
         run("cmake", "-G", "Ninja", "-S", source, "-B", self._build, f"-DCMAKE_PREFIX_PATH={prefix}",
-            "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror", f"-DKLATCH_EXAMPLE_WATCH={'ON' if has_watches() else 'OFF'}")
+            "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
         run("cmake", "--build", self._build)
 
     def command(self, example):

@@ -166,6 +166,15 @@ class Client {
     }
     return Groups(&v1::GroupService::Stub::AddMembers, request);
   }
+  // As Add, and has been applied when it returns: a watch that begins then does not show it.
+  Answer<v1::AddMembersResponse> AddApplied(const std::string& actor, const std::string& group,
+                                            const std::vector<std::string>& persons) {
+    Answer<v1::AddMembersResponse> added = Add(actor, group, persons);
+    if (added.ok()) {
+      EXPECT_TRUE(Home(persons.front(), added->tokens()).ok());
+    }
+    return added;
+  }
 
   Answer<v1::RemoveMembersResponse> Remove(const std::string& actor, const std::string& group,
                                            const std::vector<std::string>& persons) {

@@ -1,0 +1,137 @@
+// From the workers to the outboxes.
+
+#include <algorithm>
+
+#include "services/live/watch_hub.h"
+
+namespace klatch {
+namespace {
+
+// The ticker keeps shards moving that were read within two seconds.
+constexpr std::chrono::milliseconds kNoteReadsEvery{1'000};
+
+WatchedEvent EventOf(const WatchItem& item) {
+  WatchedEvent event;
+  switch (item.kind) {
+    case WatchItem::Kind::kPublished:
+      event.kind = WatchedEvent::Kind::kPublished;
+      break;
+    case WatchItem::Kind::kEdited:
+      event.kind = WatchedEvent::Kind::kEdited;
+      break;
+    case WatchItem::Kind::kDeleted:
+      event.kind = WatchedEvent::Kind::kDeleted;
+      break;
+    case WatchItem::Kind::kTakenOut:
+      event.kind = WatchedEvent::Kind::kTakenOut;
+      break;
+    case WatchItem::Kind::kJoined:
+      event.kind = WatchedEvent::Kind::kJoined;
+      break;
+    case WatchItem::Kind::kLeft:
+    case WatchItem::Kind::kGroupDeleted:
+    case WatchItem::Kind::kStarted:
+      event.kind = WatchedEvent::Kind::kLeft;
+      break;
+  }
+  event.group = item.group;
+  event.update = item.update;
+  event.position = item.position;
+  return event;
+}
+
+}  // namespace
+
+void WatchHub::TakeItems() {
+  for (uint32_t worker = 0; worker < workers_.size(); ++worker) {
+    WorkerState& state = workers_[worker];
+    bool lost = false;
+    state.tap->Poll([&](const WatchItem& item) {
+      if (item.kind == WatchItem::Kind::kStarted) {
+        OnAnswer(worker, state.tap->TakeAnswer());
+      } else if (state.in_step) {
+        lost |= !intake_.Add(worker, item);
+      }
+    });
+    // Behind the items: what was dropped of a record that was applied before this round is marked.
+    lost |= state.tap->TakeOverflow();
+    if (lost && state.in_step) {
+      BeginAnew(worker);
+    }
+  }
+}
+
+void WatchHub::ShowReady() {
+  for (const ReadyItem& ready : intake_.TakeReady(*applied_)) {
+    Remember(ready.worker, ready.item);
+    if (ready.item.person == WatchItem::kNobody) {
+      continue;
+    }
+    const auto& persons = workers_[ready.worker].persons;
+    const auto person = persons.find(ready.item.person);
+    if (person == persons.end()) {
+      continue;
+    }
+    const WatchedEvent event = EventOf(ready.item);
+    for (const auto& [stream, number] : person->second->subscribers) {
+      const WatchSubscription& subscription = stream->subscriptions.at(number);
+      if (subscription.start == nullptr) {
+        stream->outbox.Add(event, number);
+        QueueWrite(*stream);
+      } else if (subscription.state == WatchSubscription::State::kReading ||
+                 subscription.state == WatchSubscription::State::kBegun) {
+        subscription.start->held.Add(event, number);
+      }
+      // Else it is found in the timeline when the person begins.
+    }
+  }
+}
+
+// For watches that resume later.
+void WatchHub::Remember(uint32_t worker, const WatchItem& item) {
+  switch (item.kind) {
+    // Nobody's publications are those of posts to several groups.
+    case WatchItem::Kind::kPublished:
+    case WatchItem::Kind::kEdited:
+    case WatchItem::Kind::kTakenOut:
+    case WatchItem::Kind::kDeleted:
+      if (item.person == WatchItem::kNobody) {
+        history_.AddChange(EventOf(item));
+      }
+      break;
+    case WatchItem::Kind::kLeft:
+      history_.AddLeave(worker, item.person, EventOf(item));
+      break;
+    case WatchItem::Kind::kGroupDeleted:
+      if (!caught_up_) {
+        // Stored memberships may have been without the group already, so that nobody left here.
+        history_.Cut(item.position);
+      }
+      break;
+    case WatchItem::Kind::kJoined:
+    case WatchItem::Kind::kStarted:
+      break;
+  }
+}
+
+void WatchHub::NoteReads() {
+  const base::MonotonicTime now = d_.clock.Monotonic();
+  if (persons_.empty() || now - reads_noted_ < kNoteReadsEvery) {
+    return;
+  }
+  reads_noted_ = now;
+  // So many persons have groups in about every shard.
+  if (persons_.size() > size_t{4} * d_.layout.shard_count) {
+    for (uint32_t shard = 0; shard < d_.layout.shard_count; ++shard) {
+      d_.progress.NoteRead(ShardIndex(shard));
+    }
+    return;
+  }
+  for (const auto& [name, person] : persons_) {
+    for (const ShardIndex shard : person->viewer.Shards()) {
+      d_.progress.NoteRead(shard);
+    }
+  }
+}
+
+}  // namespace klatch
