@@ -111,6 +111,7 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
   AddGroupCommand();
   AddPersonCommands();
   AddImportCommand();
+  AddWatchCommand();
 }
 
 void CommandLine::AddCommonOptions(CLI::App& app) {
@@ -340,6 +341,52 @@ void CommandLine::AddImportCommand() {
 );
 }
 
+void CommandLine::AddWatchCommand() {
+  CLI::App* watch = app_.add_subcommand("watch", "show a home timeline as it grows");
+  AddCommonOptions(*watch);
+  watch->add_option("--person,person", actor_, "whose (or --as)")->type_name("PERSON");
+  watch->add_option("--resume", watch_.resume_token, "go on from where an earlier watch ended")
+      ->type_name("TOKEN");
+  watch->add_option("--count", watch_.count, "end after so many events")
+      ->check(CLI::Range(1, 1'000'000'000));
+  watch->add_option("--for", watch_.seconds, "end after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.1, 1e9));
+  watch->footer(
+      "With --json a line for each event. Ctrl-C ends it; the token to go on from is then on "
+      "stderr.\n"
+      "Examples:\n"
+      "  klatch watch bob\n"
+      "  klatch watch --person bob --json --count 10");
+  watch->callback([this] {
+    is_watch_ = true;
+    command_ = [this](const Session& session) { return RunWatch(session); };
+  });
+}
+
+CommandResult CommandLine::RunWatch(const Session& session) {
+  int error = 0;
+  const auto print = [&error](std::string_view text) {
+    error = base::WriteAll(STDOUT_FILENO, text);
+    return error == 0;
+  };
+  const WatchEnd end = Watch(session, watch_, client_options_.timeout, interrupted_, print);
+  if (!end.status.ok()) {
+    return Failure(end.status);
+  }
+  CommandResult result;
+  if (!end.resume_token.empty()) {
+    result.err = fmt::format("klatch: to go on: --resume {}\n", end.resume_token);
+  }
+  result.exit_code = end.interrupted ? kExitInterrupted : kExitGood;
+  // A reader that went away (| head) has seen enough.
+  if (error != 0 && error != EPIPE) {
+    result.err += fmt::format("klatch: can't write the result: {}\n", std::strerror(error));
+    result.exit_code = kExitRefused;
+  }
+  return result;
+}
+
 absl::Status CommandLine::Prepare() {
   for (const std::string& path : files_) {
     KLATCH_RETURN_IF_ERROR(ReadImportFile(path, import_groups_));
@@ -391,8 +438,8 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
     return Usage(in_group
                      ? "name a command: klatch group create|update|show|delete|add|remove|role"
                        "|members|list; --help explains them"
-                     : "name a command: post, timeline, get, edit, delete, group, block, mute, "
-                       "hide, markers, profile, import; --help explains them");
+                     : "name a command: post, timeline, watch, get, edit, delete, group, block, "
+                       "mute, hide, markers, profile, import; --help explains them");
   }
   if (actor_.empty() && files_.empty()) {
     return Usage("who acts? Say --as PERSON, or set KLATCH_AS");

@@ -17,6 +17,7 @@
 #include "services/klatch/commands_group.h"
 #include "services/klatch/commands_import.h"
 #include "services/klatch/commands_person.h"
+#include "services/klatch/commands_watch.h"
 #include "services/klatch/session.h"
 
 namespace klatch::cli {
@@ -43,7 +44,8 @@ CommandResult Failure(const absl::Status& status);
 
 class CommandLine {
  public:
-  // `interrupted` stops `import` between calls; `environment` is getenv, or a test's.
+  // `interrupted` stops `import` between calls and ends `watch`; `environment` is getenv, or a
+  // test's.
   CommandLine(const std::atomic<bool>& interrupted,
               const std::function<const char*(const char*)>& environment);
 
@@ -55,8 +57,9 @@ class CommandLine {
   const std::string& name_space() const { return name_space_; }
   const std::string& actor() const { return actor_; }
 
-  // Whether an interruption leaves something worth to tell, which Run then returns: `import` only.
-  bool has_partial_result() const { return !files_.empty(); }
+  // Whether an interruption leaves something worth to tell, which Run then returns: `import` and
+  // `watch`.
+  bool has_partial_result() const { return !files_.empty() || is_watch_; }
 
   // What must be known before a server is asked: reads the files of `import`.
   absl::Status Prepare();
@@ -80,8 +83,10 @@ class CommandLine {
   void AddMuteCommands();
   void AddHideCommands();
   void AddListLimit(CLI::App& command);
+  void AddWatchCommand();
   CommandResult RunSimple(const SimpleCommand& run, const Session& session);
   CommandResult RunImport(const Session& session);
+  CommandResult RunWatch(const Session& session);
   // Makes text_ of words_: the words, or what stdin has. Nothing is left half: an error says why.
   absl::Status ReadText();
   CommandResult UsageError(const CLI::ParseError& error) const;
@@ -112,6 +117,8 @@ class CommandLine {
   ProfileOptions profile_;
   std::vector<std::string> files_;
   ImportOptions import_;
+  WatchOptions watch_;
+  bool is_watch_ = false;
 
   ImportGroups import_groups_;
   Command command_;

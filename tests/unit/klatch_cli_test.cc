@@ -139,6 +139,8 @@ TEST_F(CommandLineTest, UsageErrorsNameTheNearestAndExitTwo) {
       {{"get", "abc", "--as", "x"}, "id"},
       {{"post", "--as", "a", "hello"}, "--all-my-groups"},
       {{"post", "--as", "a", "--to", "g", "--all-my-groups", "hello"}, "excludes"},
+      {{"watch"}, "--as"},
+      {{"watch", "bob", "--count", "0"}, "--count"},
       {{"post", "--to", "hiking", "hello"}, "--as"}};
   for (const auto& [arguments, message] : cases) {
     const auto result = Parse(arguments);
@@ -168,6 +170,7 @@ TEST_F(CommandLineTest, EveryCommandExplainsItselfWithExamples) {
                                                           {"hidden"},
                                                           {"markers"},
                                                           {"profile"},
+                                                          {"watch"},
                                                           {"group", "create"},
                                                           {"group", "update"},
                                                           {"group", "show"},
@@ -224,6 +227,20 @@ class FakeFeed final : public v1::FeedService::Service {
     return grpc::Status::OK;
   }
 
+  // A stream for each call: its messages, and then it breaks off.
+  grpc::Status WatchHomeTimeline(
+      grpc::ServerContext*, const v1::WatchHomeTimelineRequest* request,
+      grpc::ServerWriter<v1::WatchHomeTimelineResponse>* writer) override {
+    watched_from.push_back(request->resume_token());
+    if (!streams.empty()) {
+      for (const v1::WatchHomeTimelineResponse& message : streams.front()) {
+        writer->Write(message);
+      }
+      streams.erase(streams.begin());
+    }
+    return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"};
+  }
+
   grpc::Status ListHomeTimeline(grpc::ServerContext*, const v1::ListHomeTimelineRequest* request,
                                 v1::ListHomeTimelineResponse* response) override {
     const int first = request->page_token().empty() ? 0 : std::stoi(request->page_token());
@@ -244,6 +261,8 @@ class FakeFeed final : public v1::FeedService::Service {
   }
 
   std::vector<grpc::Status> errors;
+  std::vector<std::vector<v1::WatchHomeTimelineResponse>> streams;
+  std::vector<std::string> watched_from;
   std::vector<v1::PublishUpdateRequest> published;
   // Of a post to several; the first of them refuses.
   std::vector<std::string> answered_groups;
@@ -412,6 +431,45 @@ TEST_F(FakeServerTest, TimelineIsATableForPeople) {
   EXPECT_THAT(*text, HasSubstr("bob  hiking  1000  number 0\n"));
   EXPECT_THAT(*text, HasSubstr("There is more"));
   EXPECT_THAT(*text, HasSubstr("may be missing"));
+}
+
+v1::WatchHomeTimelineResponse Message(const std::vector<std::string>& texts,
+                                      const std::string& token) {
+  v1::WatchHomeTimelineResponse message;
+  for (const std::string& text : texts) {
+    v1::Update* update = message.add_events()->mutable_published();
+    update->set_id(std::hash<std::string>()(text));
+    update->set_text(text);
+  }
+  message.set_resume_token(token);
+  return message;
+}
+
+TEST_F(FakeServerTest, WatchGoesOnFromItsLastTokenAndPrintsNothingTwice) {
+  feed_.streams = {{Message({"one"}, "behind one"), Message({"two"}, ""), Message({"three"}, "")},
+                   {Message({"two"}, ""), Message({"three", "four"}, "behind four")},
+                   {Message({"five"}, "behind five")}};
+  WatchOptions options;
+  options.resume_token = "page";
+  options.count = 5;
+  std::vector<std::string> printed;
+  const WatchEnd end = Watch(MakeSession(), options, std::chrono::milliseconds(5'000), interrupted_,
+                             [&](std::string_view text) {
+                               const size_t begin = text.find(": ") + 2;
+                               printed.emplace_back(text.substr(begin, text.find(" [") - begin));
+                               return true;
+                             });
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_FALSE(end.interrupted);
+  EXPECT_THAT(printed, ElementsAre("one", "two", "three", "four", "five"));
+  EXPECT_THAT(feed_.watched_from, ElementsAre("page", "behind one", "behind four"));
+}
+
+TEST_F(FakeServerTest, WatchIsGivenUpWhenNobodyAnswersForSoLong) {
+  const WatchEnd end = Watch(MakeSession(), {}, std::chrono::milliseconds(100), interrupted_,
+                             [](std::string_view) { return true; });
+  EXPECT_EQ(end.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_GE(feed_.watched_from.size(), 2u);
 }
 
 TEST_F(FakeServerTest, ImportCanBeRepeated) {
