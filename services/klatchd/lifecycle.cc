@@ -99,7 +99,7 @@ class TimeLimit {
     std::unique_lock lock(mutex_);
     if (!wake_.wait_for(lock, limit, [this] { return over_; })) {
       obs::Log(obs::Level::kError, "klatchd", "not drained",
-               {{"error", "a call to Redis did not end within --drain-timeout"}});
+               {{"error", "a step of it did not end within --drain-timeout"}});
       std::_Exit(kExitMissed);
     }
   }

@@ -1,6 +1,7 @@
 #include "services/klatchd/server.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 
@@ -23,9 +24,21 @@ void Configure(grpc::ServerBuilder& builder, const KlatchdOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
+// The library is never shut down before the process ends. When a client had stopped to read, gRPC has a
+// thread that polls its connection, in turns of 10 s that nothing wakes, and a shutdown of the library,
+// which else comes with the end of the last server, joins that thread.
+void HoldLibrary() {
+  static const bool held = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(held);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& options, Node& node) {
+  HoldLibrary();
   // Without its descriptor in the binary, reflection would list the health service and then fail to
   // describe it.
   grpc::health::v1::HealthCheckRequest::descriptor();
