@@ -25,7 +25,7 @@ class KlatchWatchCommandTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ASSERT_THAT(client_.CreateGroup("ann", "hiking"), Succeeds());
-    ASSERT_THAT(client_.Add("ann", "hiking", {"bob"}), Succeeds());
+    ASSERT_THAT(client_.AddApplied("ann", "hiking", {"bob"}), Succeeds());
     const auto mark = client_.Publish("ann", "hiking", "mark");
     token_ = client_.Home("bob", mark->tokens())->watch_token();
   }
