@@ -2,9 +2,9 @@
 // memberships of that moment, so what was queued before something was taken away is not sent after.
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "services/live/message.h"
 #include "services/live/watch_hub.h"
 #include "services/read/page_writer.h"
@@ -95,7 +95,7 @@ class WatchHub::Composer {
   // Persons who are told the same.
   struct Told {
     // By the groups through which they see the update; without groups unless it has several.
-    std::map<std::vector<uint8_t>, std::vector<std::string_view>> shown;
+    absl::flat_hash_map<std::vector<uint8_t>, std::vector<std::string_view>> shown;
     // Who sees it no more.
     std::vector<std::string_view> gone;
   };
