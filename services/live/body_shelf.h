@@ -2,7 +2,7 @@
 // Bodies of updates that memory doesn't have, read from Redis for the live thread, one batch at a
 // time, in the order in which they were asked for.
 //
-// Thread safety: one thread, the live thread; `start` gets a task to it.
+// Thread safety: one thread, the live thread.
 // Bound: what streams ask for, limits::kWatchBodiesPerFetch at once; the answers of one batch are
 // kept until the next.
 
@@ -46,7 +46,7 @@ class BodyShelf {
   }
   bool has_wanted() const { return !order_.empty(); }
 
-  // The next batch; Arrived or Failed must follow before the next Take.
+  // The next batch; the next Take must wait until it has arrived, or won't.
   std::vector<UpdateId> Take() {
     std::vector<UpdateId> batch;
     taken_.clear();

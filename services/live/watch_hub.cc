@@ -146,6 +146,7 @@ bool WatchHub::DoWork() {
   LookAtStarts();
   work += BeginQueued();
   Heartbeats();
+  CancelLate();
   NoteReads();
   WriteQueued();
   ReadBodies();
@@ -154,7 +155,7 @@ bool WatchHub::DoWork() {
 
 std::chrono::nanoseconds WatchHub::WaitMax() const {
   const bool trying = !queued_.empty() || !unready_.empty() || !answered_.empty() ||
-                      !starved_.empty() || !blocked_.empty() || closing_;
+                      !starved_.empty() || !blocked_.empty() || closing_since_;
   std::chrono::nanoseconds wait = trying ? kRetryWait : kIdleWait;
   if (!heartbeats_.empty()) {
     wait =
@@ -178,7 +179,7 @@ void WatchHub::OnOpen(uint64_t id, WatchSink& sink, bool is_gateway) {
   for (const WorkerState& worker : workers_) {
     worker.tap->SetActive(true);
   }
-  if (closing_) {
+  if (closing_since_) {
     End(opened, Stopping());
   } else if (streams_.size() > d_.watches_max) {
     End(opened,
@@ -264,25 +265,27 @@ void WatchHub::FinishIfEnded(WatchStream& stream) {
   }
 }
 
-// Called once when the node begins to stop, and again for messages that don't get through.
 void WatchHub::OnClose() {
+  closing_since_ = d_.clock.Monotonic();
   std::vector<uint64_t> ids;
   for (const auto& [id, stream] : streams_) {
     ids.push_back(id);
   }
-  if (!closing_) {
-    closing_ = true;
-    closing_since_ = d_.clock.Monotonic();
-    for (const uint64_t id : ids) {
-      End(*Find(id), Stopping());
-    }
-  } else if (d_.clock.Monotonic() - closing_since_ >= kLastWriteGrace) {
-    for (const uint64_t id : ids) {
-      Find(id)->sink->Cancel();
-    }
-    for (const auto& [id, sink] : finishing_) {
-      sink->Cancel();
-    }
+  for (const uint64_t id : ids) {
+    End(*Find(id), Stopping());
+  }
+}
+
+// Of a node that stops: what waits for clients who don't read.
+void WatchHub::CancelLate() {
+  if (!closing_since_ || d_.clock.Monotonic() - *closing_since_ < kLastWriteGrace) {
+    return;
+  }
+  for (const auto& [id, stream] : streams_) {
+    stream->sink->Cancel();
+  }
+  for (const auto& [id, sink] : finishing_) {
+    sink->Cancel();
   }
 }
 

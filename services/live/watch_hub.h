@@ -20,6 +20,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -86,7 +87,7 @@ class WatchHub final : public WatchFence {
   // Ends the thread. Idempotent.
   void Stop();
 
-  // A new stream; `sink` lives until its Finish has been called.
+  // A new stream; `sink` lives until its Destroy is called.
   uint64_t Open(WatchSink& sink, bool is_gateway);
   // The stream asks for something; what is wrong with it ends the stream.
   void Change(uint64_t stream, absl::StatusOr<WatchChange> change);
@@ -141,6 +142,7 @@ class WatchHub final : public WatchFence {
   void End(WatchStream& stream, const absl::Status& status);
   void FinishIfEnded(WatchStream& stream);
   void OnClose();
+  void CancelLate();
 
   // watch_hub_starts.cc: persons come and go.
   absl::Status AddPersons(WatchStream& stream, WatchAddition addition);
@@ -207,8 +209,8 @@ class WatchHub final : public WatchFence {
   Intake intake_;
   WatchHistory history_;
   bool caught_up_ = false;
-  bool closing_ = false;
-  base::MonotonicTime closing_since_{};
+  // Since when the node has been stopping.
+  std::optional<base::MonotonicTime> closing_since_;
   // How far all workers had come when the round began. Shared with reads for resumes.
   std::shared_ptr<const Positions> applied_;
   // The same, for those who judge what is sent.

@@ -364,9 +364,6 @@ void WatchHub::Heartbeats() {
     stream.is_due = true;
     QueueWrite(stream);
   }
-  if (closing_) {
-    OnClose();
-  }
 }
 
 void WatchHub::ReadBodies() {
