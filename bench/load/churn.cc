@@ -45,8 +45,12 @@ void Churn::CouldNot(std::string_view what, GroupNumber group, PersonNumber pers
 }
 
 std::vector<Churn::Seen> Churn::LookAround(GroupNumber group, PersonNumber person) {
-  TimelineRead read = client_.ReadGroup(stage_.graph.person(person), stage_.graph.group(group).id,
-                                        {}, {.page_size = kLookAroundPage, .pages_max = 1});
+  // Who has just come back is a member for readers only once the return is applied.
+  const auto back = back_.find({group, person});
+  TimelineRead read = client_.ReadGroup(
+      stage_.graph.person(person), stage_.graph.group(group).id,
+      back == back_.end() ? std::span<const klatch::v1::Token>() : std::span(&back->second, 1),
+      {.page_size = kLookAroundPage, .pages_max = 1});
   if (!read.ok() && !stage_.state.MustStop()) {
     CouldNot("read", group, person, read.status.error_message());
   }
@@ -151,11 +155,12 @@ void Churn::Return(const Away& away) {
   request.add_members()->set_person(stage_.graph.person(away.person));
   auto outcome = client_.AddMembers(request);
   uint64_t position = FirstPosition(outcome.response.chunk_positions());
-  if (outcome.done() && position != 0) {
+  if (outcome.done() && position != 0 && !outcome.response.tokens().empty()) {
     Turn turn = stage_.state.opens_past[away.group] != 0 ? Turn::kJoinedOpen : Turn::kJoined;
     history_.turns.push_back({away.group, away.person, position, turn});
     stage_.state.returns.fetch_add(1, std::memory_order_relaxed);
     stage_.state.group_sizes[away.group].fetch_add(1, std::memory_order_relaxed);
+    back_[{away.group, away.person}] = outcome.response.tokens(0);
     busy_.erase({away.group, away.person});
     return;
   }

@@ -11,6 +11,7 @@
 // Bound: at most kAwayMax are away at a time.
 
 #include <chrono>
+#include <map>
 #include <queue>
 #include <set>
 #include <string>
@@ -82,6 +83,8 @@ class Churn {
   std::priority_queue<Away, std::vector<Away>, std::greater<>> away_;
   // Away, or not to be touched again because a call about them is undecided.
   std::set<std::pair<GroupNumber, PersonNumber>> busy_;
+  // Of who came back: the return. At most one per membership.
+  std::map<std::pair<GroupNumber, PersonNumber>, klatch::v1::Token> back_;
   uint64_t calls_ = 0;
   uint64_t departures_ = 0;
 };
