@@ -157,11 +157,6 @@ Access Model::MembershipAt(GroupNumber group, PersonNumber person, uint64_t posi
   return Access::kNone;
 }
 
-bool Model::JoinedAfter(GroupNumber group, PersonNumber person, uint64_t position) const {
-  std::span<const Stay> stays = StaysOf(person, group);
-  return !stays.empty() && stays.back().joined > position;
-}
-
 bool Model::HasLeft(GroupNumber group, PersonNumber person) const {
   std::span<const Stay> stays = StaysOf(person, group);
   return std::any_of(stays.begin(), stays.end(),

@@ -52,8 +52,6 @@ class Model {
   Access AccessTo(PersonNumber viewer, const PostRecord& post) const;
   // Whether the person was a member at this position: kVisible, kNone or kUncertain.
   Access MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const;
-  // Whether the person joined the group, again perhaps, behind this position.
-  bool JoinedAfter(GroupNumber group, PersonNumber person, uint64_t position) const;
   // Whether a stay of the person in the group has ended, be it for certain or not.
   bool HasLeft(GroupNumber group, PersonNumber person) const;
   bool IsMember(GroupNumber group, PersonNumber person) const;

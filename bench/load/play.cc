@@ -171,8 +171,7 @@ void Play::CheckStored() {
     return fmt::format("Checking Redis: {} of {} rings",
                        WithThousands(read.load(std::memory_order_relaxed)), WithThousands(rings));
   });
-  RedisCheckOptions redis{
-      .uri = options_.redis, .cap = options_.cap, .node_was_killed = more_.node_kills != 0};
+  RedisCheckOptions redis{.uri = options_.redis, .cap = options_.cap};
   if (options_.metrics.empty()) {
     redis.settle_timeout = kSettleTimeout;
   }

@@ -127,8 +127,7 @@ bool RedisChecker::MayLieThere(const Ring& ring, uint64_t id) const {
   if (ring.kind != RingKind::kTimeline) {
     return false;
   }
-  return model_.MembershipAt(post->group, ring.number, id) == Access::kUncertain ||
-         (options_.node_was_killed && model_.JoinedAfter(post->group, ring.number, id));
+  return model_.MembershipAt(post->group, ring.number, id) == Access::kUncertain;
 }
 
 bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations* violations) const {

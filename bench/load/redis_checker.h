@@ -23,9 +23,6 @@ struct RedisCheckOptions {
   std::string uri;
   size_t cap = 800;
   uint32_t connections = 2;
-  // A node that was killed replays posts with the memberships that were stored last: who has joined
-  // since is given copies of posts from before, which pages don't show them.
-  bool node_was_killed = false;
   // How long a ring may take to become what it must be; none if everything is known to be flushed.
   std::chrono::milliseconds settle_timeout{0};
 };

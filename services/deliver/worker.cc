@@ -26,7 +26,11 @@ constexpr size_t kPrefetchSlots = 8;
 
 Worker::Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies,
                PersonStore& persons)
-    : index_(index), worker_count_(worker_count), d_(dependencies), persons_(persons) {}
+    : index_(index),
+      worker_count_(worker_count),
+      d_(dependencies),
+      persons_(persons),
+      restored_(dependencies.layout.shard_count) {}
 
 Worker::~Worker() { Stop(); }
 
@@ -43,6 +47,8 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   person->home->RaiseFloor(floor.value());
   person->posts->RaiseFloor(floor.value());
   for (const Membership& membership : memberships) {
+    Position& newest = restored_[membership.position.shard().value()];
+    newest = std::max(newest, membership.position);
     if (membership.stay.role != Role::kNone) {
       roster_.Add(membership.group, person->index);
     } else {
@@ -151,7 +157,7 @@ void Worker::Apply(const Event& event) {
 
 void Worker::Deliver(const Event& event) {
   const lockfree::TimelineEntry entry{event.position.value(), event.group.value(), 0};
-  const std::span<const uint32_t> members = roster_.Of(event.group);
+  const std::span<const uint32_t> members = MembersAt(event);
   for (size_t i = 0; i < members.size(); ++i) {
     // Two misses per member, the ring and its slot; fetching them ahead hides both.
     if (i + kPrefetchRings < members.size()) {
@@ -170,11 +176,29 @@ void Worker::Deliver(const Event& event) {
   DeliverToAuthor(event);
 }
 
+// A replay begins at the checkpoint, and the restored memberships are newer: who joined meanwhile gets
+// nothing from before. They would not see it, but it would take the place of what they are due.
+std::span<const uint32_t> Worker::MembersAt(const Event& event) {
+  const std::span<const uint32_t> members = roster_.Of(event.group);
+  if (event.position > restored_[event.position.shard().value()]) {
+    return members;
+  }
+  members_at_.clear();
+  for (const uint32_t member : members) {
+    const MembershipList* list = persons_.At(member).memberships.Own();
+    const Membership* membership = list == nullptr ? nullptr : list->Find(event.group);
+    if (membership != nullptr && membership->stay.joined < event.position) {
+      members_at_.push_back(member);
+    }
+  }
+  return members_at_;
+}
+
 // Who is in several of an update's groups gets it once: through the first that took it. A copy that
 // has left the ring is not found; the one that follows changes nothing that a reader sees.
 void Worker::DeliverCarried(const Event& event) {
   const lockfree::TimelineEntry entry{event.update.value(), event.group.value(), 0};
-  const std::span<const uint32_t> members = roster_.Of(event.group);
+  const std::span<const uint32_t> members = MembersAt(event);
   for (const uint32_t member : members) {
     lockfree::TimelineRing& ring = persons_.Home(member);
     if (!ring.Contains(persons_.arena(), entry.id)) {

@@ -93,6 +93,8 @@ class Worker {
   void Deliver(const Event& event);
   void DeliverCarried(const Event& event);
   void DeliverToAuthor(const Event& event);
+  // Who is due the group's update that `event` brings; valid until the next call.
+  std::span<const uint32_t> MembersAt(const Event& event);
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
   void MarkHole(uint32_t person, uint64_t id);
@@ -122,8 +124,11 @@ class Worker {
   // The worker's own.
   Roster roster_;
   std::vector<Position> applied_;  // by shard
-  FlushBatch dirty_;               // what the next batch will be
-  uint32_t epoch_ = 1;             // of dirty_; a ring whose mark is this epoch is in it already
+  // By shard: up to here the restored memberships may be ahead of the log.
+  std::vector<Position> restored_;
+  std::vector<uint32_t> members_at_;  // MembersAt's
+  FlushBatch dirty_;                  // what the next batch will be
+  uint32_t epoch_ = 1;                // of dirty_; a ring whose mark is this epoch is in it already
   std::vector<uint32_t> spilled_before_;  // persons of the last batch's spilled entries
   uint64_t delivered_local_ = 0;
 

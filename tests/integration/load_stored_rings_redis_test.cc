@@ -48,14 +48,11 @@ class LoadStoredRingsRedisTest : public klatch::testing::RedisTest {
     ASSERT_TRUE(connection_->Call(redis::Command{"SET", key, ring}).ok());
   }
 
-  enum class Replay { kNo, kYes };
-  void Check() { Check(model_, Replay::kNo); }
-  void Check(const Model& model, Replay replay) {
+  void Check() { Check(model_); }
+  void Check(const Model& model) {
     RunState state(interrupted_, graph_);
     std::atomic<uint64_t> done{0};
-    auto result = CheckRedis(graph_, model,
-                             {.uri = "unix://" + server_.address().socket_path,
-                              .node_was_killed = replay == Replay::kYes},
+    auto result = CheckRedis(graph_, model, {.uri = "unix://" + server_.address().socket_path},
                              state, violations_, done);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(done.load(), 8u);
@@ -106,7 +103,7 @@ TEST_F(LoadStoredRingsRedisTest, ACopyThatWasNeverDueIsAFault) {
   EXPECT_EQ(violations_.other_count(), 1u);
 }
 
-TEST_F(LoadStoredRingsRedisTest, ACopyFromBeforeTheyJoinedIsAFaultUnlessANodeReplayedIt) {
+TEST_F(LoadStoredRingsRedisTest, ACopyFromBeforeTheyJoinedIsAFault) {
   History history;
   history.turns.push_back({kHiking, kEve, 30, Turn::kJoined});
   Model joined(graph_);
@@ -114,9 +111,7 @@ TEST_F(LoadStoredRingsRedisTest, ACopyFromBeforeTheyJoinedIsAFaultUnlessANodeRep
   joined.Add(history);
   joined.Finish();
   Write(keys_.Timeline(PersonId("eve")), {21});
-  Check(joined, Replay::kYes);
-  EXPECT_EQ(violations_.other_count(), 0u);
-  Check(joined, Replay::kNo);
+  Check(joined);
   EXPECT_EQ(violations_.other_count(), 1u);
 }
 

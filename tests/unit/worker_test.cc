@@ -183,6 +183,30 @@ TEST_F(WorkerTest, IgnoresChangesThatTheRestoredViewHoldsAlready) {
   EXPECT_TRUE(HomeOf("ann").empty());
 }
 
+TEST_F(WorkerTest, ReplayDeliversNothingFromBeforeARestoredStay) {
+  MakeWorker();
+  const Position early(10, ShardIndex(0), 0);
+  const Position late(20, ShardIndex(0), 0);
+  const auto restore = [this](const std::string& person, Position joined) {
+    return worker_->Restore(person,
+                            {Membership{GroupIndex(0), {Role::kMember, joined, joined}, joined}},
+                            UpdateId(), 0);
+  };
+  ASSERT_TRUE(restore("ann", early).ok());
+  ASSERT_TRUE(restore("bob", late).ok());
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  ms_ = 14;
+  const Position between = Publish("ann");
+  const Position carried = Carry(UpdateId(Position(13, ShardIndex(1), 0).value()));
+  ms_ = 20;
+  const Position after = Publish("ann");
+  AwaitApplied(after);
+  EXPECT_EQ(HomeOf("ann"), (std::set<uint64_t>{between.value(), after.value(),
+                                               Position(13, ShardIndex(1), 0).value()}));
+  EXPECT_EQ(HomeOf("bob"), (std::set<uint64_t>{after.value()}));
+  EXPECT_LT(carried, late);
+}
+
 TEST_F(WorkerTest, RoleChangeKeepsTheStay) {
   StartWorker();
   const Position joined = Join("ann");
