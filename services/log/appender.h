@@ -178,6 +178,22 @@ struct MembersAppended {
   bool replayed = false;
 };
 
+// A list of a group's members that an app brought, and the call that brought it.
+struct MembersList {
+  GroupId group;
+  uint64_t version = 0;
+  std::string payload_digest;
+  std::string claim;  // 8 random bytes: of two calls with the same list the later one goes on
+};
+
+// What became of a person of such a list.
+enum class MemberOutcome : uint8_t { kNothing, kJoined, kRoleChanged, kLeft };
+
+struct MembersSynced {
+  Position position;  // as MembersAppended's
+  std::vector<MemberOutcome> outcomes;
+};
+
 struct GroupUpdated {
   Position position;
   bool replayed = false;
@@ -200,6 +216,12 @@ class Appender {
   // (field "actor") no member, or below the group's post_role; FAILED_PRECONDITION ("update.groups") the group
   // is closed; ALREADY_EXISTS (field "request_id") used with another payload.
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
+      std::vector<PublishCommand> commands) = 0;
+
+  // The same for updates that an app imports: their request_id is the app's key, and is known as long
+  // as the body would be kept. PERMISSION_DENIED (field "author") only if the author is no member;
+  // ALREADY_EXISTS ("source_id").
+  virtual base::Task<std::vector<absl::StatusOr<Appended>>> Import(
       std::vector<PublishCommand> commands) = 0;
 
   // NOT_FOUND ("update_id"); PERMISSION_DENIED ("actor") not the author, or one who may not post in
@@ -237,6 +259,16 @@ class Appender {
   // yields the log's last position and `replayed`.
   virtual base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
                                                                  PersonRole member) = 0;
+
+  // Begins to make a group's members those of a list; yields the log's last position. NOT_FOUND
+  // ("group"); FAILED_PRECONDITION ("version") with reason STALE_VERSION, the group has a later one;
+  // ALREADY_EXISTS ("version") it was used for other members.
+  virtual base::Task<absl::StatusOr<Appended>> BeginSync(MembersList list) = 0;
+  // Gives at most limits::kMembersPerScript persons, each once, their roles of the list; kNone: they
+  // leave. Errors are BeginSync's, too, if another call has begun since; ABORTED if that was one with
+  // the same list; FAILED_PRECONDITION ("members") no owner would be left.
+  virtual base::Task<absl::StatusOr<MembersSynced>> SyncMembers(
+      MembersList list, std::vector<PersonRole> members) = 0;
 
   // Posts to several groups, one step each; DESIGN says in which order. All can be repeated.
   //

@@ -14,6 +14,8 @@
 //   m, o   how many members, how many of them owners; decimal
 //   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
 //   c, x   positions of its creation and deletion; 8 bytes, little-endian
+//   v, w   of the last list of members that an app brought: its version, 20 digits; its digest 16 bytes
+//          and what tells the call from others 8. Only scripts look at them
 //
 // Thread safety: functions without state.
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "common/base/bytes.h"
 #include "common/redis/connection.h"
@@ -18,21 +19,25 @@ using absl::StatusCode;
 struct Refusal {
   std::string_view answer;
   StatusCode code;
-  std::string_view field;  // empty: the request's name for the group; "?": for the persons
+  std::string_view field;  // or one of those below: what the request calls it
   std::string_view description;
+  std::string_view reason = "";
 };
 
 constexpr std::string_view kGroupField = "";
 constexpr std::string_view kPersonsField = "?";
+constexpr std::string_view kActorField = "@";
+constexpr std::string_view kKeyField = "#";
 
 constexpr std::array kRefusals = {
     Refusal{"NO_GROUP", StatusCode::kNotFound, kGroupField, "does not exist"},
     Refusal{"BAD_REPLY", StatusCode::kNotFound, "update.reply_to",
-            "is nothing that the actor can see"},
+            "is nothing that its author can see"},
     Refusal{"BAD_RESHARE", StatusCode::kNotFound, "update.reshare_of",
-            "is nothing that the actor can see"},
+            "is nothing that its author can see"},
     Refusal{"GROUP_EXISTS", StatusCode::kAlreadyExists, kGroupField, "is taken"},
-    Refusal{"NOT_MEMBER", StatusCode::kPermissionDenied, "actor", "is not a member of the group"},
+    Refusal{"NOT_MEMBER", StatusCode::kPermissionDenied, kActorField,
+            "is not a member of the group"},
     Refusal{"ROLE_TOO_LOW", StatusCode::kPermissionDenied, "actor",
             "does not have a role that allows this"},
     Refusal{"ROLE_TOO_HIGH", StatusCode::kPermissionDenied, kPersonsField,
@@ -43,8 +48,7 @@ constexpr std::array kRefusals = {
     Refusal{"LAST_OWNER", StatusCode::kFailedPrecondition, kPersonsField,
             "would leave the group without an owner"},
     Refusal{"NO_MEMBER", StatusCode::kNotFound, "member.person", "is not a member of the group"},
-    Refusal{"KEY_REUSED", StatusCode::kAlreadyExists, "request_id",
-            "was used with another payload"},
+    Refusal{"KEY_REUSED", StatusCode::kAlreadyExists, kKeyField, "was used with another payload"},
     Refusal{"NO_UPDATE", StatusCode::kNotFound, "update_id", "does not exist"},
     Refusal{"REMOVED", StatusCode::kNotFound, kGroupField,
             "has the update no longer: a moderator has taken it out"},
@@ -53,7 +57,24 @@ constexpr std::array kRefusals = {
     Refusal{"TOO_MANY_TARGETS", StatusCode::kFailedPrecondition, "all_my_groups",
             "would be more groups than one update may go to; name them"},
     Refusal{"NOT_AUTHOR", StatusCode::kPermissionDenied, "actor", "is not the author"},
+    Refusal{"STALE_VERSION", StatusCode::kFailedPrecondition, "version",
+            "is older than what the group has", "STALE_VERSION"},
+    Refusal{"VERSION_REUSED", StatusCode::kAlreadyExists, "version",
+            "was used with another payload"},
 };
+
+std::string_view FieldOf(const Refusal& refusal, const RequestFields& fields) {
+  if (refusal.field == kGroupField) {
+    return fields.group;
+  }
+  if (refusal.field == kPersonsField) {
+    return fields.persons;
+  }
+  if (refusal.field == kActorField) {
+    return fields.actor;
+  }
+  return refusal.field == kKeyField ? fields.request_id : refusal.field;
+}
 
 // Where Redis is out of memory a retry helps once somebody has made room.
 absl::Status WithRetryHint(const absl::Status& status) {
@@ -72,6 +93,10 @@ absl::Status ErrorOf(redis::ReplyView reply, const RequestFields& fields) {
   if (answer == "REVISION") {
     return base::Error(StatusCode::kAborted, "another edit of the update came first");
   }
+  if (answer == "SUPERSEDED") {
+    return base::Error(StatusCode::kAborted,
+                       "another call with this version goes on in this one's place");
+  }
   return RefusalStatus(answer, fields);
 }
 
@@ -80,10 +105,9 @@ absl::Status ErrorOf(redis::ReplyView reply, const RequestFields& fields) {
 absl::Status RefusalStatus(std::string_view answer, const RequestFields& fields) {
   for (const Refusal& refusal : kRefusals) {
     if (refusal.answer == answer) {
-      std::string_view field = refusal.field == kGroupField     ? fields.group
-                               : refusal.field == kPersonsField ? fields.persons
-                                                                : refusal.field;
-      return base::FieldError(refusal.code, field, refusal.description);
+      absl::Status status =
+          base::FieldError(refusal.code, FieldOf(refusal, fields), refusal.description);
+      return refusal.reason.empty() ? status : base::WithReason(std::move(status), refusal.reason);
     }
   }
   return base::Error(StatusCode::kInternal, "a script gave an answer of unknown shape");
@@ -121,6 +145,7 @@ absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields&
   Outcome outcome;
   outcome.position = Position(base::LoadLittleEndian<uint64_t>(reply[1].text(), 0));
   outcome.replayed = reply[2].integer() != 0;
+  outcome.changes = std::string(reply[4].text());
   if (reply[3].is_integer()) {
     const int64_t audience = reply[3].integer();
     if (audience < 0 || audience > static_cast<int64_t>(AudienceRule::kMembersNow)) {

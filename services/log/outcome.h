@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/base/status.h"
@@ -23,6 +24,7 @@ struct Outcome {
   uint32_t changed = 0;                                 // of members
   uint32_t unchanged = 0;
   uint32_t carried = 0;              // of a settlement: groups that have the update
+  std::string changes;               // of members: what became of each person, a letter each
   Stay stay;                         // of a change of role
   std::optional<StoredGroup> group;  // of a change of a group, without its id
 };
@@ -31,6 +33,8 @@ struct Outcome {
 struct RequestFields {
   std::string_view group = "group";
   std::string_view persons = "persons";
+  std::string_view actor = "actor";
+  std::string_view request_id = "request_id";
 };
 
 // Reads {'OK', position, replayed, …}, {'<REFUSAL>', …} or {'REDIS', message, key}.

@@ -30,6 +30,12 @@ std::string Published(const GroupId& group, const PersonId& actor) {
   return record.SerializeAsString();
 }
 
+std::string Imported(const GroupId& group, const PersonId& author) {
+  LogRecord record = Header(group, author);
+  record.mutable_published()->set_imported(true);
+  return record.SerializeAsString();
+}
+
 std::string Edited(const GroupId& group, const PersonId& actor, UpdateId update) {
   LogRecord record = Header(group, actor);
   record.mutable_edited()->set_update_id(update.value());

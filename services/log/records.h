@@ -14,6 +14,7 @@
 namespace klatch::records {
 
 std::string Published(const GroupId& group, const PersonId& actor);
+std::string Imported(const GroupId& group, const PersonId& author);
 std::string Edited(const GroupId& group, const PersonId& actor, UpdateId update);
 std::string Deleted(const GroupId& group, const PersonId& actor, UpdateId update,
                     const PersonId& author);

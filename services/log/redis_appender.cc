@@ -19,8 +19,7 @@ std::string What(std::string_view what, ShardIndex shard) {
 
 // The outcome of each command of a chunk, from the chunk's one reply.
 void ReadChunk(redis::ReplyView reply, size_t count, std::string_view what,
-               std::vector<absl::StatusOr<Appended>>& results) {
-  const RequestFields fields{.group = "update.groups"};
+               const RequestFields& fields, std::vector<absl::StatusOr<Appended>>& results) {
   for (size_t i = 0; i < count; ++i) {
     // An error is the whole script's; nothing of the chunk happened then.
     absl::StatusOr<Outcome> outcome = ReadOutcome(reply.is_error() ? reply : reply[i], fields);
@@ -58,11 +57,14 @@ std::string RedisAppender::RefusalFor(BadReference reference) {
 }
 
 redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& commands,
-                                           size_t first, size_t& end) const {
+                                           Intake intake, size_t first, size_t& end) const {
   const ShardIndex shard = layout_.ShardOf(commands[first].group);
+  const bool imports = intake == Intake::kImport;
   std::vector<std::string> keys = {keys_.Log(shard)};
+  // What was imported must not be again as long as it would be there.
   std::vector<std::string> arguments = {Number(shard.value()), body_retention_ms_,
-                                        once_retention_ms_, keys_.UpdatePrefix(shard)};
+                                        imports ? body_retention_ms_ : once_retention_ms_,
+                                        keys_.UpdatePrefix(shard)};
   size_t bytes = 0;
   for (end = first; end < commands.size() && end - first < kPublishesPerScript; ++end) {
     const PublishCommand& command = commands[end];
@@ -70,31 +72,50 @@ redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& co
     if (end > first && bytes > kPublishBytesPerScript) {
       break;
     }
-    keys.push_back(keys_.Once(command.actor, command.group, command.request_id));
+    keys.push_back(imports ? keys_.Imported(command.actor, command.group, command.request_id)
+                           : keys_.Once(command.actor, command.group, command.request_id));
     keys.push_back(keys_.Group(command.group));
     keys.push_back(keys_.Members(command.group));
     keys.push_back(keys_.Feed(command.group));
     arguments.push_back(command.actor.value());
     arguments.push_back(command.payload_digest);
     arguments.push_back(command.body);
-    arguments.push_back(records::Published(command.group, command.actor));
+    arguments.push_back(imports ? records::Imported(command.group, command.actor)
+                                : records::Published(command.group, command.actor));
     arguments.push_back(RefusalFor(command.bad_reference));
   }
-  return redis::Command::Eval(scripts::Publish(), std::move(keys), std::move(arguments));
+  return redis::Command::Eval(imports ? scripts::Import() : scripts::Publish(), std::move(keys),
+                              std::move(arguments));
 }
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
     std::vector<PublishCommand> commands) {
+  return PublishAll(std::move(commands), Intake::kPost);
+}
+
+base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Import(
+    std::vector<PublishCommand> commands) {
+  return PublishAll(std::move(commands), Intake::kImport);
+}
+
+base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
+    std::vector<PublishCommand> commands, Intake intake) {
   std::vector<absl::StatusOr<Appended>> results;
   if (commands.empty()) {
     co_return results;
   }
   results.reserve(commands.size());
-  const std::string what = What("publish", layout_.ShardOf(commands[0].group));
+  RequestFields fields{.group = "update.groups"};
+  if (intake == Intake::kImport) {
+    fields.actor = "author";
+    fields.request_id = "source_id";
+  }
+  const std::string what =
+      What(intake == Intake::kImport ? "import" : "publish", layout_.ShardOf(commands[0].group));
   std::vector<redis::Command> chunks;
   std::vector<size_t> sizes;
   for (size_t first = 0, end = 0; first < commands.size(); first = end) {
-    chunks.push_back(PublishChunk(commands, first, end));
+    chunks.push_back(PublishChunk(commands, intake, first, end));
     sizes.push_back(end - first);
   }
   redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(chunks));
@@ -106,7 +127,7 @@ base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
   }
   for (size_t i = 0; i < sizes.size(); ++i) {
     const redis::ReplyView reply = i < replies->size() ? (*replies)[i].view() : redis::ReplyView();
-    ReadChunk(reply, sizes[i], what, results);
+    ReadChunk(reply, sizes[i], what, fields, results);
   }
   co_return results;
 }

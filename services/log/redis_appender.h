@@ -33,6 +33,8 @@ class RedisAppender final : public Appender {
 
   base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) override;
+  base::Task<std::vector<absl::StatusOr<Appended>>> Import(
+      std::vector<PublishCommand> commands) override;
   base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) override;
   base::Task<absl::StatusOr<Appended>> Delete(DeleteCommand command) override;
   base::Task<absl::StatusOr<Appended>> CreateGroup(CreateGroupCommand command) override;
@@ -42,6 +44,9 @@ class RedisAppender final : public Appender {
   base::Task<absl::StatusOr<MembersAppended>> RemoveMembers(RemoveMembersCommand command) override;
   base::Task<absl::StatusOr<MemberUpdated>> UpdateMember(PersonId actor, GroupId group,
                                                          PersonRole member) override;
+  base::Task<absl::StatusOr<Appended>> BeginSync(MembersList list) override;
+  base::Task<absl::StatusOr<MembersSynced>> SyncMembers(MembersList list,
+                                                        std::vector<PersonRole> members) override;
   base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
       PublishSeveralCommand command) override;
   base::Task<absl::StatusOr<Carry>> CarryTo(CarryCommand command) override;
@@ -59,12 +64,17 @@ class RedisAppender final : public Appender {
   std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
 
  private:
+  // How an update comes: posted now, or brought by the app from its past.
+  enum class Intake { kPost, kImport };
+
   // What scripts answer in place of publishing.
   static std::string RefusalFor(BadReference reference);
   // One script call for the first updates of commands[first, …) that fit; `end` becomes the first
   // that does not.
-  redis::Command PublishChunk(const std::vector<PublishCommand>& commands, size_t first,
-                              size_t& end) const;
+  redis::Command PublishChunk(const std::vector<PublishCommand>& commands, Intake intake,
+                              size_t first, size_t& end) const;
+  base::Task<std::vector<absl::StatusOr<Appended>>> PublishAll(std::vector<PublishCommand> commands,
+                                                               Intake intake);
   // Sends one script; errors name `what` and the shard.
   base::Task<absl::StatusOr<redis::Reply>> Send(redis::Command command, std::string what,
                                                 ShardIndex shard);

@@ -27,5 +27,8 @@ const redis::Script& AwaitSettling();
 const redis::Script& EditSeveral();
 const redis::Script& DeleteSeveral();
 const redis::Script& RemoveUpdate();
+const redis::Script& Import();
+const redis::Script& BeginSync();
+const redis::Script& SyncMembers();
 
 }  // namespace klatch::scripts

@@ -56,6 +56,12 @@ std::string Keys::Once(const PersonId& actor, const GroupId& target, std::string
   key = Join(std::move(key), ":", request_id);
   return chunk == 0 ? key : fmt::format("{}:{}", key, chunk);
 }
+std::string Keys::Imported(const PersonId& author, const GroupId& group,
+                           std::string_view source_id) const {
+  std::string key = Join(ShardTag(layout_.ShardOf(group)), ":imported:", author.value());
+  key = Join(std::move(key), ":", group.value());
+  return Join(std::move(key), ":", source_id);
+}
 
 std::string Keys::Carry(const GroupId& group, UpdateId id) const {
   return fmt::format("{}{:016x}", CarryPrefix(group), id.value());

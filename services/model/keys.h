@@ -33,6 +33,9 @@ class Keys {
   // others end in a part that no id can spell, since the colon before it stands unescaped.
   std::string Once(const PersonId& actor, const GroupId& target, std::string_view request_id,
                    uint32_t chunk = 0) const;
+  // The app's own key of an update that it imports: apart from request ids.
+  std::string Imported(const PersonId& author, const GroupId& group,
+                       std::string_view source_id) const;
 
   // Of a group: what became of an update that was posted to several, among them this one.
   std::string Carry(const GroupId& group, UpdateId id) const;

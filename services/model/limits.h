@@ -27,6 +27,18 @@ constexpr size_t kBatchGroupsMax = 1'000;
 constexpr size_t kGroupsLookedAtMax = 1'000;
 constexpr size_t kMembersPerCallMax = 10'000;
 constexpr size_t kMembersPerScript = 200;
+constexpr size_t kImportUpdatesMax = 100;
+// How far an imported update's time may be ahead of the node's clock, since clocks differ.
+constexpr std::chrono::minutes kImportAheadMax{1};
+// Of a list of members that comes in parts: persons, bytes of all its messages, and lists that a node
+// takes at once. Members read of Redis at once, to compare.
+constexpr size_t kSyncMembersMax = 1'000'000;
+constexpr size_t kSyncBytesMax = 160 << 20;
+constexpr size_t kSyncsMax = 4;
+constexpr size_t kSyncScanned = 1'000;
+// Whom the answer names of those who joined, changed their role or left.
+constexpr size_t kSyncNamedMax = 10'000;
+constexpr size_t kSyncNamedBytesMax = 512 << 10;
 // A post to several groups returns one per shard that it touched: at most one more than groups.
 constexpr size_t kTokensMax = 128;
 constexpr size_t kMessageBytesMax = 1 << 20;

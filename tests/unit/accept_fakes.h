@@ -8,6 +8,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,6 +69,16 @@ class FakeAppender final : public Appender {
     }
     co_return results;
   }
+  base::Task<std::vector<absl::StatusOr<Appended>>> Import(
+      std::vector<PublishCommand> commands) override {
+    const size_t before = published.size();
+    auto publishing = Publish(std::move(commands));
+    std::vector<absl::StatusOr<Appended>> results = co_await std::move(publishing);
+    imported.insert(imported.end(), published.begin() + static_cast<ptrdiff_t>(before),
+                    published.end());
+    published.resize(before);
+    co_return results;
+  }
   base::Task<absl::StatusOr<Appended>> Edit(EditCommand command) override {
     const ShardIndex shard = command.update.shard();
     edits.push_back(std::move(command));
@@ -120,6 +131,27 @@ class FakeAppender final : public Appender {
       co_return appended.status();
     }
     co_return MemberUpdated{appended->position, false, Stay{member.role, Position(5), Position(5)}};
+  }
+  base::Task<absl::StatusOr<Appended>> BeginSync(MembersList list) override {
+    const ShardIndex shard = layout_.ShardOf(list.group);
+    syncs.push_back(std::move(list));
+    co_return Append(shard);
+  }
+  base::Task<absl::StatusOr<MembersSynced>> SyncMembers(MembersList list,
+                                                        std::vector<PersonRole> members) override {
+    const absl::StatusOr<Appended> appended = Append(layout_.ShardOf(list.group));
+    synced.push_back(members);
+    if (!appended.ok()) {
+      co_return appended.status();
+    }
+    MembersSynced result{appended->position, {}};
+    for (const PersonRole& member : members) {
+      result.outcomes.push_back(nobody_changes                  ? MemberOutcome::kNothing
+                                : member.role == Role::kNone    ? MemberOutcome::kLeft
+                                : stays.contains(member.person) ? MemberOutcome::kRoleChanged
+                                                                : MemberOutcome::kJoined);
+    }
+    co_return result;
   }
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override { co_return Append(shard); }
   base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
@@ -184,6 +216,10 @@ class FakeAppender final : public Appender {
 
   size_t publish_calls = 0;
   std::vector<PublishCommand> published;
+  std::vector<PublishCommand> imported;
+  std::vector<MembersList> syncs;
+  std::vector<std::vector<PersonRole>> synced;
+  std::set<PersonId> stays;  // who is a member when a list of members comes
   std::vector<EditCommand> edits;
   std::vector<DeleteCommand> deletes;
   std::vector<CreateGroupCommand> created;

@@ -9,11 +9,6 @@
 
 local ROLE_MEMBER, ROLE_OWNER = 2, 4
 local JOINING_OPEN = '2'
-local TAG_MEMBERS_CHANGED = 58
-local TAG_VISIBLE_FROM = 33 -- MembersChanged.visible_from
-local HAS_PAST = '\40\1' -- MembersChanged.has_past = true
-local HISTORY_ALL, HISTORY_LAST = '2', '3'
-local ALL_OF_IT = string.rep('\0', 8)
 local once, group, members, feed = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local once_retention_ms, digest, actor, record, roles = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local persons = #roles
@@ -22,32 +17,6 @@ local carry_prefix = ARGV[7 + 2 * persons]
 -- The highest role that may be given by one who may add: owners give any, moderators and members up to member.
 local function highest_to_give(actor_role)
   return actor_role == ROLE_OWNER and ROLE_OWNER or ROLE_MEMBER
-end
-
--- Back to where the past is open to who joins now: nothing if it isn't. `updates`: how many the feed has
--- taken. A feed is a ring in the order of the group's log (publish.lua), so the last ones but `count` are
--- found without sorting. If it isn't known where the log has one, the next newer one counts.
-local function visible_from(history, count, updates)
-  if history == HISTORY_ALL then
-    return ALL_OF_IT
-  elseif history ~= HISTORY_LAST then
-    return nil
-  elseif updates <= count then
-    return ALL_OF_IT
-  end
-  local ring = at('GET', feed) or ''
-  local slots = math.floor(#ring / 8)
-  if slots < math.min(updates, count) then
-    corrupt(feed, 'is shorter than what it has taken')
-  end
-  for i = updates - count, updates - 1 do
-    local offset = i % slots * 8
-    local position = position_in_group(string.sub(ring, offset + 1, offset + 8), carry_prefix)
-    if position then
-      return position
-    end
-  end
-  return nil
 end
 
 return guarded(function()
@@ -92,13 +61,8 @@ return guarded(function()
 
   local position = last_position()
   if #joining > 0 then
-    local from = visible_from(facts[2], count_of(facts[7], group), updates)
-    if from then
-      pieces[#pieces + 1] = string.char(TAG_VISIBLE_FROM) .. from
-      if updates > 0 then
-        pieces[#pieces + 1] = HAS_PAST
-      end
-    end
+    local from = visible_from(feed, carry_prefix, facts[2], count_of(facts[7], group), updates)
+    pieces[#pieces + 1] = opening(from, updates)
     position = append(record .. delimited(TAG_MEMBERS_CHANGED, table.concat(pieces)))
     local stay = position .. (from or position)
     local values = {}
