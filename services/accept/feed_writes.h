@@ -1,5 +1,5 @@
 #pragma once
-// Posting, editing and deleting updates, without gRPC: checks the request, admits it, has the log
+// Posting, importing, editing and deleting updates, without gRPC: checks the request, admits it, has the log
 // append it, and waits where the caller was promised that it is in force.
 //
 //   auto response = co_await writes.Publish(request, deadline);
@@ -8,7 +8,7 @@
 // after its first wait. Lifetime: what Dependencies names outlives this object, and this object
 // outlives its tasks. Bounds: services/model/limits.h; an edit is tried kEditAttemptsMax times
 // against others' edits. A call whose deadline has come appends nothing more. Errors: as
-// feed_service.proto says. UNAVAILABLE with reason OUTCOME_UNKNOWN comes from the log as it is;
+// feed_service.proto and import_service.proto say. UNAVAILABLE with reason OUTCOME_UNKNOWN comes from the log as it is;
 // with reason NOT_YET_IN_FORCE the change is committed.
 
 #include <memory>
@@ -20,6 +20,7 @@
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "klatch/v1/feed_service.pb.h"
+#include "klatch/v1/import_service.pb.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
 #include "services/accept/carrier.h"
@@ -57,6 +58,9 @@ class FeedWrites {
                                                                 base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> BatchPublish(
       v1::BatchPublishUpdatesRequest request, base::MonotonicTime deadline);
+  // Updates of the past, which the app itself brings.
+  base::Task<absl::StatusOr<v1::ImportUpdatesResponse>> Import(v1::ImportUpdatesRequest request,
+                                                               base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::EditUpdateResponse>> Edit(v1::EditUpdateRequest request,
                                                           base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::DeleteUpdateResponse>> Delete(v1::DeleteUpdateRequest request,
@@ -87,11 +91,24 @@ class FeedWrites {
   base::Task<absl::StatusOr<bool>> Sees(PersonId actor, uint64_t id, std::string field,
                                         base::MonotonicTime deadline);
 
+  absl::Status CheckImport(const v1::ImportedUpdate& update) const;
+  base::Task<void> PrepareImport(v1::ImportedUpdate update, base::MonotonicTime deadline,
+                                 absl::StatusOr<PublishCommand>& result);
+
+  // Appender's Publish or Import.
+  using How =
+      base::Task<std::vector<absl::StatusOr<Appended>>> (Appender::*)(std::vector<PublishCommand>);
   // Appends `commands`, all of one shard, and keeps the bodies of what was accepted. Continues on
   // the executor.
-  base::Task<std::vector<absl::StatusOr<Appended>>> Append(std::vector<PublishCommand> commands);
-  // Appends those at `which` and writes their outcomes to the same places of `results`.
-  base::Task<void> AppendShard(std::vector<absl::StatusOr<PublishCommand>>& commands,
+  base::Task<std::vector<absl::StatusOr<Appended>>> Append(How how,
+                                                           std::vector<PublishCommand> commands);
+  // Appends those that are commands, shards side by side, and writes their outcomes to the same
+  // places of `results`.
+  base::Task<void> AppendPrepared(How how, std::vector<absl::StatusOr<PublishCommand>>& commands,
+                                  base::MonotonicTime deadline,
+                                  std::vector<absl::StatusOr<Appended>>& results);
+  // The same of those at `which`, which are of one shard.
+  base::Task<void> AppendShard(How how, std::vector<absl::StatusOr<PublishCommand>>& commands,
                                std::vector<size_t> which,
                                std::vector<absl::StatusOr<Appended>>& results);
   void Keep(std::string stored, const Appended& appended, uint64_t generation);

@@ -19,17 +19,17 @@ constexpr char kPublishMethod[] = "publish";
 constexpr size_t kAudienceOffset = 1;
 
 PublishCommand MakeCommand(const v1::PublishUpdateRequest& request) {
-  const v1::Update& update = request.update();
+  const v1::Update payload = PublishPayload(request.update());
   PublishCommand command;
   command.actor = PersonId(request.actor());
-  command.group = GroupId(update.groups(0));
+  command.group = GroupId(payload.groups(0));
   command.request_id = request.request_id();
-  command.payload_digest = RequestDigest(kPublishMethod, PublishPayload(update));
+  command.payload_digest = RequestDigest(kPublishMethod, payload);
   BodyHeader header;
-  header.audience = static_cast<AudienceRule>(update.audience());
+  header.audience = static_cast<AudienceRule>(payload.audience());
   header.author = command.actor;
   header.group = command.group;
-  command.body = EncodeBody(header, UpdateBytes(update, command.actor));
+  command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
   return command;
 }
 
@@ -164,7 +164,7 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::Publish(
   }
   std::vector<PublishCommand> commands;
   commands.push_back(*std::move(command));
-  auto appending = Append(std::move(commands));
+  auto appending = Append(&Appender::Publish, std::move(commands));
   const std::vector<absl::StatusOr<Appended>> appended = co_await std::move(appending);
   if (!appended.front().ok()) {
     co_return appended.front().status();
@@ -201,22 +201,30 @@ base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> FeedWrites::BatchPub
   }
   auto all_prepared = WhenAll(std::move(preparing));
   co_await std::move(all_prepared);
-  status = CheckInTime(dependencies_.clock, deadline);
+  auto appending = AppendPrepared(&Appender::Publish, batch.commands, deadline, batch.appended);
+  co_await std::move(appending);
+  co_return MakeResponse(batch, is_several);
+}
+
+base::Task<void> FeedWrites::AppendPrepared(How how,
+                                            std::vector<absl::StatusOr<PublishCommand>>& commands,
+                                            base::MonotonicTime deadline,
+                                            std::vector<absl::StatusOr<Appended>>& results) {
+  const absl::Status status = CheckInTime(dependencies_.clock, deadline);
   std::map<ShardIndex, std::vector<size_t>> by_shard;
-  for (size_t i = 0; i < batch.commands.size(); ++i) {
+  for (size_t i = 0; i < commands.size(); ++i) {
     if (!status.ok()) {
-      batch.appended[i] = status;
-    } else if (batch.commands[i].ok()) {
-      by_shard[dependencies_.layout.ShardOf(batch.commands[i]->group)].push_back(i);
+      results[i] = status;
+    } else if (commands[i].ok()) {
+      by_shard[dependencies_.layout.ShardOf(commands[i]->group)].push_back(i);
     }
   }
   std::vector<base::Task<void>> shards;
   for (auto& [shard, which] : by_shard) {
-    shards.push_back(AppendShard(batch.commands, std::move(which), batch.appended));
+    shards.push_back(AppendShard(how, commands, std::move(which), results));
   }
   auto all = WhenAll(std::move(shards));
   co_await std::move(all);
-  co_return MakeResponse(batch, is_several);
 }
 
 base::Task<void> FeedWrites::PublishSeveralItem(v1::PublishUpdateRequest item,
@@ -243,7 +251,8 @@ base::Task<void> FeedWrites::PrepareItem(v1::PublishUpdateRequest item,
   result = co_await std::move(preparation);
 }
 
-base::Task<void> FeedWrites::AppendShard(std::vector<absl::StatusOr<PublishCommand>>& commands,
+base::Task<void> FeedWrites::AppendShard(How how,
+                                         std::vector<absl::StatusOr<PublishCommand>>& commands,
                                          std::vector<size_t> which,
                                          std::vector<absl::StatusOr<Appended>>& results) {
   std::vector<PublishCommand> own;
@@ -251,7 +260,7 @@ base::Task<void> FeedWrites::AppendShard(std::vector<absl::StatusOr<PublishComma
   for (size_t i : which) {
     own.push_back(*std::move(commands[i]));
   }
-  auto appending = Append(std::move(own));
+  auto appending = Append(how, std::move(own));
   std::vector<absl::StatusOr<Appended>> outcomes = co_await std::move(appending);
   for (size_t i = 0; i < which.size(); ++i) {
     results[which[i]] = std::move(outcomes[i]);
@@ -259,7 +268,7 @@ base::Task<void> FeedWrites::AppendShard(std::vector<absl::StatusOr<PublishComma
 }
 
 base::Task<std::vector<absl::StatusOr<Appended>>> FeedWrites::Append(
-    std::vector<PublishCommand> commands) {
+    How how, std::vector<PublishCommand> commands) {
   const ShardIndex shard = dependencies_.layout.ShardOf(commands.front().group);
   std::vector<std::string> bodies;
   bodies.reserve(commands.size());
@@ -268,7 +277,7 @@ base::Task<std::vector<absl::StatusOr<Appended>>> FeedWrites::Append(
   }
   // Before the append: an edit or delete that is applied from here on keeps our copy out.
   const uint64_t generation = dependencies_.bodies.Generation(shard);
-  auto publishing = dependencies_.appender.Publish(std::move(commands));
+  auto publishing = (dependencies_.appender.*how)(std::move(commands));
   std::vector<absl::StatusOr<Appended>> appended = co_await std::move(publishing);
   co_await dependencies_.executor.Schedule();
   for (size_t i = 0; i < appended.size(); ++i) {

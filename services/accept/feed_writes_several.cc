@@ -115,6 +115,7 @@ base::Task<absl::StatusOr<PublishSeveralCommand>> FeedWrites::PrepareSeveral(
     command.bad_targets = BadTargets::kTooMany;
   } else {
     request.mutable_update()->clear_groups();
+    request.mutable_update()->clear_original_time();
     command.body = EncodeBody(HeaderOf(request, groups), UpdateBytes(request.update(), actor));
   }
   co_return command;

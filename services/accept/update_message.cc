@@ -5,9 +5,12 @@
 #include "common/base/hash.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/wire_format_lite.h"
 
 namespace klatch {
 namespace {
+
+using google::protobuf::internal::WireFormatLite;
 
 // Equal messages give equal bytes within one build of the program; retries across a release that
 // changes the schema are told apart at worst.
@@ -35,6 +38,9 @@ std::string UpdateBytes(const v1::Update& content, const PersonId& author) {
   }
   stored.set_reply_to(content.reply_to());
   stored.set_reshare_of(content.reshare_of());
+  if (content.has_original_time()) {
+    *stored.mutable_original_time() = content.original_time();
+  }
   stored.DiscardUnknownFields();
   return stored.SerializeAsString();
 }
@@ -57,6 +63,21 @@ absl::StatusOr<v1::Update> UpdateMessage(UpdateId id, const Body& body) {
   return update;
 }
 
+bool IsImported(const Body& body) {
+  const std::string_view bytes = body.update_bytes();
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                            static_cast<int>(bytes.size()));
+  while (const uint32_t tag = in.ReadTag()) {
+    if (WireFormatLite::GetTagFieldNumber(tag) == v1::Update::kOriginalTimeFieldNumber) {
+      return true;
+    }
+    if (!WireFormatLite::SkipField(&in, tag)) {
+      return false;
+    }
+  }
+  return false;
+}
+
 std::string RequestDigest(std::string_view method, const google::protobuf::Message& payload) {
   std::string bytes(method);
   bytes.push_back('\0');
@@ -70,6 +91,7 @@ v1::Update PublishPayload(const v1::Update& update) {
   payload.clear_create_time();
   payload.clear_author();
   payload.clear_revision();
+  payload.clear_original_time();
   payload.DiscardUnknownFields();
   return payload;
 }

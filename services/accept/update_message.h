@@ -15,13 +15,17 @@
 
 namespace klatch {
 
-// The serialised Update of a body: author, groups, text, attachments, place, reply_to and
-// reshare_of of `content`, and nothing else that a client may have sent along. Of a post to several
-// groups `content` must have none: they stand in the header.
+// The serialised Update of a body: author, groups, text, attachments, place, reply_to, reshare_of and
+// original_time of `content`, and nothing else that a client may have sent along. Of a post to several
+// groups `content` must have none: they stand in the header. original_time is there of what was
+// imported only: posts clear it (PublishPayload).
 std::string UpdateBytes(const v1::Update& content, const PersonId& author);
 
 // The update as a client reads it. DATA_LOSS if the stored bytes are no update.
 absl::StatusOr<v1::Update> UpdateMessage(UpdateId id, const Body& body);
+
+// Whether the update was imported.
+bool IsImported(const Body& body);
 
 // Tells whether two requests under one key are the same: `method` keeps methods apart. Output-only
 // fields must have been cleared.

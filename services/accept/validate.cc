@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <unordered_map>
 
@@ -239,9 +240,8 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
   return absl::OkStatus();
 }
 
-absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members) {
-  KLATCH_RETURN_IF_ERROR(
-      CheckCount(members.size(), limits::kMembersPerCallMax, "members", "members"));
+absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members, size_t count_max) {
+  KLATCH_RETURN_IF_ERROR(CheckCount(members.size(), count_max, "members", "members"));
   EachOnce persons(static_cast<size_t>(members.size()));
   for (int i = 0; i < members.size(); ++i) {
     const v1::Member& member = members[i];
@@ -296,6 +296,35 @@ absl::StatusOr<int> CheckPageSize(int32_t page_size, int size_default, int size_
 
 absl::Status CheckBatchSize(int size) {
   return CheckCount(size, limits::kBatchUpdatesMax, "requests", "requests");
+}
+
+absl::Status CheckImportSize(int size) {
+  return CheckCount(size, limits::kImportUpdatesMax, "updates", "updates");
+}
+
+absl::Status CheckSourceId(std::string_view source_id) {
+  if (source_id.empty()) {
+    return Invalid("source_id", "is empty");
+  }
+  return CheckString(source_id, limits::kRequestIdBytesMax, "source_id");
+}
+
+absl::Status CheckOriginalTime(const v1::ImportedUpdate& update, base::WallTime now) {
+  constexpr int32_t kNanosMax = 999'999'999;
+  constexpr char kField[] = "original_time";
+  if (!update.has_original_time()) {
+    return Invalid(kField, "is missing");
+  }
+  const google::protobuf::Timestamp& time = update.original_time();
+  if (time.nanos() < 0 || time.nanos() > kNanosMax) {
+    return Invalid(kField, "has nanos that are no part of a second");
+  }
+  if (time.seconds() < 0) {
+    return Invalid(kField, "is before 1970");
+  }
+  const auto latest = std::chrono::duration_cast<std::chrono::seconds>(
+      (now + limits::kImportAheadMax).time_since_epoch());
+  return time.seconds() <= latest.count() ? absl::OkStatus() : Invalid(kField, "is in the future");
 }
 
 }  // namespace klatch

@@ -9,12 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "klatch/v1/feed_service.pb.h"
 #include "klatch/v1/group_service.pb.h"
+#include "klatch/v1/import_service.pb.h"
 #include "klatch/v1/resources.pb.h"
 #include "services/model/ids.h"
 #include "services/model/layout.h"
+#include "services/model/limits.h"
 #include "services/model/position.h"
 
 namespace klatch {
@@ -53,8 +56,9 @@ absl::Status CheckBatchGroups(
 // What may be set of a group, but its id.
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);
 
-// 1 to 10,000 members with valid ids and roles, each person once.
-absl::Status CheckMembers(const google::protobuf::RepeatedPtrField<v1::Member>& members);
+// 1 to `count_max` members with valid ids and roles, each person once.
+absl::Status CheckMembers(const google::protobuf::RepeatedPtrField<v1::Member>& members,
+                          size_t count_max = limits::kMembersPerCallMax);
 // 1 to 10,000 persons, each once.
 absl::Status CheckPersons(const google::protobuf::RepeatedPtrField<std::string>& persons);
 
@@ -68,5 +72,13 @@ absl::StatusOr<int> CheckPageSize(int32_t page_size, int size_default, int size_
 
 // A batch holds 1 to 100 requests ("requests").
 absl::Status CheckBatchSize(int size);
+
+// An import holds 1 to 100 updates ("updates").
+absl::Status CheckImportSize(int size);
+// The app's own key of an imported update: 1 to 256 bytes of UTF-8 ("source_id").
+absl::Status CheckSourceId(std::string_view source_id);
+// When an imported update was posted: from 1970 on, at most a minute ahead of `now`
+// ("original_time").
+absl::Status CheckOriginalTime(const v1::ImportedUpdate& update, base::WallTime now);
 
 }  // namespace klatch

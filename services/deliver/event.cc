@@ -107,6 +107,7 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   event.kind = Event::Kind::kTimePassed;
   event.visible_from.reset();
   event.has_past = false;
+  event.is_imported = false;
   event.change_count = 0;
   event.group = GroupIndex();
   event.groups.clear();
@@ -126,6 +127,7 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
   switch (record.event_case()) {
     case LogRecord::kPublished:
       event.kind = Event::Kind::kPublished;
+      event.is_imported = record.published().imported();
       SetAuthor(event, layout, record.actor());
       break;
     case LogRecord::kCarried:

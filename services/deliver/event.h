@@ -56,6 +56,9 @@ struct Event {
   // kEdited, kDeleted of an update of several groups: those that took it; `group` is none then.
   std::vector<GroupIndex> groups;
 
+  // kPublished: nobody who watches is told.
+  bool is_imported = false;
+
   // kPublished, kHomed.
   std::string author;
   PartitionIndex author_partition;

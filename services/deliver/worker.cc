@@ -169,10 +169,12 @@ void Worker::Deliver(const Event& event) {
     AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
   delivered_local_ += members.size();
-  tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
-                             .group = event.group,
-                             .update = event.position,
-                             .position = event.position});
+  if (!event.is_imported) {
+    tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
+                               .group = event.group,
+                               .update = event.position,
+                               .position = event.position});
+  }
   DeliverToAuthor(event);
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "services/accept/update_message.h"
 #include "services/live/message.h"
 #include "services/live/watch_hub.h"
 #include "services/read/page_writer.h"
@@ -111,6 +112,10 @@ class WatchHub::Composer {
       }
       if (*body == nullptr && event.kind != WatchedEvent::Kind::kTakenOut) {
         return Added::kWhole;  // deleted or expired
+      }
+      // Workers don't tell of it; of a timeline that is read for a resume it is a part.
+      if (event.kind == WatchedEvent::Kind::kPublished && IsImported(**body)) {
+        return Added::kWhole;
       }
       entry.body = *std::move(body);
     }
