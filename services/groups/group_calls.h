@@ -1,5 +1,5 @@
 #pragma once
-// The logic of GroupService without gRPC: checks requests, cuts bulk calls into chunks, has the log
+// The logic of GroupService, and of ImportService's lists of members, without gRPC: checks requests, cuts bulk calls into chunks, has the log
 // append them, waits where a removal was promised to be in force, and reads groups and members.
 //
 //   auto response = co_await groups.AddMembers(request, deadline);
@@ -7,7 +7,8 @@
 // Thread safety: every method from any thread. Nothing blocks; a task continues on the executor
 // after its first wait. Lifetime: what Dependencies names outlives this object, and this object
 // outlives its tasks. Bounds: services/model/limits.h. A bulk call appends one chunk of
-// limits::kMembersPerScript at a time. Errors: as group_service.proto says. UNAVAILABLE with reason
+// limits::kMembersPerScript at a time. Errors: as group_service.proto and
+// import_service.proto say. UNAVAILABLE with reason
 // OUTCOME_UNKNOWN comes from the log as it is; with reason NOT_YET_IN_FORCE the change is
 // committed.
 
@@ -20,9 +21,11 @@
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "klatch/v1/group_service.pb.h"
+#include "klatch/v1/import_service.pb.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
 #include "services/groups/group_reader.h"
+#include "services/groups/members_plan.h"
 #include "services/groups/person_groups.h"
 #include "services/log/appender.h"
 #include "services/model/layout.h"
@@ -63,6 +66,11 @@ class GroupCalls {
       v1::RemoveMembersRequest request, base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::UpdateMemberResponse>> UpdateMember(v1::UpdateMemberRequest request,
                                                                     base::MonotonicTime deadline);
+  // ImportService's, of a list that came whole and of one that came in parts.
+  base::Task<absl::StatusOr<v1::SyncMembersResponse>> SyncMembers(v1::SyncMembersRequest request,
+                                                                  base::MonotonicTime deadline);
+  base::Task<absl::StatusOr<v1::SyncManyMembersResponse>> SyncManyMembers(
+      v1::SyncMembersRequest request, base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::ListMembersResponse>> ListMembers(v1::ListMembersRequest request,
                                                                   base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::ListPersonGroupsResponse>> ListPersonGroups(
@@ -79,6 +87,14 @@ class GroupCalls {
     absl::Status status;
   };
 
+  // What a list of members has come to, and why it broke off if it did.
+  struct Synced {
+    v1::MembersDifference difference;
+    Position last;
+    size_t chunks_done = 0;
+    absl::Status status;
+  };
+
   // namespace and actor, which every request has.
   template <typename Request>
   absl::Status CheckCaller(const Request& request) const;
@@ -87,6 +103,13 @@ class GroupCalls {
   base::Task<absl::StatusOr<v1::Group>> ReadActive(GroupId group, std::string field);
   // OK if the person is in the active group; NOT_FOUND ("group"), PERMISSION_DENIED ("actor").
   base::Task<absl::StatusOr<v1::Group>> ReadAsMember(GroupId group, PersonId actor);
+
+  base::Task<absl::StatusOr<Synced>> Sync(v1::SyncMembersRequest request, size_t members_max,
+                                          base::MonotonicTime deadline);
+  // Tells `plan` who is there.
+  base::Task<absl::Status> Compare(GroupId group, MembersPlan& plan, base::MonotonicTime deadline);
+  base::Task<Synced> AppendPlan(MembersList list, const MembersPlan& plan, Position begun,
+                                base::MonotonicTime deadline);
 
   template <typename Command>
   base::Task<Chunks> AppendChunks(std::vector<Command> commands, base::MonotonicTime deadline);

@@ -331,6 +331,9 @@ void Node::BuildServices(const std::string& cursor_key) {
   watch_calls_ = std::make_unique<WatchCalls>(*live_, gate_);
   feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_, *watch_calls_);
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
+  sync_calls_ = std::make_unique<SyncCalls>(*group_calls_, gate_, clock_);
+  import_service_ =
+      std::make_unique<ImportServiceImpl>(calls_, *writes_, *group_calls_, *sync_calls_);
   BuildPersonService(cursor_key);
 }
 

@@ -33,6 +33,7 @@
 #include "services/deliver/ticker.h"
 #include "services/deliver/worker.h"
 #include "services/groups/group_service.h"
+#include "services/groups/import_service.h"
 #include "services/groups/stored_group_rights.h"
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
@@ -87,6 +88,7 @@ class Node {
   grpc::Service& feed_service() { return *feed_service_; }
   grpc::Service& group_service() { return *group_service_; }
   grpc::Service& person_service() { return *person_service_; }
+  grpc::Service& import_service() { return *import_service_; }
 
  private:
   struct Slice;  // a worker, its persons, its flusher
@@ -162,6 +164,8 @@ class Node {
   std::unique_ptr<FeedServiceImpl> feed_service_;
   std::unique_ptr<GroupServiceImpl> group_service_;
   std::unique_ptr<PersonServiceImpl> person_service_;
+  std::unique_ptr<SyncCalls> sync_calls_;
+  std::unique_ptr<ImportServiceImpl> import_service_;
 };
 
 }  // namespace klatch

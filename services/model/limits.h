@@ -33,8 +33,8 @@ constexpr std::chrono::minutes kImportAheadMax{1};
 // Of a list of members that comes in parts: persons, bytes of all its messages, and lists that a node
 // takes at once. Members read of Redis at once, to compare.
 constexpr size_t kSyncMembersMax = 1'000'000;
-constexpr size_t kSyncBytesMax = 160 << 20;
-constexpr size_t kSyncsMax = 4;
+constexpr size_t kSyncBytesMax = 64 << 20;
+constexpr size_t kSyncsMax = 2;
 constexpr size_t kSyncScanned = 1'000;
 // Whom the answer names of those who joined, changed their role or left.
 constexpr size_t kSyncNamedMax = 10'000;

@@ -1,0 +1,205 @@
+#include "services/groups/sync_reactor.h"
+
+#include <fmt/format.h>
+#include <grpcpp/alarm.h>
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "services/accept/call.h"
+#include "services/accept/grpc_status.h"
+#include "services/model/limits.h"
+
+namespace klatch {
+namespace {
+
+using Reactor = grpc::ServerReadReactor<grpc::ByteBuffer>;
+
+constexpr std::chrono::milliseconds kRetryWhenFull{1'000};
+
+absl::Status Invalid(std::string_view field, std::string_view description) {
+  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
+}
+
+// It deletes itself when gRPC is done with it; until then the call counts as under way.
+class SyncReactor final : public Reactor {
+ public:
+  SyncReactor(grpc::ByteBuffer* out, GroupCalls& groups, std::atomic<size_t>& under_way,
+              CallGate::Pass pass, base::MonotonicTime deadline)
+      : out_(out),
+        groups_(groups),
+        under_way_(under_way),
+        pass_(std::move(pass)),
+        deadline_(deadline),
+        reading_(std::make_shared<Reading>()) {}
+
+  // Once it is constructed whole. `ends`: when the client has to have said everything.
+  void Begin(base::WallTime ends) {
+    alarm_.Set(ends, [this, reading = reading_](bool is_late) {
+      // The reactor is there as long as it reads: nothing else may finish it meanwhile.
+      std::lock_guard lock(reading->mutex);
+      if (is_late && std::exchange(reading->goes_on, false)) {
+        Finish(ToGrpcStatus(base::Error(absl::StatusCode::kDeadlineExceeded,
+                                        "the deadline came before the end of the stream")));
+      }
+    });
+    ReadNext();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      End();
+      return;
+    }
+    v1::SyncManyMembersRequest part;
+    const size_t bytes = in_.Length();
+    absl::Status status = ParseRequest(in_, part);
+    if (status.ok()) {
+      status = upload_.Add(std::move(part), bytes);
+    }
+    if (status.ok()) {
+      ReadNext();
+    } else if (EndReading()) {
+      Finish(ToGrpcStatus(status));
+    }
+  }
+
+  void OnDone() override {
+    // relaxed: a counter.
+    under_way_.fetch_sub(1, std::memory_order_relaxed);
+    // Last: who drains may take the calls apart when the gate is empty.
+    const CallGate::Pass held = std::move(pass_);
+    delete this;
+  }
+
+ private:
+  // Shared with the alarm, which may be under way when the reactor goes.
+  struct Reading {
+    std::mutex mutex;
+    bool goes_on = true;  // guarded by mutex
+  };
+
+  // Under the mutex: nothing may be started once the stream is finished.
+  void ReadNext() {
+    std::lock_guard lock(reading_->mutex);
+    if (reading_->goes_on) {
+      StartRead(&in_);
+    }
+  }
+
+  // Whether it is the caller's to finish the stream.
+  bool EndReading() {
+    std::lock_guard lock(reading_->mutex);
+    return std::exchange(reading_->goes_on, false);
+  }
+
+  // All has been read, or the connection broke, which looks the same.
+  void End() {
+    if (!EndReading()) {
+      return;
+    }
+    absl::StatusOr<v1::SyncMembersRequest> request = upload_.Take();
+    if (!request.ok()) {
+      Finish(ToGrpcStatus(request.status()));
+      return;
+    }
+    base::Spawn(Run(*std::move(request)));
+  }
+
+  base::Task<void> Run(v1::SyncMembersRequest request) {
+    auto syncing = groups_.SyncManyMembers(std::move(request), deadline_);
+    const absl::StatusOr<v1::SyncManyMembersResponse> response = co_await std::move(syncing);
+    const absl::Status status =
+        response.ok() ? SerializeResponse(*response, *out_) : response.status();
+    // After Finish the reactor may be gone.
+    Finish(ToGrpcStatus(status));
+  }
+
+  grpc::ByteBuffer* const out_;
+  GroupCalls& groups_;
+  std::atomic<size_t>& under_way_;
+  CallGate::Pass pass_;
+  const base::MonotonicTime deadline_;
+  const std::shared_ptr<Reading> reading_;
+  grpc::ByteBuffer in_;
+  MembersUpload upload_;
+  grpc::Alarm alarm_;
+};
+
+// A call that is not let in.
+class RefusedReactor final : public Reactor {
+ public:
+  explicit RefusedReactor(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+absl::Status MembersUpload::Add(v1::SyncManyMembersRequest part, size_t bytes) {
+  if (!has_begun_) {
+    has_begun_ = true;
+    member_count_ = part.member_count();
+    request_.set_namespace_(part.namespace_());
+    request_.set_group(part.group());
+    request_.set_version(part.version());
+    if (member_count_ == 0 || member_count_ > limits::kSyncMembersMax) {
+      return Invalid("member_count", fmt::format("is {}; 1 to {} are allowed", member_count_,
+                                                 limits::kSyncMembersMax));
+    }
+  } else if (!part.namespace_().empty()) {
+    return Invalid("namespace", "goes with the first message only");
+  } else if (!part.group().empty()) {
+    return Invalid("group", "goes with the first message only");
+  } else if (part.version() != 0) {
+    return Invalid("version", "goes with the first message only");
+  } else if (part.member_count() != 0) {
+    return Invalid("member_count", "goes with the first message only");
+  }
+  bytes_ += bytes;
+  if (bytes_ > limits::kSyncBytesMax) {
+    return base::FieldError(absl::StatusCode::kResourceExhausted, "members",
+                            fmt::format("has more than {} bytes", limits::kSyncBytesMax));
+  }
+  const auto members = static_cast<size_t>(request_.members_size() + part.members_size());
+  if (members > member_count_) {
+    return Invalid("member_count", fmt::format("is {}, and more have come", member_count_));
+  }
+  for (v1::Member& member : *part.mutable_members()) {
+    *request_.add_members() = std::move(member);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::SyncMembersRequest> MembersUpload::Take() {
+  if (!has_begun_) {
+    return Invalid("group", "is missing: the stream has no message");
+  }
+  if (static_cast<uint32_t>(request_.members_size()) != member_count_) {
+    return Invalid("member_count", fmt::format("is {}, and {} have come: nothing was changed",
+                                               member_count_, request_.members_size()));
+  }
+  return std::move(request_);
+}
+
+grpc::ServerReadReactor<grpc::ByteBuffer>* SyncCalls::SyncMany(grpc::CallbackServerContext* context,
+                                                               grpc::ByteBuffer* out) {
+  CallGate::Pass pass = gate_.Enter();
+  if (!pass.granted()) {
+    return new RefusedReactor(RefusalStatus(pass.refusal()));
+  }
+  // relaxed: a counter.
+  if (under_way_.fetch_add(1, std::memory_order_relaxed) >= limits::kSyncsMax) {
+    under_way_.fetch_sub(1, std::memory_order_relaxed);
+    return new RefusedReactor(base::RetryLater(absl::StatusCode::kResourceExhausted,
+                                               "other lists of members are under way",
+                                               kRetryWhenFull));
+  }
+  const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
+  auto* reactor = new SyncReactor(out, groups_, under_way_, std::move(pass), deadline);
+  reactor->Begin(clock_.Wall() + std::chrono::duration_cast<base::WallTime::duration>(
+                                     deadline - clock_.Monotonic()));
+  return reactor;
+}
+
+}  // namespace klatch
