@@ -78,7 +78,8 @@ Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
       channel_(std::move(channel)),
       feed_(v1::FeedService::NewStub(channel_)),
       groups_(v1::GroupService::NewStub(channel_)),
-      persons_(v1::PersonService::NewStub(channel_)) {}
+      persons_(v1::PersonService::NewStub(channel_)),
+      imports_(v1::ImportService::NewStub(channel_)) {}
 
 absl::Status Client::Connect() {
   const auto deadline = Clock::now() + options_.timeout;

@@ -11,15 +11,18 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "klatch/v1/import_service.grpc.pb.h"
 #include "klatch/v1/person_service.grpc.pb.h"
 
 namespace klatch::cli {
@@ -46,6 +49,7 @@ class Client {
   v1::FeedService::Stub& feed() { return *feed_; }
   v1::GroupService::Stub& groups() { return *groups_; }
   v1::PersonService::Stub& persons() { return *persons_; }
+  v1::ImportService::Stub& imports() { return *imports_; }
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(Stub& stub,
@@ -63,6 +67,28 @@ class Client {
     return response;
   }
 
+  // The same for a call whose request is a stream; each attempt sends all of `parts`.
+  template <typename Stub, typename Part, typename Response>
+  absl::StatusOr<Response> Send(
+      Stub& stub,
+      std::unique_ptr<grpc::ClientWriter<Part>> (Stub::*method)(grpc::ClientContext*, Response*),
+      const std::vector<Part>& parts) {
+    Response response;
+    absl::Status status = CallWithRetries([&](grpc::ClientContext& context) {
+      response.Clear();
+      const auto writer = (stub.*method)(&context, &response);
+      // A part that can't be written has its reason in the status.
+      static_cast<void>(
+          std::ranges::all_of(parts, [&](const Part& part) { return writer->Write(part); }));
+      writer->WritesDone();
+      return writer->Finish();
+    });
+    if (!status.ok()) {
+      return status;
+    }
+    return response;
+  }
+
  private:
   absl::Status CallWithRetries(const std::function<grpc::Status(grpc::ClientContext&)>& attempt);
   absl::Status Unreachable(std::string_view why) const;
@@ -73,6 +99,7 @@ class Client {
   const std::unique_ptr<v1::FeedService::Stub> feed_;
   const std::unique_ptr<v1::GroupService::Stub> groups_;
   const std::unique_ptr<v1::PersonService::Stub> persons_;
+  const std::unique_ptr<v1::ImportService::Stub> imports_;
 };
 
 // A gRPC error with its rich details kept for DescribeError. REQUIRES: !status.ok().

@@ -273,6 +273,7 @@ void CommandLine::AddGroupCommand() {
                           return DeleteGroup(session, group_.group);
                         }));
   AddMemberCommands(*group);
+  AddSyncCommand(*group);
 }
 
 void CommandLine::AddMemberCommands(CLI::App& group) {
@@ -317,28 +318,6 @@ void CommandLine::AddListLimit(CLI::App& command) {
   command.add_option("--limit", members_limit_, "at most this many")
       ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
-}
-
-void CommandLine::AddImportCommand() {
-  CLI::App* import = app_.add_subcommand("import", "create groups with their members from files");
-  AddCommonOptions(*import);
-  import->add_option("file", files_, "edges (a b), NAME.circles, or .csv (group,person[,role])")
-      ->type_name("FILE")
-      ->required();
-  import->add_option("--parallel", import_.parallel, "groups under way at once")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  import->footer(
-      "Edges make a group friends:PERSON of each person and their friends, circles make\n"
-      "circle:EGO:NAME. Each group is created by its owner. Repeating an import does no harm.\n"
-      "Examples:\n"
-      "  klatch import facebook_combined.txt 0.circles 107.circles\n"
-      "  klatch import staff.csv --json");
-  import->callback(
-      [this] { command_ = [this](const Session& session) { return RunImport(session);
-};
-}  // namespace klatch::cli
-);
 }
 
 void CommandLine::AddWatchCommand() {
@@ -387,39 +366,6 @@ CommandResult CommandLine::RunWatch(const Session& session) {
   return result;
 }
 
-absl::Status CommandLine::Prepare() {
-  for (const std::string& path : files_) {
-    KLATCH_RETURN_IF_ERROR(ReadImportFile(path, import_groups_));
-  }
-  return absl::OkStatus();
-}
-
-CommandResult CommandLine::RunImport(const Session& session) {
-  ImportOptions options = import_;
-  if (session.screen.colour == Colour::kOn) {
-    options.progress = [](size_t done, size_t all) {
-      if (done % 16 == 0 || done == all) {
-        static_cast<void>(base::WriteAll(
-            STDERR_FILENO,
-            fmt::format("\r{} of {} groups{}", done, all, done == all ? "\r\x1b[K" : "")));
-      }
-    };
-  }
-  const ImportSummary summary = Import(session, import_groups_, options, interrupted_);
-  CommandResult result{kExitGood, PrintImport(session, summary), ""};
-  for (const std::string& failure : summary.failures) {
-    result.err += fmt::format("klatch: {}\n", failure);
-  }
-  if (summary.unreachable) {
-    result.exit_code = kExitUnreachable;
-  } else if (summary.left > 0) {
-    result.exit_code = kExitInterrupted;
-  } else if (summary.failed > 0) {
-    result.exit_code = kExitRefused;
-  }
-  return result;
-}
-
 std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& arguments) {
   try {
     // CLI11 wants the arguments last first.
@@ -433,15 +379,18 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
   }
   client_options_.timeout =
       std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds_ * 1'000));
+  if (Selected().get_name() == "import" && files_.empty()) {
+    return Usage("which files? See klatch import --help");
+  }
   if (!command_) {
     const bool in_group = &Selected() != &app_;
     return Usage(in_group
                      ? "name a command: klatch group create|update|show|delete|add|remove|role"
-                       "|members|list; --help explains them"
+                       "|members|list|sync; --help explains them"
                      : "name a command: post, timeline, watch, get, edit, delete, group, block, "
                        "mute, hide, markers, profile, import; --help explains them");
   }
-  if (actor_.empty() && files_.empty()) {
+  if (needs_actor_ && actor_.empty()) {
     return Usage("who acts? Say --as PERSON, or set KLATCH_AS");
   }
   if (Selected().get_name() == "post" && post_.groups.empty() && !post_.all_my_groups) {

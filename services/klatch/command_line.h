@@ -16,7 +16,9 @@
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/commands_group.h"
 #include "services/klatch/commands_import.h"
+#include "services/klatch/commands_import_updates.h"
 #include "services/klatch/commands_person.h"
+#include "services/klatch/commands_sync.h"
 #include "services/klatch/commands_watch.h"
 #include "services/klatch/session.h"
 
@@ -59,9 +61,9 @@ class CommandLine {
 
   // Whether an interruption leaves something worth to tell, which Run then returns: `import` and
   // `watch`.
-  bool has_partial_result() const { return !files_.empty() || is_watch_; }
+  bool has_partial_result() const { return !files_.empty() || !updates_file_.empty() || is_watch_; }
 
-  // What must be known before a server is asked: reads the files of `import`.
+  // What must be known before a server is asked: reads the files of `import` and `group sync`.
   absl::Status Prepare();
   // Reads stdin first, if the text is "-". REQUIRES: Parse returned nothing, Prepare OK.
   CommandResult Run(const Session& session) { return command_(session); }
@@ -78,6 +80,8 @@ class CommandLine {
   void AddGroupPolicyOptions(CLI::App& command);
   void AddMemberCommands(CLI::App& group);
   void AddImportCommand();
+  void AddImportUpdatesCommand(CLI::App& import);
+  void AddSyncCommand(CLI::App& group);
   void AddPersonCommands();
   void AddBlockCommands();
   void AddMuteCommands();
@@ -86,6 +90,7 @@ class CommandLine {
   void AddWatchCommand();
   CommandResult RunSimple(const SimpleCommand& run, const Session& session);
   CommandResult RunImport(const Session& session);
+  CommandResult RunImportUpdates(const Session& session);
   CommandResult RunWatch(const Session& session);
   // Makes text_ of words_: the words, or what stdin has. Nothing is left half: an error says why.
   absl::Status ReadText();
@@ -117,6 +122,10 @@ class CommandLine {
   ProfileOptions profile_;
   std::vector<std::string> files_;
   ImportOptions import_;
+  std::string updates_file_;
+  SyncOptions sync_;
+  std::string sync_file_;
+  bool needs_actor_ = true;
   WatchOptions watch_;
   bool is_watch_ = false;
 

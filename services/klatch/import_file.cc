@@ -1,12 +1,14 @@
 #include "services/klatch/import_file.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -61,6 +63,68 @@ absl::StatusOr<std::string> ReadAll(std::istream& file) {
                        fmt::format("can't be read: {}", std::strerror(errno)));
   }
   return text;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    return base::Error(absl::StatusCode::kNotFound, "is a folder, name the files");
+  }
+  // Before anything is read, where the size is known.
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (!error && bytes > kFileBytesMax) {
+    return base::Error(absl::StatusCode::kInvalidArgument, kTooLarge);
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return base::Error(absl::StatusCode::kNotFound, std::strerror(errno));
+  }
+  return ReadAll(file);
+}
+
+// Calls parse(line, number) for the lines that say something. INVALID_ARGUMENT with the first that
+// it finds fault with.
+template <typename Parse>
+absl::Status ForEachLine(std::string_view text, const Parse& parse) {
+  for (int number = 1; !text.empty(); ++number) {
+    const size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (!line.empty() && line.back() == '\r') {
+      line.remove_suffix(1);
+    }
+    const size_t first = line.find_first_not_of(" \t");
+    if (first == std::string_view::npos || line[first] == '#') {
+      continue;
+    }
+    if (const std::string fault = parse(line, number); !fault.empty()) {
+      return base::Error(absl::StatusCode::kInvalidArgument,
+                         fmt::format("line {}: {}", number, fault));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// All of stdin. By its descriptor: a stream takes an error for the end, and a list that was cut short
+// would remove whoever stands behind.
+absl::StatusOr<std::string> ReadStandardInput() {
+  std::string text;
+  std::vector<char> buffer(size_t{1} << 16);
+  while (true) {
+    const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (count == 0) {
+      return text;
+    }
+    if (count > 0) {
+      text.append(buffer.data(), static_cast<size_t>(count));
+    } else if (errno != EINTR) {
+      return base::Error(absl::StatusCode::kNotFound,
+                         fmt::format("can't be read: {}", std::strerror(errno)));
+    }
+    if (text.size() > kFileBytesMax) {
+      return base::Error(absl::StatusCode::kInvalidArgument, kTooLarge);
+    }
+  }
 }
 
 // Ids are opaque to Klatch but for their length. An empty reply means that it is one.
@@ -118,6 +182,10 @@ std::string ParseCircle(std::string_view line, const std::string& ego, ImportGro
   return "";
 }
 
+std::string NoRole(const std::string& name) {
+  return fmt::format("'{}' is none of reader, member, moderator, owner", name);
+}
+
 std::string ParseCsv(std::string_view line, ImportGroups& groups) {
   const std::vector<std::string> fields = Fields(line);
   if (fields.size() != 2 && fields.size() != 3) {
@@ -130,7 +198,7 @@ std::string ParseCsv(std::string_view line, ImportGroups& groups) {
   }
   const v1::Role role = fields.size() == 2 ? v1::ROLE_MEMBER : RoleOf(fields[2]);
   if (role == v1::ROLE_UNSPECIFIED) {
-    return fmt::format("'{}' is none of reader, member, moderator, owner", fields[2]);
+    return NoRole(fields[2]);
   }
   ImportGroup& group = groups[fields[0]];
   if (role == v1::ROLE_OWNER && group.owner.empty()) {
@@ -162,57 +230,61 @@ ImportFormat FormatOf(const std::string& path) {
 
 absl::Status ParseImport(std::string_view text, ImportFormat format, const std::string& ego,
                          ImportGroups& groups) {
-  for (int number = 1; !text.empty(); ++number) {
-    const size_t end = text.find('\n');
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (!line.empty() && line.back() == '\r') {
-      line.remove_suffix(1);
-    }
-    const size_t first = line.find_first_not_of(" \t");
-    if (first == std::string_view::npos || line[first] == '#') {
-      continue;
-    }
-    std::string fault;
+  KLATCH_RETURN_IF_ERROR(ForEachLine(text, [&](std::string_view line, int) -> std::string {
     switch (format) {
       case ImportFormat::kEdges:
-        fault = ParseEdge(line, groups);
-        break;
+        return ParseEdge(line, groups);
       case ImportFormat::kCircles:
-        fault = ParseCircle(line, ego, groups);
-        break;
+        return ParseCircle(line, ego, groups);
       case ImportFormat::kCsv:
-        fault = ParseCsv(line, groups);
-        break;
+        return ParseCsv(line, groups);
     }
-    if (!fault.empty()) {
-      return base::Error(absl::StatusCode::kInvalidArgument,
-                         fmt::format("line {}: {}", number, fault));
-    }
-  }
+    return "";
+  }));
   if (format == ImportFormat::kCsv) {
     AppointOwners(groups);
   }
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<v1::Member>> ParseRoster(std::string_view text) {
+  std::vector<v1::Member> members;
+  std::unordered_map<std::string, int> first;
+  KLATCH_RETURN_IF_ERROR(ForEachLine(text, [&](std::string_view line, int number) -> std::string {
+    const std::vector<std::string> fields = Fields(line);
+    if (fields.size() > 2) {
+      return fmt::format("person[,role] is expected, {} fields found", fields.size());
+    }
+    if (std::string fault = FaultOfId(fields[0]); !fault.empty()) {
+      return fault;
+    }
+    const v1::Role role = fields.size() == 1 ? v1::ROLE_MEMBER : RoleOf(fields[1]);
+    if (role == v1::ROLE_UNSPECIFIED) {
+      return NoRole(fields[1]);
+    }
+    const auto [earlier, is_new] = first.emplace(fields[0], number);
+    if (!is_new) {
+      return fmt::format("'{}' stands on line {} already", fields[0], earlier->second);
+    }
+    v1::Member& member = members.emplace_back();
+    member.set_person(fields[0]);
+    member.set_role(role);
+    return "";
+  }));
+  return members;
+}
+
+absl::StatusOr<std::vector<v1::Member>> ReadRoster(const std::string& path) {
+  absl::StatusOr<std::string> text = path == "-" ? ReadStandardInput() : ReadFile(path);
+  if (!text.ok()) {
+    return base::Annotate(text.status(), path);
+  }
+  absl::StatusOr<std::vector<v1::Member>> members = ParseRoster(*text);
+  return members.ok() ? std::move(members) : base::Annotate(members.status(), path);
+}
+
 absl::Status ReadImportFile(const std::string& path, ImportGroups& groups) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    return base::Error(absl::StatusCode::kNotFound,
-                       fmt::format("{}: is a folder, name the files", path));
-  }
-  // Before anything is read, where the size is known.
-  const uintmax_t bytes = std::filesystem::file_size(path, error);
-  if (!error && bytes > kFileBytesMax) {
-    return base::Error(absl::StatusCode::kInvalidArgument, fmt::format("{}: {}", path, kTooLarge));
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return base::Error(absl::StatusCode::kNotFound,
-                       fmt::format("{}: {}", path, std::strerror(errno)));
-  }
-  const absl::StatusOr<std::string> text = ReadAll(file);
+  const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) {
     return base::Annotate(text.status(), path);
   }

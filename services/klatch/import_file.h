@@ -4,14 +4,16 @@
 //   edges    "a b" per line, '#' starts a comment    friends:<person> of each person and friends
 //   circles  "name  member  member …" per line       circle:<ego>:<name>; ego is the file's stem
 //   csv      "group,person[,role]" per line          the group as named
+//   roster   "person[,role]" per line                a group's members, for `klatch group sync`
 //
-// Edges and circles are SNAP's formats. Pure but for ReadImportFile; any thread. Lines at fault are
+// Edges and circles are SNAP's formats. Pure but for Read…; any thread. Lines at fault are
 // named in the error; nothing is imported from a file with one.
 
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,5 +43,10 @@ absl::Status ParseImport(std::string_view text, ImportFormat format, const std::
 // Reads and adds one file. NOT_FOUND if it can't be read, INVALID_ARGUMENT as above, both with the
 // path. At most 1 GiB.
 absl::Status ReadImportFile(const std::string& path, ImportGroups& groups);
+
+// The members of a roster, in its order; who is listed twice is at fault.
+absl::StatusOr<std::vector<v1::Member>> ParseRoster(std::string_view text);
+// The same of a file, or of stdin if `path` is "-". Errors as ReadImportFile's.
+absl::StatusOr<std::vector<v1::Member>> ReadRoster(const std::string& path);
 
 }  // namespace klatch::cli
