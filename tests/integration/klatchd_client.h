@@ -26,6 +26,7 @@
 #include "google/rpc/status.pb.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "klatch/v1/import_service.grpc.pb.h"
 #include "klatch/v1/person_service.grpc.pb.h"
 
 namespace klatch::testing {
@@ -111,7 +112,8 @@ class Client {
   explicit Client(const std::shared_ptr<grpc::Channel>& channel)
       : feed_(v1::FeedService::NewStub(channel)),
         groups_(v1::GroupService::NewStub(channel)),
-        persons_(v1::PersonService::NewStub(channel)) {}
+        persons_(v1::PersonService::NewStub(channel)),
+        imports_(v1::ImportService::NewStub(channel)) {}
 
   template <typename Request, typename Response>
   Answer<Response> Feed(grpc::Status (v1::FeedService::Stub::*method)(grpc::ClientContext*,
@@ -132,7 +134,15 @@ class Client {
                            const std::type_identity_t<Request>& request) {
     return Call(*persons_, method, request);
   }
+  template <typename Request, typename Response>
+  Answer<Response> Imports(grpc::Status (v1::ImportService::Stub::*method)(grpc::ClientContext*,
+                                                                           const Request&,
+                                                                           Response*),
+                           const std::type_identity_t<Request>& request) {
+    return Call(*imports_, method, request);
+  }
   v1::FeedService::Stub& feed() { return *feed_; }
+  v1::ImportService::Stub& imports() { return *imports_; }
 
   // A request id that this process has not used yet.
   static std::string NewRequestId() {
@@ -298,6 +308,7 @@ class Client {
   const std::unique_ptr<v1::FeedService::Stub> feed_;
   const std::unique_ptr<v1::GroupService::Stub> groups_;
   const std::unique_ptr<v1::PersonService::Stub> persons_;
+  const std::unique_ptr<v1::ImportService::Stub> imports_;
 };
 
 }  // namespace klatch::testing

@@ -32,7 +32,10 @@ class LogFaultsRedisTest : public LogRedisTest {
     auto published = Publish(Post("ann", "hiking", "r1", "old"));
     ASSERT_THAT(published, IsOk());
     update_ = published->position;
+    ASSERT_THAT(Await(appender_->BeginSync(List())), IsOk());
   }
+
+  static MembersList List() { return {GroupId("hiking"), 1, Digest("list"), "12345678"}; }
 
   std::string Once(const char* group, const char* request_id) {
     return keys_.Once(PersonId("ann"), GroupId(group), request_id);
@@ -63,6 +66,9 @@ class LogFaultsRedisTest : public LogRedisTest {
         {"publish",
          {log, Once("hiking", "r2"), group, members, feed},
          [this] { return Publish(Post("ann", "hiking", "r2")).status(); }},
+        {"import",
+         {log, keys_.Imported(PersonId("ann"), hiking, "r2"), group, members, feed},
+         [this] { return Import(Post("ann", "hiking", "r2")).status(); }},
         {"edit",
          {log, update, members},
          [this] {
@@ -88,6 +94,15 @@ class LogFaultsRedisTest : public LogRedisTest {
          {log, Once("hiking", "a2"), group, members},
          [this] {
            return Add("ann", "hiking", {{"cat", Role::kMember}}, "a2").status();
+         }},
+        {"begin sync",
+         {log, group},
+         [this] { return Await(appender_->BeginSync(List())).status(); }},
+        {"sync members",
+         {log, group, members},
+         [this] {
+           return Await(appender_->SyncMembers(List(), {{PersonId("dan"), Role::kMember}}))
+               .status();
          }},
         {"update member",
          {log, group, members},
@@ -202,7 +217,8 @@ TEST_F(LogFaultsRedisTest, OutOfMemoryRefusesAppendsWholeAndLetsRemovalsThrough)
   SetMemoryLimit("1");
   for (const Operation& operation : Operations()) {
     const bool removal = operation.name == "delete" || operation.name == "remove members" ||
-                         operation.name == "update member" || operation.name == "delete group";
+                         operation.name == "update member" || operation.name == "delete group" ||
+                         operation.name == "begin sync";
     if (!removal) {
       const absl::Status status = operation.run();
       EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << operation.name << ": " << status;
@@ -219,7 +235,7 @@ TEST_F(LogFaultsRedisTest, OutOfMemoryRefusesAppendsWholeAndLetsRemovalsThrough)
   EXPECT_EQ(Contents(), before);
   for (const Operation& operation : Operations()) {
     if (operation.name == "delete" || operation.name == "remove members" ||
-        operation.name == "delete group") {
+        operation.name == "begin sync" || operation.name == "delete group") {
       const absl::Status status = operation.run();
       EXPECT_TRUE(status.ok()) << operation.name << ": " << status;
     }

@@ -90,6 +90,14 @@ class LogRedisTest : public RedisTest {
     return results.front();
   }
 
+  absl::StatusOr<Appended> Import(PublishCommand command) {
+    std::vector<PublishCommand> commands;
+    commands.push_back(std::move(command));
+    auto results = Await(appender_->Import(std::move(commands)));
+    EXPECT_EQ(results.size(), 1u);
+    return results.front();
+  }
+
   static CreateGroupCommand NewGroup(const char* owner, const char* group,
                                      History history = History::kNone) {
     CreateGroupCommand command;

@@ -47,6 +47,7 @@ class WorkerTest : public testing::Test {
     slot->change_count = 0;
     slot->visible_from.reset();
     slot->has_past = false;
+    slot->is_imported = false;
     slot->group = GroupIndex(0);
     return slot;
   }
@@ -456,6 +457,37 @@ TEST_F(WorkerTest, TellsWhatReachesWatchedPersonsAndWhoeverLeaves) {
   }
   EXPECT_EQ(told, expected);
   EXPECT_FALSE(tap.TakeOverflow());
+}
+
+TEST_F(WorkerTest, ImportIsDeliveredAndNobodyWhoWatchesIsTold) {
+  lockfree::Doorbell bell;
+  MakeWorker();
+  WatchTap& tap = worker_->watch_tap();
+  tap.Connect(bell);
+  tap.Watch("bob");
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  std::vector<WatchItem::Kind> told;
+  const auto poll = [&] { tap.Poll([&](const WatchItem& item) { told.push_back(item.kind); }); };
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (told.empty()) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    poll();
+  }
+  Join("bob");
+  Event* import = Claim();
+  import->kind = Event::Kind::kPublished;
+  import->is_imported = true;
+  import->author = "bob";
+  import->author_partition = layout_.PartitionOf(PersonId("bob"));
+  const Position imported = import->position;
+  ring_.Publish();
+  const Position posted = Publish("bob");
+  AwaitApplied(posted);
+  poll();
+  using Kind = WatchItem::Kind;
+  EXPECT_EQ(told, (std::vector{Kind::kStarted, Kind::kJoined, Kind::kPublished}));
+  EXPECT_EQ(HomeOf("bob"), (std::set{imported.value(), posted.value()}));
+  EXPECT_EQ(persons_->Find("bob")->posts->size(), 2u);
 }
 
 TEST_F(WorkerTest, ReplayedLeaveIsToldForWatchesThatResume) {
