@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "klatch/v1/log_record.pb.h"
 #include "services/model/keys.h"
 #include "tests/integration/klatchd_watch_client.h"
 
