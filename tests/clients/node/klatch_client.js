@@ -172,6 +172,9 @@ class Person {
     if (name === 'BatchPublishUpdates') {
       for (const result of response.results) this.see(result.published?.tokens);
     }
+    if (name === 'ImportUpdates') {
+      for (const result of response.results) this.see(result.imported?.tokens);
+    }
     return response;
   }
 

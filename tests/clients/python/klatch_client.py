@@ -209,6 +209,9 @@ class Person:
         if name == "BatchPublishUpdates":
             for result in response.results:
                 self.see(result.published.tokens)
+        if name == "ImportUpdates":
+            for result in response.results:
+                self.see(result.imported.tokens)
         return response
 
 
