@@ -222,7 +222,7 @@ TEST_F(LogImportRedisTest, ListThatOnlyTakesAwayGetsThroughWithoutMemory) {
   EXPECT_EQ(Counts(), "1 members, 1 owners");
 }
 
-TEST_F(LogImportRedisTest, FullChunkStaysShort) {
+TEST_F(LogImportRedisTest, FullChunkOfTheLongestIdsIsOneRecord) {
   std::vector<PersonRole> members;
   for (size_t i = 0; i < limits::kMembersPerScript; ++i) {
     members.push_back({PersonId(fmt::format("{:0128}", i)), Role::kMember});
@@ -231,7 +231,8 @@ TEST_F(LogImportRedisTest, FullChunkStaysShort) {
   const auto synced = Sync(List(1), members);
   ASSERT_THAT(synced, IsOk());
   EXPECT_EQ(std::ranges::count(synced->outcomes, kJoined), 200);
-  const auto& joined = Records("hiking").back().record.members_changed().joined();
+  const auto records = Records("hiking");
+  const auto& joined = records.back().record.members_changed().joined();
   ASSERT_EQ(joined.size(), 200);
   EXPECT_EQ(joined[199].person(), members[199].person.value());
   EXPECT_EQ(joined[199].role(), klatch::v1::ROLE_MEMBER);
