@@ -95,6 +95,19 @@ constexpr uint32_t kWatchedPersonsMax = 1'000'000;  // on a node
 constexpr std::chrono::milliseconds kWatchPatience{
     2'000};  // for a token from the future, for bodies
 
+// HTTP. A head has room for two tokens of a watch: in the address, and in Last-Event-ID.
+constexpr uint32_t kHttpHeadBytesMax = 8'192 + 2 * kWatchTokenBytesMax;
+constexpr uint32_t kHttpConnectionsMax = 1'000;
+// Connections above the bound that are told so, at once; more are closed without a word.
+constexpr size_t kHttpRefusalsMax = 64;
+constexpr uint64_t kHttpTimeoutMsMax = 600'000;
+constexpr std::chrono::milliseconds kHttpHeadTime{
+    10'000};  // from its first byte, or the connection
+constexpr std::chrono::milliseconds kHttpBodyTime{30'000};
+constexpr std::chrono::milliseconds kHttpIdleTime{30'000};   // between two requests
+constexpr std::chrono::milliseconds kHttpWriteTime{30'000};  // of an answer, or an event
+constexpr std::chrono::milliseconds kHttpLingerTime{1'000};  // for the last answer to be taken
+
 // Waits.
 constexpr std::chrono::milliseconds kCallDeadlineDefault{10'000};
 constexpr std::chrono::milliseconds kLeaseDuration{3'000};
