@@ -132,7 +132,7 @@ class Lifecycle {
     return interrupted_;
   }
 
-  // `listen` becomes the address that was given, so that a reload keeps it.
+  // `listen` and `http_listen` become the addresses that were given, so that a reload keeps them.
   KlatchdOptions options_;
   const base::SystemClock clock_;
   bool interrupted_ = false;
@@ -176,8 +176,9 @@ int Lifecycle::Run() {
       DrainOrExit(deadline);
     }
     SetPhase("stopped");
-    server_.reset();
+    // First, since it reports on the others.
     observability_.reset();
+    server_.reset();
     node_.reset();
   }
   if (redis_) {
@@ -239,7 +240,9 @@ absl::Status Lifecycle::StartNode() {
 absl::Status Lifecycle::Serve() {
   node_->Register(metrics_);
   KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, *node_));
+  server_->Register(metrics_);
   options_.listen = server_->address();
+  options_.http_listen = server_->http_address();
   {
     std::lock_guard lock(mutex_);
     serving_ = node_.get();
@@ -252,6 +255,7 @@ absl::Status Lifecycle::Serve() {
   obs::Log(obs::Level::kInfo, "klatchd", "serving",
            {{"listen", server_->address()},
             {"metrics", metrics},
+            {"http_listen", server_->http_address()},
             {"redis", redis_->address().ToString()}});
   while (!Interrupted(kHealthCheck)) {
     KLATCH_RETURN_IF_ERROR(node_->health());

@@ -31,7 +31,7 @@ absl::Status Invalid(std::string_view message) {
 
 absl::Status CheckListen(std::string_view text) { return base::Endpoint::Parse(text).status(); }
 
-absl::Status CheckMetricsListen(std::string_view text) {
+absl::Status CheckTcpListen(std::string_view text) {
   if (text.empty()) {
     return absl::OkStatus();
   }
@@ -69,7 +69,14 @@ void AddAddresses(OptionTable& table, KlatchdOptions& options) {
        .group = "Addresses",
        .description = "Where /metrics, /livez and /readyz are served, as host:port; empty: nowhere",
        .example = "127.0.0.1:0",
-       .value = base::Text(&options.metrics_listen, CheckMetricsListen)});
+       .value = base::Text(&options.metrics_listen, CheckTcpListen)});
+  table.Add({.name = "http-listen",
+             .group = "Addresses",
+             .description =
+                 "Where the same API is served over HTTP with JSON, as host:port; empty: "
+                 "nowhere",
+             .example = "127.0.0.1:7422",
+             .value = base::Text(&options.http_listen, CheckTcpListen)});
   table.Add({.name = "insecure",
              .group = "Addresses",
              .description =
@@ -192,6 +199,10 @@ void AddBounds(OptionTable& table, KlatchdOptions& options) {
              .group = "Bounds",
              .description = "Calls at once on one connection",
              .value = base::Count(&options.streams_max, 1, 100'000)});
+  table.Add({.name = "http-connections-max",
+             .group = "Bounds",
+             .description = "Connections over HTTP at once; more are refused",
+             .value = base::Count(&options.http_connections_max, 1, 100'000)});
   table.Add(
       {.name = "watches-max",
        .group = "Bounds",
@@ -247,30 +258,46 @@ void AddProcess(OptionTable& table, KlatchdOptions& options) {
              .scope = base::OptionScope::kFlagOnly});
 }
 
+struct Address {
+  std::string_view name;
+  std::string_view what;
+  base::Endpoint endpoint;
+};
+
+// Those that are listened on, in the order of the options.
+absl::StatusOr<std::vector<Address>> AddressesOf(const KlatchdOptions& options) {
+  std::vector<Address> addresses;
+  const std::pair<Address, std::string_view> given[] = {
+      {{"listen", "the API", {}}, options.listen},
+      {{"metrics-listen", "it", {}}, options.metrics_listen},
+      {{"http-listen", "the API over HTTP", {}}, options.http_listen}};
+  for (const auto& [address, text] : given) {
+    if (!text.empty() || address.name == "listen") {
+      addresses.push_back(address);
+      KLATCH_ASSIGN_OR_RETURN(addresses.back().endpoint, base::Endpoint::Parse(text));
+    }
+  }
+  return addresses;
+}
+
 absl::Status ValidateAddresses(const KlatchdOptions& options) {
-  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint listen, base::Endpoint::Parse(options.listen));
-  if (!listen.is_loopback() && !options.insecure) {
-    return Invalid(
-        fmt::format("--listen {} is not loopback, and the API is plain text: say "
-                    "--insecure if only trusted callers reach it",
-                    listen.ToString()));
-  }
-  if (options.metrics_listen.empty()) {
-    return absl::OkStatus();
-  }
-  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint metrics,
-                          base::Endpoint::Parse(options.metrics_listen));
-  if (!metrics.is_loopback() && !options.insecure) {
-    return Invalid(
-        fmt::format("--metrics-listen {} is not loopback, and it is plain text: say "
-                    "--insecure if only trusted callers reach it",
-                    metrics.ToString()));
-  }
-  if (listen == metrics && listen.port != 0) {
-    return Invalid(
-        fmt::format("--metrics-listen and --listen are both {}: each needs an address "
-                    "of its own",
-                    listen.ToString()));
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Address> addresses, AddressesOf(options));
+  for (const Address& address : addresses) {
+    if (!address.endpoint.is_loopback() && !options.insecure) {
+      return Invalid(
+          fmt::format("--{} {} is not loopback, and {} is plain text: say "
+                      "--insecure if only trusted callers reach it",
+                      address.name, address.endpoint.ToString(), address.what));
+    }
+    for (const Address& other : addresses) {
+      if (&other == &address) {
+        break;
+      }
+      if (other.endpoint == address.endpoint && address.endpoint.port != 0) {
+        return Invalid(fmt::format("--{} and --{} are both {}: each needs an address of its own",
+                                   address.name, other.name, address.endpoint.ToString()));
+      }
+    }
   }
   return absl::OkStatus();
 }

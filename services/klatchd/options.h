@@ -20,6 +20,7 @@ struct KlatchdOptions {
   // Addresses.
   std::string listen = "127.0.0.1:7420";          // or unix:/path
   std::string metrics_listen = "127.0.0.1:7421";  // empty: off
+  std::string http_listen;                        // empty: off
   bool insecure = false;                          // plain text away from loopback
 
   // Redis.
@@ -48,6 +49,7 @@ struct KlatchdOptions {
   uint32_t calls_max = 20'000;
   uint32_t streams_max = 1'000;  // per connection
   int64_t message_bytes_max = limits::kMessageBytesMax;
+  uint32_t http_connections_max = limits::kHttpConnectionsMax;
   uint32_t watches_max = limits::kWatchesMax;
   uint32_t watched_persons_max = limits::kWatchedPersonsMax;
 

@@ -6,7 +6,9 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <utility>
+#include <vector>
 
+#include "common/base/endpoint.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace klatch {
@@ -35,9 +37,30 @@ void HoldLibrary() {
   static_cast<void>(held);
 }
 
+// What apps call. Whatever is for operators only is not among it.
+std::vector<std::string> ServicesOverHttp() {
+  return {v1::FeedService::service_full_name(), v1::GroupService::service_full_name(),
+          v1::PersonService::service_full_name()};
+}
+
+// Null if HTTP is off.
+absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options) {
+  if (options.http_listen.empty()) {
+    return nullptr;
+  }
+  HttpEdge::Options edge;
+  KLATCH_ASSIGN_OR_RETURN(edge.listen, base::Endpoint::Parse(options.http_listen));
+  edge.services = ServicesOverHttp();
+  edge.connections_max = options.http_connections_max;
+  edge.body_bytes_max = static_cast<size_t>(options.message_bytes_max);
+  return HttpEdge::Bind(std::move(edge));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& options, Node& node) {
+  // Before gRPC serves anybody whom a taken address would cut off.
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge, BindEdge(options));
   HoldLibrary();
   // Without its descriptor in the binary, reflection would list the health service and then fail to
   // describe it.
@@ -63,17 +86,37 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& opti
   if (!address.starts_with("unix:") && colon != std::string::npos) {
     address = fmt::format("{}:{}", address.substr(0, colon), port);
   }
-  return std::unique_ptr<Server>(new Server(std::move(server), std::move(address)));
+  if (edge != nullptr) {
+    edge->Serve(server->InProcessChannel({}));
+  }
+  return std::unique_ptr<Server>(
+      new Server(std::move(server), std::move(address), std::move(edge)));
 }
 
-Server::Server(std::unique_ptr<grpc::Server> server, std::string address)
-    : server_(std::move(server)), address_(std::move(address)) {}
+Server::Server(std::unique_ptr<grpc::Server> server, std::string address,
+               std::unique_ptr<HttpEdge> edge)
+    : server_(std::move(server)), address_(std::move(address)), edge_(std::move(edge)) {}
 
 Server::~Server() = default;
 
-void Server::AnnounceStop() { server_->GetHealthCheckService()->SetServingStatus(false); }
+void Server::Register(obs::MetricsRegistry& metrics) const {
+  if (edge_ != nullptr) {
+    edge_->Register(metrics);
+  }
+}
+
+void Server::AnnounceStop() {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  if (edge_ != nullptr) {
+    edge_->StopAccepting();
+  }
+}
 
 void Server::Shutdown(base::WallTime deadline) {
+  if (edge_ != nullptr) {
+    const base::SystemClock clock;
+    edge_->Shutdown(clock.Monotonic() + (deadline - clock.Wall()));
+  }
   server_->Shutdown(deadline);
   server_->Wait();
 }

@@ -65,6 +65,9 @@ TEST(KlatchdOptionsTest, SaysWhatIsWrongWithAnAddress) {
       {{"--listen", "unix:/" + std::string(200, 'x')}, "has a path of 201 bytes"},
       {{"--listen", "http://host:1"}, "--listen is \"http://host:1\""},
       {{"--metrics-listen", "unix:/x"}, "wants host:port, or nothing to turn it off"},
+      {{"--http-listen", "unix:/x"}, "wants host:port, or nothing to turn it off"},
+      {{"--http-listen", "127.0.0.1:65536"}, "has the port \"65536\"; wants a number from 0 to"},
+      {{"--http-connections-max", "0"}, "wants 1..100000"},
       {{"--redis", "localhost:6379"}, "begins with neither redis:// nor unix:"},
       {{"--redis", "redis://"}, "no host"},
       {{"--redis", "redis://h:99999"}, "the port must be a number from 1 to 65535"},
@@ -101,6 +104,9 @@ TEST(KlatchdOptionsTest, NamesTheOptionsThatClash) {
       {{"--metrics-listen", "127.0.0.1:7420"}, "--metrics-listen and --listen are both"},
       {{"--listen", "0.0.0.0:7420"}, "--listen 0.0.0.0:7420 is not loopback"},
       {{"--metrics-listen", "0.0.0.0:1"}, "--metrics-listen 0.0.0.0:1 is not loopback"},
+      {{"--http-listen", "127.0.0.1:7420"}, "--http-listen and --listen are both 127.0.0.1:7420"},
+      {{"--http-listen", "127.0.0.1:7421"}, "--http-listen and --metrics-listen are both"},
+      {{"--http-listen", "0.0.0.0:7422"}, "--http-listen 0.0.0.0:7422 is not loopback"},
       {{"--flush-interval", "3s"}, "--flush-interval 3s must be less than --lease-duration 3s"},
       {{"--flush-interval", "2s", "--admission-flush-age", "1s"},
        "--flush-interval 2s must be less than --admission-flush-age 1s"},
@@ -115,6 +121,8 @@ TEST(KlatchdOptionsTest, TakesWhatIsMeant) {
   EXPECT_EQ(ErrorOf({"--listen", "unix:/run/k.sock", "--metrics-listen="}), "OK");
   EXPECT_EQ(ErrorOf({"--listen", "[::1]:0", "--metrics-listen", "[::1]:0"}), "OK");
   EXPECT_EQ(ErrorOf({"--listen", "0.0.0.0:7420", "--insecure"}), "OK");
+  EXPECT_EQ(ErrorOf({"--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"}), "OK");
+  EXPECT_EQ(ErrorOf({"--http-listen", "0.0.0.0:7422", "--insecure"}), "OK");
   EXPECT_EQ(ErrorOf({"--redis", "unix:///tmp/r.sock"}), "OK");
   EXPECT_EQ(ErrorOf({"--redis", "unix:relative.sock"}), "OK");
   EXPECT_EQ(ErrorOf({"--redis", ""}), "OK");
