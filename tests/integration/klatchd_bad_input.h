@@ -28,7 +28,8 @@ class KlatchdBadInputTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     klatchd_ = std::make_unique<Klatchd>(
-        Klatchd::Options{.arguments = {"--shards", "4", "--partitions", "4", "--workers", "1"}});
+        Klatchd::Options{.arguments = {"--shards", "4", "--partitions", "4", "--workers", "1",
+                                       "--http-listen", "127.0.0.1:0"}});
     Client client(klatchd_->Channel());
     for (const char* group : {"g", "gone", "hidden"}) {
       ASSERT_THAT(client.CreateGroup("owner", group), Succeeds());

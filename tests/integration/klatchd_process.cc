@@ -178,6 +178,7 @@ void Klatchd::Start() {
 void Klatchd::AwaitServing() {
   const std::string line = AwaitLine("serving");
   address_ = Field(line, "listen");
+  http_address_ = Field(line, "http_listen");
   ReadMetricsPort(line);
 }
 

@@ -116,6 +116,8 @@ class Klatchd {
   // For gRPC clients.
   const std::string& address() const { return address_; }
   std::shared_ptr<grpc::Channel> Channel() const;
+  // "127.0.0.1:port"; empty without --http-listen.
+  const std::string& http_address() const { return http_address_; }
   int metrics_port() const { return metrics_port_; }
   // GET of the metrics server: the status code, 0 if there is no answer, and the body.
   std::pair<int, std::string> Get(const std::string& path) const;
@@ -137,6 +139,7 @@ class Klatchd {
   int starts_ = 0;
   std::unique_ptr<Process> process_;
   std::string address_;
+  std::string http_address_;
   int metrics_port_ = 0;
 };
 
