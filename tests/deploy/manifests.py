@@ -184,7 +184,7 @@ def probes(world):
 def ports(world):
     config = effective(world)
     opened = {port["name"]: port["containerPort"] for port in world.container["ports"]}
-    for name, option in (("grpc", "listen"), ("metrics", "metrics-listen")):
+    for name, option in (("grpc", "listen"), ("metrics", "metrics-listen"), ("http", "http-listen")):
         if option in config and not config[option].startswith(("0.0.0.0:", "[::]:")):
             yield f"{option} {config[option]} can't be reached from outside of the pod"
         elif option in config and opened.get(name) != port_of(config[option]):

@@ -95,6 +95,8 @@ MISTAKES = [
     ("plain text not allowed", replace("config", "insecure = true", ""), "say --insecure"),
     ("loopback", replace("config", "0.0.0.0:7420", "127.0.0.1:7420"), "can't be reached"),
     ("another port", replace("config", "0.0.0.0:7421", "0.0.0.0:7422"), "port metrics is 7421"),
+    ("HTTP left out", replace("config", 'http-listen = "0.0.0.0:7422"', ""), "can't be reached"),
+    ("another port of HTTP", replace("config", "0.0.0.0:7422", "0.0.0.0:7423"), "port http is 7422"),
     ("a port of the image", replace("dockerfile", "EXPOSE 7420 7421", "EXPOSE 7420"), "the image exposes"),
     ("a Service astray", lambda world: world.one("Service")["spec"]["ports"][0].update(targetPort="http"),
      "Service klatch leads 7420 to http"),
