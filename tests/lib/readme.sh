@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Runs the calls that README.md and docs/API.md show, as they stand there, against a klatchd of its own; but
-# for the address, which is a free port's. Sourced after ui.sh, build.sh, node.sh and results.sh; the sourcing
+# for the addresses, which are free ports'. Sourced after ui.sh, build.sh, node.sh and results.sh; the sourcing
 # script sets `root`.
 
 # The folder of the klatchd that runs, for whoever cleans up.
@@ -24,7 +24,8 @@ runnable() {
     echo "no block of $3, number $4, below '$2' in $1" >&2
     return 1
   fi
-  printf '%s\n' "${text//127.0.0.1:7420/$(serving_field "$readme_run" listen)}"
+  text=${text//127.0.0.1:7420/$(serving_field "$readme_run" listen)}
+  printf '%s\n' "${text//127.0.0.1:7422/$(serving_field "$readme_run" http_listen)}"
 }
 
 # expect TEXT COMMAND…: runs the command, whose output must have the text.
@@ -51,6 +52,15 @@ readme_buf() {
   script=$(runnable "$root/README.md" "## Five calls" sh 2) || return
   PATH=$root/build/node/node_modules/.bin:$PATH \
     expect "Knights at eight?" bash -euxo pipefail -c "$script"
+}
+
+# Calls over HTTP, then a watch, which curl ends after its seconds.
+readme_curl() {
+  local script
+  script=$(runnable "$root/docs/API.md" "## Over HTTP" sh 1) || return
+  expect "Over the pass at nine?" bash -euxo pipefail -c "$script" || return
+  script=$(runnable "$root/docs/API.md" "## Over HTTP" sh 2) || return
+  expect "Who brings the rope?" bash -euxo pipefail -c "$script"
 }
 
 # In a folder that looks like the root of the checkout, since the example makes files.
@@ -91,14 +101,14 @@ run_readme() {
   }
   readme_run=$(mktemp -d "${TMPDIR:-/tmp}/klatch-readme.XXXXXX") || return
   write_start_script "$readme_run" "$root/build/release/services/klatchd/klatchd" --data-dir \
-    "$readme_run/data" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0
+    "$readme_run/data" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --http-listen 127.0.0.1:0
   # A subshell, since the wait may end the shell.
   if ! (start_node "$readme_run" && wait_ready "$readme_run" 60); then
     count "readme: klatchd serves" 1
     end_readme
     return
   fi
-  for check in klatch buf python node cpp; do
+  for check in klatch buf curl python node cpp; do
     if [[ $check == buf && ${KLATCH_SKIP_BUF:-} == 1 ]]; then
       skip "readme: buf (KLATCH_SKIP_BUF=1)"
       continue
