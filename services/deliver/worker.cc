@@ -63,6 +63,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   person->memberships.Replace(std::make_unique<MembershipList>(std::move(sorted)), d_.epochs);
   if (hole_since != 0) {
     person->hole_since.store(hole_since, std::memory_order_relaxed);
+    holes_.fetch_add(1, std::memory_order_relaxed);
     dirty_.holes.push_back({person->index, hole_since, 0});
   }
   return absl::OkStatus();
@@ -70,6 +71,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
 
 void Worker::Start(std::vector<Position> applied) {
   applied_ = std::move(applied);
+  forgotten_.resize(applied_.size());
   for (uint32_t shard = 0; shard < applied_.size(); ++shard) {
     d_.progress.Advance(index_, ShardIndex(shard), applied_[shard]);
   }
@@ -261,6 +263,7 @@ void Worker::AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
 void Worker::MarkHole(uint32_t index, uint64_t id) {
   Person& person = persons_.At(index);
   const uint64_t since = person.hole_since.load(std::memory_order_relaxed);
+  holes_.fetch_add(since == 0 ? 1 : 0, std::memory_order_relaxed);
   person.hole_since.store(since == 0 ? id : std::min(since, id), std::memory_order_relaxed);
   const uint64_t generation = person.hole_generation.load(std::memory_order_relaxed) + 1;
   person.hole_generation.store(generation, std::memory_order_relaxed);
@@ -459,6 +462,9 @@ void Worker::AnswerFlusher() {
   std::lock_guard lock(mutex_);
   asked_.store(false, std::memory_order_relaxed);
   TakeNews(std::exchange(news_, {}));
+  for (const Mend& mend : std::exchange(mends_, {})) {
+    CarryOut(mend);
+  }
   if (batch_wanted_) {
     batch_wanted_ = false;
     ForgetSpilled();
@@ -490,7 +496,8 @@ void Worker::TakeNews(FlusherNews news) {
 void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
   Person& person = persons_.At(rebuilt.person);
   if (person.hole_generation.load(std::memory_order_relaxed) == rebuilt.generation) {
-    person.hole_since.store(0, std::memory_order_relaxed);
+    holes_.fetch_sub(person.hole_since.exchange(0, std::memory_order_relaxed) == 0 ? 0 : 1,
+                     std::memory_order_relaxed);
     dirty_.mended.push_back(rebuilt.person);
   }
 }
@@ -517,11 +524,16 @@ void Worker::Prune(Person& person, std::span<const ViewChange> removed) {
   std::vector<Membership> kept(list->items().begin(), list->items().end());
   std::erase_if(kept, [&](const Membership& membership) {
     // While the log is replayed, the change itself may be still to come, and older ones before it.
-    const bool applied = membership.position <= applied_[membership.position.shard().value()];
-    return membership.stay.role == Role::kNone && applied &&
-           std::ranges::any_of(removed, [&](const ViewChange& view) {
-             return view.group == membership.group && view.position == membership.position;
-           });
+    const uint32_t shard = membership.position.shard().value();
+    const bool goes =
+        membership.stay.role == Role::kNone && membership.position <= applied_[shard] &&
+        std::ranges::any_of(removed, [&](const ViewChange& view) {
+          return view.group == membership.group && view.position == membership.position;
+        });
+    if (goes) {
+      forgotten_[shard] = std::max(forgotten_[shard], membership.position);
+    }
+    return goes;
   });
   if (kept.size() != list->items().size()) {
     person.memberships.Replace(std::make_unique<MembershipList>(std::move(kept)), d_.epochs);

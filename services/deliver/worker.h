@@ -25,6 +25,7 @@
 #include "common/lockfree/epoch.h"
 #include "services/deliver/event.h"
 #include "services/deliver/flush_batch.h"
+#include "services/deliver/mend.h"
 #include "services/deliver/progress.h"
 #include "services/deliver/watch_tap.h"
 #include "services/model/limits.h"
@@ -63,6 +64,10 @@ class Worker {
   // later then.
   bool Tell(FlusherNews news, std::chrono::milliseconds wait);
 
+  // Any thread: has this put right at the worker's next step, in order. Rebuilds end like those of
+  // holes: the person's hole_generation has grown, and hole_since is 0 again.
+  void Order(std::vector<Mend> mends);
+
   uint32_t index() const { return index_; }
   WatchTap& watch_tap() { return tap_; }
   PersonStore& persons() { return persons_; }
@@ -74,6 +79,8 @@ class Worker {
     return memberships_changed_.load(std::memory_order_relaxed);
   }
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  // Persons whose home timelines lack copies.
+  uint64_t holes() const { return holes_.load(std::memory_order_relaxed); }
   // There are more persons than it can hold: it has stopped before the record that named one more.
   bool failed() const { return failed_.load(std::memory_order_relaxed); }
   // Some timeline has come close to what it can hold unflushed; flush now, hold posts back.
@@ -113,6 +120,10 @@ class Worker {
   void ClearRebuilt(const RebuiltHole& rebuilt);
   void ForgetSpilled();
   void Prune(Person& person, std::span<const ViewChange> removed);
+  // In worker_mend.cc.
+  void CarryOut(const Mend& mend);
+  void MendStay(Person& person, const MendedStay& mended);
+  void RebuildHome(Person& person);
 
   const uint32_t index_;
   const uint32_t worker_count_;
@@ -130,12 +141,15 @@ class Worker {
   FlushBatch dirty_;                  // what the next batch will be
   uint32_t epoch_ = 1;                // of dirty_; a ring whose mark is this epoch is in it already
   std::vector<uint32_t> spilled_before_;  // persons of the last batch's spilled entries
+  // By shard: no tombstone of a later change has been forgotten.
+  std::vector<Position> forgotten_;
   uint64_t delivered_local_ = 0;
 
   // Counters and flags read by others; relaxed, they publish nothing.
   std::atomic<uint64_t> delivered_{0};
   std::atomic<uint64_t> memberships_changed_{0};
   std::atomic<uint64_t> dropped_{0};
+  std::atomic<uint64_t> holes_{0};
   std::atomic<bool> urgent_{false};
   std::atomic<bool> tight_{false};
   std::atomic<bool> failed_{false};
@@ -147,6 +161,7 @@ class Worker {
   std::mutex mutex_;
   std::condition_variable answered_;
   FlusherNews news_;
+  std::vector<Mend> mends_;
   bool batch_wanted_ = false;
   std::optional<FlushBatch> answer_;
 

@@ -61,10 +61,20 @@ void Flusher::Stop() {
 }
 
 bool Flusher::Drain(base::MonotonicTime deadline) {
+  const uint64_t ticket = AskDrain();
   std::unique_lock lock(mutex_);
-  const uint64_t ticket = ++drain_asked_;
-  wake_.notify_one();
   return drained_.wait_until(lock, deadline, [&] { return drain_done_ >= ticket; });
+}
+
+uint64_t Flusher::AskDrain() {
+  std::lock_guard lock(mutex_);
+  wake_.notify_one();
+  return ++drain_asked_;
+}
+
+bool Flusher::Drained(uint64_t ticket) const {
+  std::lock_guard lock(mutex_);
+  return drain_done_ >= ticket;
 }
 
 base::MonotonicTime Flusher::written_until() const {

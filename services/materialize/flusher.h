@@ -70,6 +70,9 @@ class Flusher {
   // Writes everything that is dirty now and moves the checkpoint; false if `deadline` came first.
   // The worker must still be running.
   bool Drain(base::MonotonicTime deadline);
+  // The same without waiting, any thread: a ticket, and whether what it was given for is done.
+  uint64_t AskDrain();
+  bool Drained(uint64_t ticket) const;
 
   // Gauges; they publish nothing.
   uint64_t flushed() const { return flushed_.load(std::memory_order_relaxed); }

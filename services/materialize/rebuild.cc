@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "services/materialize/due.h"
 #include "services/materialize/flusher.h"
 #include "services/materialize/stored_ring.h"
 #include "services/model/body.h"
@@ -28,28 +29,6 @@ struct Source {
   GroupIndex group;
   Stay stay;
 };
-
-// How much later than its id a post to several groups may have come to a group: usually ms, longer if
-// the node that took it died. A rebuild looks no further back.
-constexpr uint64_t kCarriedLaterMsMax = 600'000;
-
-enum class Due { kYes, kNo, kPerhaps };
-
-// Whether an id in the feed of a group is for a member, as far as the id tells. Of a post to several
-// groups the group's log has another, later position: of an id of another shard only the times
-// compare, and one of the same shard may be either.
-Due IsDue(UpdateId update, const Stay& stay, const std::vector<Position>& written) {
-  const bool may_be_seen = update.ms() + kCarriedLaterMsMax >= stay.visible_from.ms();
-  if (update.shard() != stay.joined.shard()) {
-    return update.ms() > stay.joined.ms() ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
-  }
-  // Behind what is applied a leave may stand that the memberships don't know of; those ids come by
-  // delivery.
-  if (update > written[update.shard().value()]) {
-    return Due::kNo;
-  }
-  return update >= stay.joined ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
-}
 
 // The audience in a stored body's header (services/model/body.h). REQUIRES: there is a header.
 AudienceRule AudienceOf(std::string_view header) { return static_cast<AudienceRule>(header[1]); }

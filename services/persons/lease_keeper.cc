@@ -198,6 +198,13 @@ bool LeaseKeeper::Holds(PartitionIndex partition, base::MonotonicTime now) const
   return now_ns < partitions_[partition.value()].held_until_ns.load(std::memory_order_relaxed);
 }
 
+std::chrono::nanoseconds LeaseKeeper::HeldFor(PartitionIndex partition,
+                                              base::MonotonicTime now) const {
+  const base::MonotonicTime until(std::chrono::nanoseconds(
+      partitions_[partition.value()].held_until_ns.load(std::memory_order_relaxed)));
+  return std::max<std::chrono::nanoseconds>(until - now, std::chrono::nanoseconds(0));
+}
+
 void LeaseKeeper::NoteLost(PartitionIndex partition) {
   partitions_[partition.value()].held_until_ns.store(0, std::memory_order_relaxed);
   lost_.store(partition.value(), std::memory_order_relaxed);

@@ -50,6 +50,8 @@ class LeaseKeeper final : public Ownership {
   absl::Status Release(redis::Connection& redis);
 
   bool Holds(PartitionIndex partition, base::MonotonicTime now) const override;
+  // For how long still if it is not renewed; 0 if not.
+  std::chrono::nanoseconds HeldFor(PartitionIndex partition, base::MonotonicTime now) const;
   // The nonce that this node's writes to the partition carry. Immutable after TakeAll.
   const std::string& NonceOf(PartitionIndex partition) const {
     return partitions_[partition.value()].nonce;
