@@ -254,9 +254,8 @@ absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members, size_t co
   return absl::OkStatus();
 }
 
-absl::Status CheckPersons(const RepeatedPtrField<std::string>& persons) {
-  KLATCH_RETURN_IF_ERROR(
-      CheckCount(persons.size(), limits::kMembersPerCallMax, "persons", "persons"));
+absl::Status CheckPersons(const RepeatedPtrField<std::string>& persons, size_t count_max) {
+  KLATCH_RETURN_IF_ERROR(CheckCount(persons.size(), count_max, "persons", "persons"));
   EachOnce once(static_cast<size_t>(persons.size()));
   for (int i = 0; i < persons.size(); ++i) {
     KLATCH_RETURN_IF_ERROR(CheckId(persons[i], fmt::format("persons[{}]", i)));

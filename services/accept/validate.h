@@ -59,8 +59,9 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);
 // 1 to `count_max` members with valid ids and roles, each person once.
 absl::Status CheckMembers(const google::protobuf::RepeatedPtrField<v1::Member>& members,
                           size_t count_max = limits::kMembersPerCallMax);
-// 1 to 10,000 persons, each once.
-absl::Status CheckPersons(const google::protobuf::RepeatedPtrField<std::string>& persons);
+// 1 to `count_max` persons, each once.
+absl::Status CheckPersons(const google::protobuf::RepeatedPtrField<std::string>& persons,
+                          size_t count_max = limits::kMembersPerCallMax);
 
 // At most 64, each of a shard that exists, with a position of that shard.
 absl::StatusOr<std::vector<Token>> CheckTokens(

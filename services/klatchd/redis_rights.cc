@@ -51,6 +51,7 @@ std::vector<Words> ShardCommands(const Keys& keys) {
       {"XDEL", log, "0-1"},
       {"XREAD", "COUNT", "1", "BLOCK", "1", "STREAMS", log, "0"},
       {"XREVRANGE", log, "+", "-", "COUNT", "1"},
+      {"XINFO", "STREAM", log},
       {"XTRIM", log, "MINID", "~", "0-1"},
       {"MEMORY", "USAGE", log},
       {"PERSIST", log},

@@ -19,8 +19,10 @@ absl::Status DataLoss(std::string_view stream, std::string_view id, std::string_
   return base::Error(StatusCode::kDataLoss, fmt::format("log entry {} of {} {}", id, stream, what));
 }
 
-absl::StatusOr<LogEntry> DecodeEntry(redis::ReplyView reply, ShardIndex shard,
-                                     std::string_view stream) {
+}  // namespace
+
+absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard,
+                                        std::string_view stream) {
   const std::string_view id = reply[0].text();
   std::optional<Position> position = Position::FromStreamId(id, shard);
   if (!position) {
@@ -41,8 +43,6 @@ absl::StatusOr<LogEntry> DecodeEntry(redis::ReplyView reply, ShardIndex shard,
   }
   return entry;
 }
-
-}  // namespace
 
 RedisLogReader::RedisLogReader(redis::Address address, const redis::Connection::Options& options,
                                const Layout& layout)
@@ -92,7 +92,7 @@ absl::Status RedisLogReader::TakeStream(redis::ReplyView stream, size_t size_max
   const ShardIndex shard(static_cast<uint32_t>(found - streams_.begin()));
   const redis::ReplyView records = stream[1];
   for (size_t i = 0; i < records.size() && entries.size() < size_max; ++i) {
-    KLATCH_ASSIGN_OR_RETURN(LogEntry entry, DecodeEntry(records[i], shard, name));
+    KLATCH_ASSIGN_OR_RETURN(LogEntry entry, DecodeLogEntry(records[i], shard, name));
     entries.push_back(std::move(entry));
   }
   return absl::OkStatus();

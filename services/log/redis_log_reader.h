@@ -16,6 +16,11 @@
 
 namespace klatch {
 
+// One entry of an XREAD's answer. DATA_LOSS, naming its id, if it is no record that this version
+// knows.
+absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard,
+                                        std::string_view stream);
+
 class RedisLogReader final : public LogReader {
  public:
   // Connects at the first call.
