@@ -11,14 +11,13 @@
 #include <vector>
 
 #include "common/base/standard_streams.h"
+#include "common/base/version.h"
 #include "common/obs/log.h"
 #include "services/klatchd/lifecycle.h"
 #include "services/klatchd/options.h"
 
 namespace klatch {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 
 // Exit codes of DESIGN section 9.
 constexpr int kExitGood = 0;
@@ -58,7 +57,7 @@ int Serve(const KlatchdOptions& options, const std::vector<std::string>& warning
 
 int Main(const std::vector<std::string>& arguments) {
   KlatchdOptions options;
-  base::OptionTable table = MakeKlatchdOptionTable(options, kVersion);
+  base::OptionTable table = MakeKlatchdOptionTable(options, base::kVersion);
   auto resolved = table.Resolve(arguments, base::ProcessEnvironment());
   if (!resolved.ok()) {
     return Complain(resolved.status());

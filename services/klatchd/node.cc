@@ -81,14 +81,16 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
     : options_(options),
       layout_(LayoutOf(options)),
       address_(std::move(address)),
+      node_id_(std::move(node_id)),
       clock_(clock),
+      loaded_(clock.Monotonic()),
       executor_(options.call_threads, "calls"),
       personal_(options.persons_max, epochs_),
       groups_(layout_, options.groups_max + kGroupsReserve),
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
       progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
-      leases_(layout_, std::move(node_id), options.lease_duration, clock),
+      leases_(layout_, node_id_, options.lease_duration, clock),
       people_(layout_, epochs_),
       pressure_(clock, people_, options.persons_max, groups_, options.groups_max),
       gate_(options.calls_max),
@@ -110,7 +112,8 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       group_reader_(group_store_),
       person_groups_(layout_, people_, groups_, leases_, clock),
       group_rights_(person_groups_, group_reader_),
-      calls_(clock, gate_) {}
+      calls_(clock, gate_),
+      node_view_([this] { return AdminFacts(); }) {}
 
 Node::~Node() {
   // Against the flow: nothing below may call what is gone.
@@ -224,6 +227,7 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
         Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
         std::move(flush_redis), options_.flush_interval);
     pressure_.Add(slice->worker, *slice->flusher);
+    node_view_.Add(slice->worker, slice->persons, *slice->flusher);
   }
   const std::chrono::duration<double> took = clock_.Monotonic() - begin;
   obs::Log(obs::Level::kInfo, "node", "loaded",
@@ -335,6 +339,7 @@ void Node::BuildServices(const std::string& cursor_key) {
   import_service_ =
       std::make_unique<ImportServiceImpl>(calls_, *writes_, *group_calls_, *sync_calls_);
   BuildPersonService(cursor_key);
+  BuildAdminService(cursor_key);
 }
 
 void Node::BuildPersonService(const std::string& cursor_key) {
@@ -363,6 +368,21 @@ void Node::BuildPersonService(const std::string& cursor_key) {
                                                               .clock = clock_,
                                                               .cursor_key = cursor_key});
   person_service_ = std::make_unique<PersonServiceImpl>(calls_, *person_calls_);
+}
+
+void Node::BuildAdminService(const std::string& cursor_key) {
+  admin_calls_ = std::make_unique<AdminCalls>(AdminCalls::Dependencies{.layout = layout_,
+                                                                       .node = node_view_,
+                                                                       .people = people_,
+                                                                       .groups = groups_,
+                                                                       .progress = progress_,
+                                                                       .ownership = leases_,
+                                                                       .redis = read_pipeline_,
+                                                                       .bodies = bodies_reader_,
+                                                                       .executor = executor_,
+                                                                       .clock = clock_,
+                                                                       .cursor_key = cursor_key});
+  admin_service_ = std::make_unique<AdminServiceImpl>(calls_, *admin_calls_);
 }
 
 absl::Status Node::Standing() const {
@@ -439,6 +459,9 @@ bool Node::CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadlin
     return true;
   }
   progress_.Stop();
+  if (admin_calls_) {
+    admin_calls_->Stop();
+  }
   return gate_.Drain(deadline);
 }
 

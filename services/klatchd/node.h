@@ -29,12 +29,14 @@
 #include "services/accept/progress_barrier.h"
 #include "services/accept/redis_facts.h"
 #include "services/accept/sweeper.h"
+#include "services/admin/admin_service.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/ticker.h"
 #include "services/deliver/worker.h"
 #include "services/groups/group_service.h"
 #include "services/groups/import_service.h"
 #include "services/groups/stored_group_rights.h"
+#include "services/klatchd/local_node_view.h"
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
@@ -89,6 +91,7 @@ class Node {
   grpc::Service& group_service() { return *group_service_; }
   grpc::Service& person_service() { return *person_service_; }
   grpc::Service& import_service() { return *import_service_; }
+  grpc::Service& admin_service() { return *admin_service_; }
 
  private:
   struct Slice;  // a worker, its persons, its flusher
@@ -103,6 +106,9 @@ class Node {
   void StartLive(const std::string& cursor_key, const std::vector<Position>& replay_after);
   void BuildServices(const std::string& cursor_key);
   void BuildPersonService(const std::string& cursor_key);
+  void BuildAdminService(const std::string& cursor_key);
+  // What the node itself tells operators, but its holes. In node_admin.cc.
+  NodeFacts AdminFacts() const;
   // Parts of health: whether this node may still write to this Redis, and why it can't follow the
   // log.
   absl::Status Standing() const;
@@ -118,7 +124,9 @@ class Node {
   const KlatchdOptions options_;
   const Layout layout_;
   const redis::Address address_;
+  const std::string node_id_;
   const base::Clock& clock_;
+  const base::MonotonicTime loaded_;
 
   // In the order of construction; destroyed in reverse.
   base::Executor executor_;
@@ -166,6 +174,9 @@ class Node {
   std::unique_ptr<PersonServiceImpl> person_service_;
   std::unique_ptr<SyncCalls> sync_calls_;
   std::unique_ptr<ImportServiceImpl> import_service_;
+  LocalNodeView node_view_;
+  std::unique_ptr<AdminCalls> admin_calls_;
+  std::unique_ptr<AdminServiceImpl> admin_service_;
 };
 
 }  // namespace klatch

@@ -75,6 +75,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& opti
   builder.RegisterService(&node.group_service());
   builder.RegisterService(&node.person_service());
   builder.RegisterService(&node.import_service());
+  builder.RegisterService(&node.admin_service());
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     return base::Error(

@@ -121,6 +121,15 @@ constexpr std::chrono::milliseconds kPendingAge{5'000};
 constexpr size_t kSweptPerShard = 4;
 constexpr std::chrono::hours kBodyRetention{24 * 90};
 
+// Administration.
+constexpr size_t kRebuildPersonsMax = 1'000;  // of one call
+constexpr size_t kScrubPersonsMax = 100;      // of one call
+constexpr size_t kScrubGroupsMax = 1'000;     // whose members or feeds one call looks at
+constexpr int kLogPageDefault = 100;
+constexpr int kLogPageMax = 1'000;
+constexpr size_t kLogPageBytesMax = 1 << 20;
+constexpr size_t kAdminWaitsMax = 64;  // of calls that wait for flushes and rebuilds
+
 // The log of a shard.
 constexpr std::chrono::minutes kLogKept{10};
 constexpr int64_t kLogShardBytesMax = 64 << 20;

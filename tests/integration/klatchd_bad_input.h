@@ -96,6 +96,13 @@ class KlatchdBadInputTest : public ::testing::Test {
     return [=, this] { return client_.Persons(method, request).status; };
   }
 
+  template <typename Request, typename Response>
+  std::function<grpc::Status()> Admin(grpc::Status (v1::AdminService::Stub::*method)(
+                                          grpc::ClientContext*, const Request&, Response*),
+                                      std::type_identity_t<Request> request) {
+    return [=, this] { return client_.Admin(method, request).status; };
+  }
+
   // A good post of "ann" after `change`.
   std::function<grpc::Status()> Post(const std::function<void(v1::PublishUpdateRequest&)>& change) {
     v1::PublishUpdateRequest request = Client::Post("ann", "g", "hello");

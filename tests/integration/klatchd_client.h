@@ -24,6 +24,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "klatch/v1/admin_service.grpc.pb.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
 #include "klatch/v1/import_service.grpc.pb.h"
@@ -113,7 +114,8 @@ class Client {
       : feed_(v1::FeedService::NewStub(channel)),
         groups_(v1::GroupService::NewStub(channel)),
         persons_(v1::PersonService::NewStub(channel)),
-        imports_(v1::ImportService::NewStub(channel)) {}
+        imports_(v1::ImportService::NewStub(channel)),
+        admin_(v1::AdminService::NewStub(channel)) {}
 
   template <typename Request, typename Response>
   Answer<Response> Feed(grpc::Status (v1::FeedService::Stub::*method)(grpc::ClientContext*,
@@ -140,6 +142,12 @@ class Client {
                                                                            Response*),
                            const std::type_identity_t<Request>& request) {
     return Call(*imports_, method, request);
+  }
+  template <typename Request, typename Response>
+  Answer<Response> Admin(grpc::Status (v1::AdminService::Stub::*method)(grpc::ClientContext*,
+                                                                        const Request&, Response*),
+                         const std::type_identity_t<Request>& request) {
+    return Call(*admin_, method, request);
   }
   v1::FeedService::Stub& feed() { return *feed_; }
   v1::ImportService::Stub& imports() { return *imports_; }
@@ -309,6 +317,7 @@ class Client {
   const std::unique_ptr<v1::GroupService::Stub> groups_;
   const std::unique_ptr<v1::PersonService::Stub> persons_;
   const std::unique_ptr<v1::ImportService::Stub> imports_;
+  const std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
 }  // namespace klatch::testing

@@ -83,7 +83,8 @@ TEST_F(KlatchdProbesTest, ReflectionListsAndDescribesTheServices) {
   // ServerReflectionRequest.list_services = 7, file_containing_symbol = 4.
   const std::string services = AskReflection(klatchd_->Channel(), std::string("\x3a\x01*"));
   const std::vector<std::string> names = {"klatch.v1.FeedService", "klatch.v1.GroupService",
-                                          "klatch.v1.PersonService", "grpc.health.v1.Health"};
+                                          "klatch.v1.PersonService", "klatch.v1.AdminService",
+                                          "grpc.health.v1.Health"};
   for (const std::string& name : names) {
     EXPECT_NE(services.find(name), std::string::npos) << name;
     const std::string file = AskReflection(
