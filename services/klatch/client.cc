@@ -79,7 +79,8 @@ Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
       feed_(v1::FeedService::NewStub(channel_)),
       groups_(v1::GroupService::NewStub(channel_)),
       persons_(v1::PersonService::NewStub(channel_)),
-      imports_(v1::ImportService::NewStub(channel_)) {}
+      imports_(v1::ImportService::NewStub(channel_)),
+      admin_(v1::AdminService::NewStub(channel_)) {}
 
 absl::Status Client::Connect() {
   const auto deadline = Clock::now() + options_.timeout;
@@ -109,7 +110,7 @@ absl::Status Client::CallWithRetries(
     }
     const auto asked_for = RetryDelayOf(DetailsOf(status.error_details()));
     const milliseconds wait = std::max(asked_for.value_or(pause), milliseconds(1));
-    if (!RetryHelps(status.error_code()) || Clock::now() + wait >= deadline) {
+    if (!RetryHelps(status.error_code()) || Clock::now() + wait >= deadline || !Pause(wait)) {
       // An error with details is a server's; one without, while nothing is connected, is gRPC's
       // own.
       const bool no_server = status.error_code() == grpc::StatusCode::UNAVAILABLE &&
@@ -117,9 +118,20 @@ absl::Status Client::CallWithRetries(
                              channel_->GetState(false) != GRPC_CHANNEL_READY;
       return no_server ? Unreachable(status.error_message()) : FromGrpc(status);
     }
-    std::this_thread::sleep_for(wait);
     pause = std::min(pause * 2, options_.first_pause * 20);
   }
+}
+
+bool Client::Pause(milliseconds wait) const {
+  constexpr milliseconds kLook{20};
+  for (const auto until = Clock::now() + wait; Clock::now() < until;) {
+    // relaxed: a flag on its own.
+    if (options_.interrupted != nullptr && options_.interrupted->load(std::memory_order_relaxed)) {
+      return false;
+    }
+    std::this_thread::sleep_for(std::min<Clock::duration>(kLook, until - Clock::now()));
+  }
+  return true;
 }
 
 absl::Status Client::Unreachable(std::string_view why) const {

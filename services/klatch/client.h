@@ -12,6 +12,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -20,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "klatch/v1/admin_service.grpc.pb.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
 #include "klatch/v1/import_service.grpc.pb.h"
@@ -34,6 +36,8 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{10'000};
   // Before the first retry when the server names no time; doubles up to 20 times that.
   std::chrono::milliseconds first_pause{100};
+  // Once true, nothing is tried again; null: never. Outlives the client.
+  const std::atomic<bool>* interrupted = nullptr;
 };
 
 class Client {
@@ -50,6 +54,7 @@ class Client {
   v1::GroupService::Stub& groups() { return *groups_; }
   v1::PersonService::Stub& persons() { return *persons_; }
   v1::ImportService::Stub& imports() { return *imports_; }
+  v1::AdminService::Stub& admin() { return *admin_; }
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(Stub& stub,
@@ -92,6 +97,8 @@ class Client {
  private:
   absl::Status CallWithRetries(const std::function<grpc::Status(grpc::ClientContext&)>& attempt);
   absl::Status Unreachable(std::string_view why) const;
+  // False if it is interrupted meanwhile.
+  bool Pause(std::chrono::milliseconds wait) const;
 
   // Immutable after construction.
   const ClientOptions options_;
@@ -100,6 +107,7 @@ class Client {
   const std::unique_ptr<v1::GroupService::Stub> groups_;
   const std::unique_ptr<v1::PersonService::Stub> persons_;
   const std::unique_ptr<v1::ImportService::Stub> imports_;
+  const std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
 // A gRPC error with its rich details kept for DescribeError. REQUIRES: !status.ok().

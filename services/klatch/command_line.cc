@@ -12,13 +12,12 @@
 #include "common/base/decimal.h"
 #include "common/base/standard_streams.h"
 #include "common/base/status.h"
+#include "common/base/version.h"
 #include "services/klatch/text.h"
 #include "services/model/limits.h"
 
 namespace klatch::cli {
 namespace {
-
-constexpr char kVersion[] = "klatch 0.1.0";
 
 std::string Joined(const std::vector<std::string>& words) {
   std::string text;
@@ -95,7 +94,7 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
     }
   }
   app_.name("klatch");
-  app_.set_version_flag("--version", kVersion);
+  app_.set_version_flag("--version", fmt::format("klatch {}", base::kVersion));
   app_.require_subcommand(0, 1);
   app_.fallthrough();
   app_.footer(
@@ -112,6 +111,8 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
   AddPersonCommands();
   AddImportCommand();
   AddWatchCommand();
+  AddAdminCommands();
+  AddDocumentCommands();
 }
 
 void CommandLine::AddCommonOptions(CLI::App& app) {
@@ -373,22 +374,30 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
   } catch (const CLI::CallForHelp&) {
     return CommandResult{kExitGood, app_.help(), ""};
   } catch (const CLI::CallForVersion&) {
-    return CommandResult{kExitGood, fmt::format("{}\n", kVersion), ""};
+    return CommandResult{kExitGood, fmt::format("klatch {}\n", base::kVersion), ""};
   } catch (const CLI::ParseError& error) {
     return UsageError(error);
   }
   client_options_.timeout =
       std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds_ * 1'000));
+  if (printed_) {
+    return CommandResult{kExitGood, *printed_, ""};
+  }
   if (Selected().get_name() == "import" && files_.empty()) {
     return Usage("which files? See klatch import --help");
   }
   if (!command_) {
+    if (Selected().get_name() == "admin") {
+      return Usage(
+          "name a command: klatch admin status|rebuild|scrub|archive; --help explains them");
+    }
     const bool in_group = &Selected() != &app_;
     return Usage(in_group
                      ? "name a command: klatch group create|update|show|delete|add|remove|role"
                        "|members|list|sync; --help explains them"
                      : "name a command: post, timeline, watch, get, edit, delete, group, block, "
-                       "mute, hide, markers, profile, import; --help explains them");
+                       "mute, hide, markers, profile, import, admin, completion, manual; "
+                       "--help explains them");
   }
   if (needs_actor_ && actor_.empty()) {
     return Usage("who acts? Say --as PERSON, or set KLATCH_AS");

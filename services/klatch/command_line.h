@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/klatch/commands_admin.h"
+#include "services/klatch/commands_archive.h"
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/commands_group.h"
 #include "services/klatch/commands_import.h"
@@ -59,9 +61,13 @@ class CommandLine {
   const std::string& name_space() const { return name_space_; }
   const std::string& actor() const { return actor_; }
 
-  // Whether an interruption leaves something worth to tell, which Run then returns: `import` and
-  // `watch`.
-  bool has_partial_result() const { return !files_.empty() || !updates_file_.empty() || is_watch_; }
+  // Whether an interruption leaves something worth to tell, which Run then returns: `import`, `watch`
+  // and `admin archive`.
+  bool has_partial_result() const {
+    return !files_.empty() || !updates_file_.empty() || is_watch_ || is_archive_;
+  }
+  // Whether it runs until it is told to end, so that SIGTERM is how it ends well.
+  bool is_service() const { return is_archive_; }
 
   // What must be known before a server is asked: reads the files of `import` and `group sync`.
   absl::Status Prepare();
@@ -88,6 +94,15 @@ class CommandLine {
   void AddHideCommands();
   void AddListLimit(CLI::App& command);
   void AddWatchCommand();
+  // In command_line_admin.cc.
+  void AddAdminCommands();
+  void AddArchiveCommand(CLI::App& admin);
+  void AddDocumentCommands();
+  CLI::App* AddAdminCommand(CLI::App& admin, const std::string& name,
+                            const std::string& description, const std::string& examples,
+                            Command run);
+  CommandResult RunScrub(const Session& session);
+  CommandResult RunArchive(const Session& session);
   CommandResult RunSimple(const SimpleCommand& run, const Session& session);
   CommandResult RunImport(const Session& session);
   CommandResult RunImportUpdates(const Session& session);
@@ -125,9 +140,18 @@ class CommandLine {
   std::string updates_file_;
   SyncOptions sync_;
   std::string sync_file_;
-  bool needs_actor_ = true;
   WatchOptions watch_;
   bool is_watch_ = false;
+  std::vector<std::string> persons_;
+  ScrubOptions scrub_;
+  bool scrub_all_ = false;
+  ArchiveOptions archive_;
+  bool is_archive_ = false;
+  // Whether somebody must act: all but imports, operators' commands and documents.
+  bool needs_actor_ = true;
+  std::string document_;
+  // Of commands that need no server: what they print.
+  std::optional<std::string> printed_;
 
   ImportGroups import_groups_;
   Command command_;

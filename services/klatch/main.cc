@@ -27,6 +27,14 @@ using klatch::cli::CommandResult;
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "it is written by a signal handler");
 
+// It was SIGTERM: the end that a service is given.
+std::atomic<bool> terminated{false};
+
+extern "C" void OnTerminate(int) {
+  terminated.store(true, std::memory_order_relaxed);
+  interrupted.store(true, std::memory_order_relaxed);
+}
+
 extern "C" void OnInterrupt(int) {
   // relaxed: a flag on its own, nothing is published with it.
   interrupted.store(true, std::memory_order_relaxed);
@@ -43,6 +51,13 @@ void HeedInterrupts() {
   action.sa_handler = OnInterrupt;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigaction(SIGINT, &action, nullptr);
+}
+
+void HeedTermination() {
+  struct sigaction action = {};
+  action.sa_handler = OnTerminate;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 klatch::cli::Screen ScreenOf(int fd) {
@@ -88,7 +103,15 @@ CommandResult Execute(const std::vector<std::string>& arguments) {
   if (line.has_partial_result()) {
     HeedInterrupts();
   }
-  return line.Run(session);
+  if (line.is_service()) {
+    HeedTermination();
+  }
+  CommandResult result = line.Run(session);
+  if (result.exit_code == klatch::cli::kExitInterrupted &&
+      terminated.load(std::memory_order_relaxed)) {
+    result.exit_code = klatch::cli::kExitGood;
+  }
+  return result;
 }
 
 }  // namespace
