@@ -141,6 +141,13 @@ TEST_F(CommandLineTest, UsageErrorsNameTheNearestAndExitTwo) {
       {{"post", "--as", "a", "--to", "g", "--all-my-groups", "hello"}, "excludes"},
       {{"watch"}, "--as"},
       {{"watch", "bob", "--count", "0"}, "--count"},
+      {{"admin"}, "status|rebuild|scrub|archive"},
+      {{"admin", "stats"}, "did you mean status?"},
+      {{"admin", "archive"}, "--dir"},
+      {{"admin", "rebuild"}, "person"},
+      {{"admin", "scrub", "ann", "--partition", "3"}, "excludes"},
+      {{"admin", "scrub", "--partition", "4096"}, "--partition"},
+      {{"admin", "archive", "--dir", "d", "--file-max", "0"}, "--file-max"},
       {{"post", "--to", "hiking", "hello"}, "--as"}};
   for (const auto& [arguments, message] : cases) {
     const auto result = Parse(arguments);
@@ -172,6 +179,12 @@ TEST_F(CommandLineTest, EveryCommandExplainsItselfWithExamples) {
                                                           {"markers"},
                                                           {"profile"},
                                                           {"watch"},
+                                                          {"admin", "status"},
+                                                          {"admin", "rebuild"},
+                                                          {"admin", "scrub"},
+                                                          {"admin", "archive"},
+                                                          {"completion"},
+                                                          {"manual"},
                                                           {"group", "create"},
                                                           {"group", "sync"},
                                                           {"group", "update"},
