@@ -139,7 +139,7 @@ std::string ManualOfHelp(const std::string& name, int section, const std::string
     const size_t indent = std::min(line.find_first_not_of(' '), line.size());
     const std::string rest = line.substr(indent);
     if (summary.empty()) {
-      summary = rest;
+      summary = rest.starts_with(name + " ") ? rest.substr(name.size() + 1) : rest;
       text = Header(name, section, version, summary) + ".SH DESCRIPTION\n";
     } else if (rest.empty()) {
       text += in_options ? "" : ".PP\n";
