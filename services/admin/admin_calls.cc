@@ -60,7 +60,7 @@ AdminCalls::AdminCalls(Dependencies dependencies)
       page_tokens_(d_.layout.name, d_.cursor_key),
       run_(base::RandomBytes(kRunBytes)),
       log_pages_(d_.redis, d_.layout),
-      reader_(d_.redis, d_.layout, d_.people, d_.groups),
+      reader_(d_.redis, d_.layout, d_.people, d_.groups, d_.executor),
       polls_(d_.executor, d_.clock) {}
 
 absl::Status AdminCalls::CheckOwner(PartitionIndex partition) const {
@@ -135,6 +135,7 @@ AdminCalls::Answer<v1::ReadLogResponse> AdminCalls::ReadLog(v1::ReadLogRequest r
       co_return checked;
     }
   }
+  co_await d_.executor.Schedule();
   CutToBytes(response);
   response.set_oldest(page->facts.oldest.value());
   response.set_end(page->facts.end.value());

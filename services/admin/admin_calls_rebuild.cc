@@ -26,6 +26,9 @@ std::vector<AdminCalls::Rebuilding> AdminCalls::Order(const std::vector<const Pe
       rebuildings.push_back(
           {persons[i], persons[i]->hole_generation.load(std::memory_order_relaxed)});
     }
+    if (!mends[i].rebuild && mends[i].stays.empty()) {
+      continue;
+    }
     mends[i].person = persons[i]->index;
     by_partition[persons[i]->partition].push_back(std::move(mends[i]));
   }

@@ -241,7 +241,9 @@ base::Task<absl::Status> AdminCalls::Repair(const std::vector<const Person*>& pe
     if (one.stay) {
       mends[one.person].stays.push_back(*one.stay);
     }
-    mends[one.person].rebuild |= one.rebuild;
+    // Whoever is taken in has the past put back, too: it is waited for.
+    const bool taken_in = one.stay && one.finding.in_memory() && one.stay->stay.role != Role::kNone;
+    mends[one.person].rebuild |= one.rebuild || taken_in;
     one.finding.set_repairing(one.stay.has_value() || one.rebuild);
   }
   std::vector<Rebuilding> rebuildings = Order(persons, std::move(mends));

@@ -80,31 +80,27 @@ std::optional<Found> CompareViews(const ThreeViews& views, Position seen,
 std::vector<std::pair<uint64_t, const GroupId*>> MissingCopies(
     const std::vector<DueFeed>& feeds, const std::vector<uint64_t>& stored,
     const std::vector<Position>& written) {
-  // An id of several groups is missing once, in the first of them.
-  std::map<uint64_t, const GroupId*, std::greater<>> all;
+  // What is stored comes first among equals; an id of several groups is missing once.
+  std::vector<std::pair<uint64_t, const GroupId*>> all;
   for (const uint64_t id : stored) {
-    all[id] = nullptr;
+    all.emplace_back(id, nullptr);
   }
   for (const DueFeed& feed : feeds) {
     for (const uint64_t id : *feed.ids) {
       const UpdateId update(id);
       if (update <= written[update.shard().value()] &&
           IsDue(update, feed.stay, written) == Due::kYes) {
-        all.try_emplace(id, feed.group);
+        all.emplace_back(id, feed.group);
       }
     }
   }
-  std::vector<std::pair<uint64_t, const GroupId*>> missing;
-  size_t examined = 0;
-  for (const auto& [id, group] : all) {
-    if (++examined > limits::kTimelineCap) {
-      break;
-    }
-    if (group != nullptr) {
-      missing.emplace_back(id, group);
-    }
-  }
-  return missing;
+  std::ranges::stable_sort(all, std::greater<>(), &std::pair<uint64_t, const GroupId*>::first);
+  const auto [end, last] =
+      std::ranges::unique(all, {}, &std::pair<uint64_t, const GroupId*>::first);
+  all.erase(end, last);
+  all.resize(std::min<size_t>(all.size(), limits::kTimelineCap));
+  std::erase_if(all, [](const auto& one) { return one.second == nullptr; });
+  return all;
 }
 
 }  // namespace klatch

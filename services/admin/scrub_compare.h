@@ -10,9 +10,7 @@
 // Thread safety: values; functions without state.
 
 #include <cstdint>
-#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "common/redis/connection.h"
@@ -52,8 +54,13 @@ struct ScrubReader::Groups {
 };
 
 ScrubReader::ScrubReader(redis::Pipeline& pipeline, const Layout& layout, People& people,
-                         const GroupDirectory& groups)
-    : pipeline_(pipeline), layout_(layout), keys_(layout), people_(people), groups_(groups) {}
+                         const GroupDirectory& groups, base::Executor& executor)
+    : pipeline_(pipeline),
+      layout_(layout),
+      keys_(layout),
+      people_(people),
+      groups_(groups),
+      executor_(executor) {}
 
 std::vector<Membership> ScrubReader::MembershipsOf(const Person& person) const {
   const lockfree::EpochReclaimer::Guard guard(people_.epochs());
@@ -71,6 +78,7 @@ base::Task<absl::StatusOr<ScrubReader::Lists>> ScrubReader::ReadLists(
   }
   redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
   const redis::Pipeline::Replies replies = co_await call;
+  co_await executor_.Schedule();
   if (!replies.ok()) {
     co_return base::Annotate(replies.status(), "read the persons");
   }
@@ -125,6 +133,7 @@ base::Task<absl::StatusOr<ScrubReader::Groups>> ScrubReader::ReadGroups(
   }
   redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
   const redis::Pipeline::Replies replies = co_await call;
+  co_await executor_.Schedule();
   if (!replies.ok()) {
     co_return base::Annotate(replies.status(), "read the groups");
   }
@@ -315,6 +324,7 @@ base::Task<absl::StatusOr<std::vector<Found>>> ScrubReader::LookAtGroups(
   }
   redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
   const redis::Pipeline::Replies views = co_await call;
+  co_await executor_.Schedule();
   if (!views.ok()) {
     co_return base::Annotate(views.status(), "read the persons");
   }

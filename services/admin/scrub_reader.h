@@ -1,7 +1,8 @@
 #pragma once
 // Reads what a scrub compares: in each step everything of many persons in few round trips.
 //
-// Thread safety: any thread; tasks continue on the pipeline's thread.
+// Thread safety: any thread; tasks continue on the executor: comparing takes longer than the
+// pipeline's thread has.
 // Lifetime: what it is made of outlives every task.
 // Bounds: its caller's, on persons and groups; of each group one feed of limits::kStoredSlotsMax ids.
 // Errors: those of the pipeline and of Redis, but for keys that hold another type: these are found.
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/executor.h"
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "common/redis/pipeline.h"
@@ -23,7 +25,7 @@ namespace klatch {
 class ScrubReader {
  public:
   ScrubReader(redis::Pipeline& pipeline, const Layout& layout, People& people,
-              const GroupDirectory& groups);
+              const GroupDirectory& groups, base::Executor& executor);
 
   // What is wrong with the groups that the persons' own lists have, in memory or stored, and with
   // their home timelines. `written` is how far everything is applied and written.
@@ -55,6 +57,7 @@ class ScrubReader {
   const Keys keys_;
   People& people_;
   const GroupDirectory& groups_;
+  base::Executor& executor_;
 };
 
 }  // namespace klatch

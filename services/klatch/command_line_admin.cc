@@ -89,12 +89,9 @@ void CommandLine::AddArchiveCommand(CLI::App& admin) {
       ->type_name("MIB")
       ->check(CLI::Range(1, 4'096))
       ->capture_default_str();
-  const auto run = [this](const Session& session) { return RunArchive(session); };
-  archive->callback([this, run] {
-    needs_actor_ = false;
+  archive->parse_complete_callback([this] {
     is_archive_ = true;
     client_options_.interrupted = &interrupted_;
-    command_ = run;
   });
 }
 
