@@ -22,6 +22,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr int kExitGood = 0;
 constexpr int kExitRefused = 1;
@@ -268,6 +269,24 @@ TEST_F(KlatchCommandTest, ImportOfBadFilesNamesFileAndLineAndChangesNothing) {
   std::ofstream(path("empty.csv")).close();
   EXPECT_EQ(RunKlatch({"import", path("empty.csv")}).exit_code, kExitGood);
   EXPECT_FALSE(client_.GroupPage("ann", "bad-import").ok());
+}
+
+TEST_F(KlatchCommandTest, ColoursAreForTerminalsAndNoColorTurnsThemOff) {
+  ASSERT_NO_FATAL_FAILURE(MakeGroup("colours"));
+  const std::vector<std::string> command = Klatch({"group", "list", "ann"});
+  const auto on_terminal = [&command](std::vector<std::string> variables) {
+    variables.insert(variables.begin(), {"/usr/bin/env", "-u", "NO_COLOR", "TERM=xterm"});
+    variables.insert(variables.end(), command.begin(), command.end());
+    TerminalProcess process(variables);
+    // It ends only when what it wrote fits into the terminal.
+    EXPECT_TRUE(Eventually([&] { return process.screen().find("colours") != std::string::npos; }));
+    EXPECT_EQ(process.AwaitEnd(), kExitGood);
+    return process.screen();
+  };
+  EXPECT_THAT(on_terminal({}), HasSubstr("\x1b["));
+  EXPECT_THAT(on_terminal({"NO_COLOR=1"}), Not(HasSubstr("\x1b[")));
+  EXPECT_THAT(on_terminal({"TERM=dumb"}), Not(HasSubstr("\x1b[")));
+  EXPECT_THAT(RunToEnd(command).output, Not(HasSubstr("\x1b[")));
 }
 
 }  // namespace
