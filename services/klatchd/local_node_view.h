@@ -26,10 +26,15 @@ class LocalNodeView final : public NodeView {
 
   NodeFacts Facts() const override {
     NodeFacts facts = facts_();
-    for (const Slice& slice : slices_) {
-      facts.holes += slice.worker->holes();
-    }
+    facts.holes = Holes();
     return facts;
+  }
+  uint64_t Holes() const {
+    uint64_t holes = 0;
+    for (const Slice& slice : slices_) {
+      holes += slice.worker->holes();
+    }
+    return holes;
   }
 
   std::vector<const Person*> PersonsOf(PartitionIndex partition, uint32_t first,

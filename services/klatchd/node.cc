@@ -566,6 +566,8 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                      sum([](const Slice& slice) { return slice.flusher->commands_failed(); }));
   metrics.AddCounter("klatch_rebuilt_timelines_total", "Timelines rebuilt from feeds.", {},
                      sum([](const Slice& slice) { return slice.flusher->rebuilt(); }));
+  metrics.AddGauge("klatch_holes", "Home timelines that lack copies and are being rebuilt.", {},
+                   [this] { return static_cast<double>(node_view_.Holes()); });
   metrics.AddGauge("klatch_unflushed_entries", "Entries in memory that Redis doesn't have yet.", {},
                    [this] { return static_cast<double>(UnflushedEntries()); });
   metrics.AddGauge("klatch_unflushed_memberships",
