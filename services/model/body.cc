@@ -1,8 +1,13 @@
 #include "services/model/body.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 
 #include "common/base/bytes.h"
+#include "klatch/v1/resources.pb.h"
+#include "services/model/time.h"
 
 namespace klatch {
 namespace {
@@ -34,6 +39,33 @@ bool DecodeTargets(std::string_view stored, size_t count, size_t& offset,
     offset += group_bytes + kCarryBytes;
   }
   return count > 0;
+}
+
+// Finds the one field among the serialised ones; the rest is passed over, not parsed. What is no
+// message never expires: whoever reads it will say so.
+int64_t ExpireUnixMsOf(std::string_view update_bytes) {
+  using google::protobuf::internal::WireFormatLite;
+  constexpr uint32_t kExpireTimeTag = WireFormatLite::MakeTag(
+      klatch::v1::Update::kExpireTimeFieldNumber, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(update_bytes.data()),
+                                            static_cast<int>(update_bytes.size()));
+  int64_t expire_unix_ms = kNeverUnixMs;
+  while (const uint32_t tag = in.ReadTag()) {
+    if (tag != kExpireTimeTag) {
+      if (!WireFormatLite::SkipField(&in, tag)) {
+        return kNeverUnixMs;
+      }
+      continue;
+    }
+    std::string bytes;
+    google::protobuf::Timestamp time;
+    if (!WireFormatLite::ReadBytes(&in, &bytes) || !time.ParseFromString(bytes) ||
+        !IsValidTime(time)) {
+      return kNeverUnixMs;
+    }
+    expire_unix_ms = UnixMsOf(time);
+  }
+  return expire_unix_ms;
 }
 
 }  // namespace
@@ -88,6 +120,7 @@ std::optional<Body> Body::Decode(std::string stored) {
     header.group = GroupId(view.substr(offset, group_bytes_or_targets));
     offset += group_bytes_or_targets;
   }
+  header.expire_unix_ms = ExpireUnixMsOf(view.substr(offset));
   return Body(std::move(header), std::move(stored), offset);
 }
 

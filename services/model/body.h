@@ -28,6 +28,7 @@
 //                  through which they see it
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,6 +40,9 @@
 
 namespace klatch {
 
+// Later than any time: of what never expires by itself.
+constexpr int64_t kNeverUnixMs = std::numeric_limits<int64_t>::max();
+
 struct BodyHeader {
   AudienceRule audience = AudienceRule::kGroupDefault;
   uint32_t revision = 0;
@@ -46,6 +50,9 @@ struct BodyHeader {
   GroupId group;  // empty if there are targets
   // Of a post to several groups; empty for a post to one.
   std::vector<Target> targets = {};
+  // From then on the update is gone, in milliseconds since 1970. Decode reads it off the update; it
+  // is no part of the stored header.
+  int64_t expire_unix_ms = kNeverUnixMs;
 
   bool is_of_several() const { return !targets.empty(); }
   // Of a carried target: who in its group may see the update.

@@ -42,6 +42,9 @@ constexpr size_t kSyncNamedBytesMax = 512 << 10;
 // A post to several groups returns one per shard that it touched: at most one more than groups.
 constexpr size_t kTokensMax = 128;
 constexpr size_t kMessageBytesMax = 1 << 20;
+// How far ahead an update's expiry may be, and how near.
+constexpr std::chrono::minutes kExpireMin{1};
+constexpr std::chrono::hours kExpireMax{24 * 366};
 
 // Pages.
 constexpr int kPageSizeDefault = 20;

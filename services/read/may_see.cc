@@ -40,19 +40,23 @@ Visibility JudgePersonal(const PersonalState& personal, Surface surface,
   return Visibility::kVisible;
 }
 
+// Redis lets go of bodies by its own clock, and later; what counts is this.
+bool IsGone(const ViewerState& viewer, const UpdateState& update) {
+  return update.id.unix_ms() <= viewer.expired_unix_ms ||
+         update.header.expire_unix_ms <= viewer.now_unix_ms;
+}
+
 }  // namespace
 
 Visibility MaySee(const ViewerState& viewer, const UpdateState& update) {
-  if (update.id.unix_ms() <= viewer.expired_unix_ms) {
-    return Visibility::kExpired;
-  }
-  const Visibility by_stay = JudgeStay(viewer, update);
+  Visibility verdict = JudgeStay(viewer, update);
   // Authors see their own updates, wherever they have posted them.
-  if (by_stay != Visibility::kVisible || viewer.personal == nullptr ||
-      update.header.author.value() == viewer.person) {
-    return by_stay;
+  if (verdict == Visibility::kVisible && viewer.personal != nullptr &&
+      update.header.author.value() != viewer.person) {
+    verdict = JudgePersonal(*viewer.personal, viewer.surface, update);
   }
-  return JudgePersonal(*viewer.personal, viewer.surface, update);
+  // Last, so that nobody is told that something has expired which was never for them.
+  return verdict == Visibility::kVisible && IsGone(viewer, update) ? Visibility::kExpired : verdict;
 }
 
 }  // namespace klatch

@@ -32,6 +32,8 @@ struct ViewerState {
   // What was posted then or earlier has expired, in milliseconds since 1970. Redis lets go of a
   // body by its own clock; copies in memory would stay without this.
   int64_t expired_unix_ms = std::numeric_limits<int64_t>::min();
+  // What expires by itself has done so if that was not later than this, in the same unit.
+  int64_t now_unix_ms = std::numeric_limits<int64_t>::min();
   // Null for a person who has blocked, muted and hidden nothing and is blocked by nobody.
   const PersonalState* personal = nullptr;
 };
@@ -51,7 +53,8 @@ struct UpdateState {
 // Why an update is shown or not. Values are for explanations and counters, never stored.
 enum class Visibility {
   kVisible,
-  // It was kept for as long as updates are.
+  // It was kept for as long as updates are, or as its author wanted. The viewer could see it
+  // otherwise.
   kExpired,
   // Not a member of the group now.
   kNotMember,

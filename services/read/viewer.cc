@@ -10,7 +10,9 @@ auto Viewer::WithState(Look look) const {
   ViewerState state;
   state.person = id_.value();
   state.surface = surface_;
-  state.expired_unix_ms = base::UnixMs(retention_.clock.Wall() - retention_.kept);
+  const base::WallTime now = retention_.clock.Wall();
+  state.expired_unix_ms = base::UnixMs(now - retention_.kept);
+  state.now_unix_ms = base::UnixMs(now);
   if (const Person* person = people_.Find(id_)) {
     state.memberships = person->memberships.Load(guard);
   }
@@ -72,7 +74,7 @@ Visibility Viewer::JudgeSeveral(const ViewerState& state, PageEntry& entry) cons
     }
     if (only_.empty() || targets[i].group == only_) {
       is_visible = is_visible || verdict == Visibility::kVisible;
-      reason = verdict;
+      reason = reason == Visibility::kExpired ? reason : verdict;
     }
   }
   return is_visible ? Visibility::kVisible : reason;

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <iostream>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "klatch/v1/resources.pb.h"
 #include "services/model/body.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
@@ -212,6 +214,29 @@ TEST(BodyTest, RandomBytesNeverCrashTheDecoder) {
       EXPECT_EQ(EncodeBody(body->header(), body->update_bytes()), bytes);
     }
   }
+}
+
+TEST(BodyTest, TellsWhenItExpires) {
+  klatch::v1::Update update;
+  update.set_text("hi");
+  update.add_attachments()->set_uri("https://a.example");
+  const BodyHeader one{AudienceRule::kMembersNow, 0, PersonId("al"), GroupId("g")};
+  BodyHeader several{AudienceRule::kMembersNow, 0, PersonId("al"), GroupId()};
+  several.targets.push_back({GroupId("g"), Carry{}});
+  for (const BodyHeader& header : {one, several}) {
+    update.clear_expire_time();
+    EXPECT_EQ(Body::Decode(EncodeBody(header, update.SerializeAsString()))->header().expire_unix_ms,
+              kNeverUnixMs);
+    update.mutable_expire_time()->set_seconds(1'800'000'000);
+    update.mutable_expire_time()->set_nanos(123'999'999);
+    EXPECT_EQ(Body::Decode(EncodeBody(header, update.SerializeAsString()))->header().expire_unix_ms,
+              1'800'000'000'123);
+    // Whatever is no time never comes.
+    update.mutable_expire_time()->set_seconds(std::numeric_limits<int64_t>::max());
+    EXPECT_EQ(Body::Decode(EncodeBody(header, update.SerializeAsString()))->header().expire_unix_ms,
+              kNeverUnixMs);
+  }
+  EXPECT_EQ(Body::Decode(EncodeBody(one, "\x62\x7f"))->header().expire_unix_ms, kNeverUnixMs);
 }
 
 TEST(CarryTest, RoundTripsInNineBytes) {

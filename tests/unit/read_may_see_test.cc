@@ -86,6 +86,22 @@ TEST(MaySeeTest, ShowsNothingThatHasExpiredByItsIdsTime) {
   EXPECT_EQ(Judge(viewer, kGroup, id.value()), Visibility::kExpired);
 }
 
+TEST(MaySeeTest, ShowsNothingWhoseOwnTimeHasCome) {
+  const MembershipList list = ListWith(Role::kOwner, 0, 0);
+  ViewerState viewer{.memberships = &list};
+  BodyHeader header{AudienceRule::kMembersNow, 0, PersonId("al"), GroupId("g")};
+  header.expire_unix_ms = 1'000;
+  const UpdateState update{
+      .id = UpdateId(100), .group = kGroup, .position_in_group = Position(100), .header = header};
+  viewer.now_unix_ms = 999;
+  EXPECT_EQ(MaySee(viewer, update), Visibility::kVisible);
+  viewer.now_unix_ms = 1'000;
+  EXPECT_EQ(MaySee(viewer, update), Visibility::kExpired);
+  // Who could not see it anyway is not told that it has expired.
+  viewer.memberships = nullptr;
+  EXPECT_EQ(MaySee(viewer, update), Visibility::kNotMember);
+}
+
 // Which verdict each kind of personal state gives on each surface.
 TEST(MaySeeTest, HeedsPersonalStateByWhereTheUpdateIsToBeShown) {
   const MembershipList list = ListWith(Role::kMember, 0, 0);
