@@ -11,6 +11,7 @@
 // feed_service.proto and import_service.proto say. UNAVAILABLE with reason OUTCOME_UNKNOWN comes from the log as it is;
 // with reason NOT_YET_IN_FORCE the change is committed.
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@
 #include "services/log/appender.h"
 #include "services/log/body_store.h"
 #include "services/model/layout.h"
+#include "services/model/limits.h"
 
 namespace klatch {
 
@@ -49,6 +51,9 @@ class FeedWrites {
     const Admission& admission;
     base::Executor& executor;
     const base::Clock& clock;
+    // How near and how far an update's expire_time may be; never beyond limits::kExpireMax.
+    std::chrono::milliseconds expire_min{limits::kExpireMin};
+    std::chrono::milliseconds body_retention{limits::kBodyRetention};
   };
 
   explicit FeedWrites(Dependencies dependencies)
@@ -84,6 +89,9 @@ class FeedWrites {
   // What of the update's references the actor can't see.
   base::Task<absl::StatusOr<BadReference>> FindBadReference(PersonId actor, v1::Update update,
                                                             base::MonotonicTime deadline);
+  BadExpiry FindBadExpiry(const v1::Update& update) const;
+  // Deleted, or its time has come.
+  bool IsGone(const SharedBody& body) const;
   // The same into a place of a batch's commands.
   base::Task<void> PrepareItem(v1::PublishUpdateRequest item, base::MonotonicTime deadline,
                                absl::StatusOr<PublishCommand>& result);

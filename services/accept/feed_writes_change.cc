@@ -74,6 +74,11 @@ base::Task<absl::StatusOr<v1::EditUpdateResponse>> FeedWrites::Edit(v1::EditUpda
   co_return response;
 }
 
+bool FeedWrites::IsGone(const SharedBody& body) const {
+  return body == nullptr ||
+         body->header().expire_unix_ms <= base::UnixMs(dependencies_.clock.Wall());
+}
+
 // ABORTED if somebody else's edit came between reading and appending.
 base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
     const v1::EditUpdateRequest& request, const EditMask& mask, base::MonotonicTime deadline) {
@@ -85,7 +90,7 @@ base::Task<absl::StatusOr<FeedWrites::Edited>> FeedWrites::EditOnce(
   if (!current.ok()) {
     co_return current.status();
   }
-  if (*current == nullptr) {
+  if (IsGone(*current)) {
     co_return NoSuchUpdate();
   }
   // Authors may, as long as they may post, which the script knows: who was put out of a group
@@ -198,7 +203,7 @@ base::Task<absl::StatusOr<FeedWrites::Deleted>> FeedWrites::AppendDelete(
   if (!body.ok()) {
     co_return body.status();
   }
-  if (*body == nullptr) {
+  if (IsGone(*body)) {
     auto waiting = WaitForAbsence(update, deadline);
     const absl::Status absent = co_await std::move(waiting);
     co_return absent.ok() ? NoSuchUpdate() : absent;

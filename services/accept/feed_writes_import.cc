@@ -29,6 +29,7 @@ PublishCommand MakeCommand(const v1::ImportedUpdate& update) {
   header.author = command.actor;
   header.group = command.group;
   command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
+  command.expire_unix_ms = ExpireUnixMs(payload);
   return command;
 }
 
@@ -82,6 +83,7 @@ base::Task<void> FeedWrites::PrepareImport(v1::ImportedUpdate update, base::Mono
   }
   result = MakeCommand(update);
   result->bad_reference = *bad_reference;
+  result->bad_expiry = FindBadExpiry(update.update());
 }
 
 base::Task<absl::StatusOr<v1::ImportUpdatesResponse>> FeedWrites::Import(

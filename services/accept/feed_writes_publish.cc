@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -30,6 +31,7 @@ PublishCommand MakeCommand(const v1::PublishUpdateRequest& request) {
   header.author = command.actor;
   header.group = command.group;
   command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
+  command.expire_unix_ms = ExpireUnixMs(payload);
   return command;
 }
 
@@ -119,7 +121,24 @@ base::Task<absl::StatusOr<PublishCommand>> FeedWrites::Prepare(v1::PublishUpdate
   }
   PublishCommand command = MakeCommand(request);
   command.bad_reference = *bad_reference;
+  command.bad_expiry = FindBadExpiry(request.update());
   co_return command;
+}
+
+// The script refuses this, too: who repeats a post comes back later, when its time may have come.
+BadExpiry FeedWrites::FindBadExpiry(const v1::Update& update) const {
+  if (!update.has_expire_time()) {
+    return BadExpiry::kNone;
+  }
+  const std::chrono::milliseconds ahead(ExpireUnixMs(update) -
+                                        base::UnixMs(dependencies_.clock.Wall()));
+  if (ahead < dependencies_.expire_min) {
+    return BadExpiry::kTooNear;
+  }
+  return ahead > std::min<std::chrono::milliseconds>(limits::kExpireMax,
+                                                     dependencies_.body_retention)
+             ? BadExpiry::kTooFar
+             : BadExpiry::kNone;
 }
 
 base::Task<absl::StatusOr<BadReference>> FeedWrites::FindBadReference(

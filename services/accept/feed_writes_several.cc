@@ -93,6 +93,8 @@ base::Task<absl::StatusOr<PublishSeveralCommand>> FeedWrites::PrepareSeveral(
   command.actor = actor;
   command.request_id = request.request_id();
   command.bad_reference = *bad_reference;
+  command.bad_expiry = FindBadExpiry(request.update());
+  command.expire_unix_ms = ExpireUnixMs(request.update());
   command.payload_digest = RequestDigest(request.all_my_groups() ? kAllMethod : kSeveralMethod,
                                          PublishPayload(request.update()));
   std::vector<GroupId> groups;

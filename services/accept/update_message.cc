@@ -6,6 +6,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/wire_format_lite.h"
+#include "services/model/time.h"
 
 namespace klatch {
 namespace {
@@ -41,8 +42,15 @@ std::string UpdateBytes(const v1::Update& content, const PersonId& author) {
   if (content.has_original_time()) {
     *stored.mutable_original_time() = content.original_time();
   }
+  if (content.has_expire_time()) {
+    *stored.mutable_expire_time() = content.expire_time();
+  }
   stored.DiscardUnknownFields();
   return stored.SerializeAsString();
+}
+
+int64_t ExpireUnixMs(const v1::Update& update) {
+  return update.has_expire_time() ? UnixMsOf(update.expire_time()) : kNeverUnixMs;
 }
 
 absl::StatusOr<v1::Update> UpdateMessage(UpdateId id, const Body& body) {

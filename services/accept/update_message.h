@@ -15,11 +15,14 @@
 
 namespace klatch {
 
-// The serialised Update of a body: author, groups, text, attachments, place, reply_to, reshare_of and
-// original_time of `content`, and nothing else that a client may have sent along. Of a post to several
-// groups `content` must have none: they stand in the header. original_time is there of what was
-// imported only: posts clear it (PublishPayload).
+// The serialised Update of a body: author, groups, text, attachments, place, reply_to, reshare_of,
+// expire_time and original_time of `content`, and nothing else that a client may have sent along. Of a
+// post to several groups `content` must have none: they stand in the header. original_time is there of
+// what was imported only: posts clear it (PublishPayload).
 std::string UpdateBytes(const v1::Update& content, const PersonId& author);
+
+// When it expires by itself; kNeverUnixMs if it doesn't say. REQUIRES: CheckUpdateContent passed.
+int64_t ExpireUnixMs(const v1::Update& update);
 
 // The update as a client reads it. DATA_LOSS if the stored bytes are no update.
 absl::StatusOr<v1::Update> UpdateMessage(UpdateId id, const Body& body);

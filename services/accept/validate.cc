@@ -9,6 +9,7 @@
 
 #include "common/base/utf8.h"
 #include "services/model/limits.h"
+#include "services/model/time.h"
 
 namespace klatch {
 namespace {
@@ -154,6 +155,9 @@ absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field
       CheckAttachments(update.attachments(), fmt::format("{}.attachments", field)));
   if (update.has_place()) {
     KLATCH_RETURN_IF_ERROR(CheckPlace(update.place(), fmt::format("{}.place", field)));
+  }
+  if (update.has_expire_time() && !IsValidTime(update.expire_time())) {
+    return Invalid(fmt::format("{}.expire_time", field), "is no time of the years 1 to 9999");
   }
   return CheckAudience(update.audience(), fmt::format("{}.audience", field));
 }

@@ -36,7 +36,7 @@ absl::Status CheckRequestId(std::string_view request_id);
 // An update's id: not 0. Whether such an update exists is not asked here.
 absl::Status CheckUpdateId(uint64_t id, std::string_view field);
 
-// What a client may say of an update, but its groups; `field` is the path to it, such as "update".
+// What a client may say of an update, but its groups, and but how near and far its expiry may be; `field` is the path to it, such as "update".
 absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field);
 // Parts of it, for edits.
 absl::Status CheckText(std::string_view text, std::string_view field);

@@ -132,6 +132,10 @@ void AddLayout(OptionTable& table, KlatchdOptions& options) {
              .group = "Layout",
              .description = "How long an update is kept",
              .value = base::Duration(&options.body_retention, minutes(1), hours(24 * 3650))});
+  table.Add({.name = "expire-min",
+             .group = "Layout",
+             .description = "How far ahead the expiry of an update must be at least",
+             .value = base::Duration(&options.expire_min, milliseconds(100), hours(24))});
   table.Add({.name = "log-retention",
              .group = "Layout",
              .description = "How long records of the log are kept after all timelines have them",

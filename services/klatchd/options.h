@@ -62,6 +62,7 @@ struct KlatchdOptions {
   // Retention.
   std::chrono::milliseconds once_retention{limits::kOnceRetention};
   std::chrono::milliseconds body_retention{limits::kBodyRetention};
+  std::chrono::milliseconds expire_min{limits::kExpireMin};
   std::chrono::milliseconds log_retention{limits::kLogKept};
   int64_t log_bytes_max = limits::kLogShardBytesMax;  // per shard
 

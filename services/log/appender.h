@@ -29,6 +29,9 @@ namespace klatch {
 // What an update refers to and its author can't see.
 enum class BadReference { kNone, kReplyTo, kReshareOf };
 
+// Why an update's expiry can't be.
+enum class BadExpiry { kNone, kTooNear, kTooFar };
+
 // Why a post to all of its actor's groups goes nowhere.
 enum class BadTargets { kNone, kNoGroup, kTooMany };
 
@@ -36,10 +39,12 @@ struct PublishCommand {
   PersonId actor;
   GroupId group;
   std::string request_id;
-  std::string payload_digest;  // 16 bytes; equal digests mean the same request
-  std::string body;            // EncodeBody; audience may be kGroupDefault
-  // Refuses the update, but not the repetition of one that was published when it could be seen.
+  std::string payload_digest;             // 16 bytes; equal digests mean the same request
+  std::string body;                       // EncodeBody; audience may be kGroupDefault
+  int64_t expire_unix_ms = kNeverUnixMs;  // as the body says
+  // Refuse the update, but not the repetition of one that was published when all was well with it.
   BadReference bad_reference = BadReference::kNone;
+  BadExpiry bad_expiry = BadExpiry::kNone;
 };
 
 struct Appended {
@@ -55,9 +60,11 @@ struct PublishSeveralCommand {
   PersonId actor;
   std::string request_id;
   std::string payload_digest;
-  std::string body;  // EncodeBody with targets that are not decided
+  std::string body;                       // EncodeBody with targets that are not decided
+  int64_t expire_unix_ms = kNeverUnixMs;  // as the body says
   // Refuse the update, but not the repetition of one that was published.
   BadReference bad_reference = BadReference::kNone;
+  BadExpiry bad_expiry = BadExpiry::kNone;
   BadTargets bad_targets = BadTargets::kNone;
 };
 
@@ -212,7 +219,8 @@ class Appender {
 
   // Publishes each on its own; results in the order of `commands`, all of which must be in groups
   // of one shard, at most limits::kBatchUpdatesMax. Per command: NOT_FOUND (field "update.groups")
-  // no such group, ("update.reply_to", "update.reshare_of") its bad_reference; PERMISSION_DENIED
+  // no such group, ("update.reply_to", "update.reshare_of") its bad_reference; INVALID_ARGUMENT
+  // ("update.expire_time") its bad_expiry; PERMISSION_DENIED
   // (field "actor") no member, or below the group's post_role; FAILED_PRECONDITION ("update.groups") the group
   // is closed; ALREADY_EXISTS (field "request_id") used with another payload.
   virtual base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
@@ -272,8 +280,8 @@ class Appender {
 
   // Posts to several groups, one step each; DESIGN says in which order. All can be repeated.
   //
-  // NOT_FOUND ("update.reply_to", "update.reshare_of"); FAILED_PRECONDITION ("all_my_groups") its
-  // bad_targets; ALREADY_EXISTS ("request_id").
+  // NOT_FOUND ("update.reply_to", "update.reshare_of"); INVALID_ARGUMENT ("update.expire_time");
+  // FAILED_PRECONDITION ("all_my_groups") its bad_targets; ALREADY_EXISTS ("request_id").
   virtual base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
       PublishSeveralCommand command) = 0;
   // What the group decided, be it a refusal, now or before. An error: it is not decided, or not

@@ -44,7 +44,15 @@ RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
       body_retention_ms_(std::to_string(options.body_retention.count())),
       once_retention_ms_(std::to_string(options.once_retention.count())) {}
 
-std::string RedisAppender::RefusalFor(BadReference reference) {
+std::string RedisAppender::RefusalFor(BadReference reference, BadExpiry expiry) {
+  switch (expiry) {
+    case BadExpiry::kTooNear:
+      return "EXPIRES_TOO_SOON";
+    case BadExpiry::kTooFar:
+      return "EXPIRES_TOO_LATE";
+    case BadExpiry::kNone:
+      break;
+  }
   switch (reference) {
     case BadReference::kReplyTo:
       return "BAD_REPLY";
@@ -54,6 +62,10 @@ std::string RedisAppender::RefusalFor(BadReference reference) {
       break;
   }
   return "";
+}
+
+std::string RedisAppender::ScriptTime(int64_t unix_ms) {
+  return unix_ms == kNeverUnixMs ? std::string() : std::to_string(unix_ms - kEpochUnixMs);
 }
 
 redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& commands,
@@ -82,7 +94,8 @@ redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& co
     arguments.push_back(command.body);
     arguments.push_back(imports ? records::Imported(command.group, command.actor)
                                 : records::Published(command.group, command.actor));
-    arguments.push_back(RefusalFor(command.bad_reference));
+    arguments.push_back(RefusalFor(command.bad_reference, command.bad_expiry));
+    arguments.push_back(ScriptTime(command.expire_unix_ms));
   }
   return redis::Command::Eval(imports ? scripts::Import() : scripts::Publish(), std::move(keys),
                               std::move(arguments));

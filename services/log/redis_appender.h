@@ -67,8 +67,10 @@ class RedisAppender final : public Appender {
   // How an update comes: posted now, or brought by the app from its past.
   enum class Intake { kPost, kImport };
 
+  // A time as scripts take it: milliseconds since 2024; empty for never.
+  static std::string ScriptTime(int64_t unix_ms);
   // What scripts answer in place of publishing.
-  static std::string RefusalFor(BadReference reference);
+  static std::string RefusalFor(BadReference reference, BadExpiry expiry);
   // One script call for the first updates of commands[first, …) that fit; `end` becomes the first
   // that does not.
   redis::Command PublishChunk(const std::vector<PublishCommand>& commands, Intake intake,

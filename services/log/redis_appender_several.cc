@@ -66,17 +66,17 @@ base::Task<absl::StatusOr<redis::Reply>> RedisAppender::Send(redis::Command comm
 base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
     PublishSeveralCommand command) {
   const ShardIndex shard = layout_.HomeShardOf(command.actor);
-  std::string refusal = RefusalFor(command.bad_reference);
+  std::string refusal = RefusalFor(command.bad_reference, command.bad_expiry);
   if (refusal.empty()) {
     refusal = TargetsRefusal(command.bad_targets);
   }
-  redis::Command script =
-      redis::Command::Eval(scripts::PublishSeveral(),
-                           {keys_.Log(shard), keys_.OnceSeveral(command.actor, command.request_id),
-                            keys_.Pending(shard)},
-                           {Number(shard.value()), body_retention_ms_, once_retention_ms_,
-                            keys_.UpdatePrefix(shard), command.payload_digest, command.body,
-                            records::Homed(command.actor), command.request_id, std::move(refusal)});
+  redis::Command script = redis::Command::Eval(
+      scripts::PublishSeveral(),
+      {keys_.Log(shard), keys_.OnceSeveral(command.actor, command.request_id),
+       keys_.Pending(shard)},
+      {Number(shard.value()), body_retention_ms_, once_retention_ms_, keys_.UpdatePrefix(shard),
+       command.payload_digest, command.body, records::Homed(command.actor), command.request_id,
+       std::move(refusal), ScriptTime(command.expire_unix_ms)});
   auto sending = Send(std::move(script), "publish to several groups", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
   if (!reply.ok()) {

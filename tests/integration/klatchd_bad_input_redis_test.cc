@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 #include <limits>
 #include <map>
 #include <utility>
@@ -156,6 +157,31 @@ TEST_F(KlatchdBadInputTest, ContentOfAnUpdateIsCheckedWhenPublishedAndWhenEdited
   }
   rows.push_back(
       {"no text, no attachment", bad, "update.text", PostUpdate([](auto& u) { u.clear_text(); })});
+  const auto expiring = [&](const std::string& name, int64_t seconds, int32_t nanos = 0) {
+    for (const bool is_to_several : {false, true}) {
+      rows.push_back({(is_to_several ? "to several, expires " : "expires ") + name, bad,
+                      "update.expire_time", PostUpdate([=](auto& u) {
+                        u.mutable_expire_time()->set_seconds(seconds);
+                        u.mutable_expire_time()->set_nanos(nanos);
+                        if (is_to_several) {
+                          u.add_groups("hidden");
+                        }
+                      })});
+    }
+  };
+  const int64_t now = time(nullptr);
+  constexpr int64_t kDay = 24 * 3'600;
+  expiring("in 1970", 0);
+  expiring("a day ago", now - kDay);
+  expiring("in half a minute", now + 30);
+  expiring("later than it is kept", now + 91 * kDay);
+  expiring("in two years", now + 730 * kDay);
+  expiring("before the year 1", -62'135'596'801);
+  expiring("after the year 9999", 253'402'300'800);
+  expiring("at the end of all numbers", std::numeric_limits<int64_t>::max());
+  expiring("at their beginning", std::numeric_limits<int64_t>::min());
+  expiring("at nanosecond -1", now + kDay, -1);
+  expiring("at nanosecond 1,000,000,000", now + kDay, 1'000'000'000);
   rows.push_back({"no update at all", bad, "update.groups",
                   Post([](auto& request) { request.clear_update(); })});
   rows.push_back({"no group", bad, "update.groups", PostUpdate([](auto& u) { u.clear_groups(); })});

@@ -1,3 +1,4 @@
+#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -190,6 +191,35 @@ TEST_F(FeedWritesTest, TellsTheLogWhatTheActorCannotSee) {
   EXPECT_EQ(published[3].bad_reference, BadReference::kNone);
   EXPECT_EQ(published[4].bad_reference, BadReference::kReplyTo);
   EXPECT_EQ(published[5].bad_reference, BadReference::kReshareOf);
+}
+
+// The log decides, since it knows whether this is the repetition of a post whose time has come since.
+TEST_F(FeedWritesTest, TellsTheLogWhichExpiryCannotBe) {
+  const int64_t now = base::UnixMs(clock_.wall);
+  const int64_t kept = std::chrono::milliseconds(limits::kBodyRetention).count();
+  const struct {
+    int64_t ahead_ms;
+    BadExpiry bad;
+  } rows[] = {{-1, BadExpiry::kTooNear},
+              {0, BadExpiry::kTooNear},
+              {59'999, BadExpiry::kTooNear},
+              {60'000, BadExpiry::kNone},
+              {kept, BadExpiry::kNone},
+              {kept + 1, BadExpiry::kTooFar},
+              {int64_t{1} << 45, BadExpiry::kTooFar}};
+  for (const auto& row : rows) {
+    v1::PublishUpdateRequest request = Request("hi");
+    *request.mutable_update()->mutable_expire_time() =
+        google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now + row.ahead_ms);
+    ASSERT_TRUE(Publish(request).ok());
+    EXPECT_EQ(appender_.published.back().bad_expiry, row.bad) << row.ahead_ms;
+    EXPECT_EQ(appender_.published.back().expire_unix_ms, now + row.ahead_ms);
+    EXPECT_EQ(Body::Decode(appender_.published.back().body)->header().expire_unix_ms,
+              now + row.ahead_ms);
+  }
+  ASSERT_TRUE(Publish(Request("hi")).ok());
+  EXPECT_EQ(appender_.published.back().bad_expiry, BadExpiry::kNone);
+  EXPECT_EQ(appender_.published.back().expire_unix_ms, kNeverUnixMs);
 }
 
 TEST_F(FeedWritesTest, AppendsNothingWhenTheReferenceCouldNotBeLookedUp) {

@@ -143,6 +143,15 @@ local function used(once, digest)
   return {'OK', string.sub(stored, 1, 8), 1, string.sub(stored, 25)}
 end
 
+-- How long a body is kept from now on: as long as the namespace keeps bodies, or until `expires`, a time in
+-- milliseconds since 2024 or ''. Needs read_clock, so call it behind the append.
+local function kept_ms(retention_ms, expires)
+  if expires == '' then
+    return retention_ms
+  end
+  return math.max(1, math.min(tonumber(retention_ms), tonumber(expires) - now_ms))
+end
+
 -- The role in a packed stay (services/model/membership.h); 0 if there is none.
 local function role_of(stay, members)
   if not stay then
