@@ -29,6 +29,11 @@ std::shared_ptr<const Body> DecodeBody(redis::ReplyView reply) {
   return std::make_shared<const Body>(std::move(*body));
 }
 
+// Kept no longer, or deleted: an empty one stands for that.
+bool IsNoBody(redis::ReplyView reply) {
+  return reply.is_nil() || (reply.is_string() && reply.text().empty());
+}
+
 // A target of one of several bodies that is not decided, by its places.
 struct OpenTarget {
   size_t body;
@@ -113,7 +118,7 @@ base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Bodies::ReadBody(UpdateI
   if (!status.ok()) {
     co_return base::Annotate(status, key);
   }
-  if (reply->is_nil()) {
+  if (IsNoBody(reply->view())) {
     co_return std::shared_ptr<const Body>();
   }
   std::shared_ptr<const Body> body = DecodeBody(reply->view());
@@ -174,7 +179,7 @@ base::Task<absl::Status> Bodies::Decide(const std::vector<UpdateId>& ids, Found&
 }
 
 base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::ReadBodies(
-    std::vector<UpdateId> ids) {
+    std::vector<UpdateId> ids, std::vector<UpdateId>* kept_no_longer) {
   std::vector<std::shared_ptr<const Body>> bodies(ids.size());
   // Which of `ids` each shard's MGET asks for. An id of a shard that does not exist has no body.
   std::map<ShardIndex, std::vector<size_t>> by_shard;
@@ -206,7 +211,10 @@ base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> Bodies::Rea
       co_return base::Annotate(redis::ToStatus(reply), "read bodies");
     }
     for (size_t i = 0; i < indexes.size(); ++i) {
-      if (reply[i].is_nil()) {
+      if (reply[i].is_nil() && kept_no_longer != nullptr) {
+        kept_no_longer->push_back(ids[indexes[i]]);
+      }
+      if (IsNoBody(reply[i])) {
         continue;
       }
       bodies[indexes[i]] = DecodeBody(reply[i]);

@@ -36,8 +36,10 @@ class Bodies {
 
   // One per id, in the order of the ids; null if it is gone, or is nothing that can be decoded,
   // which is counted and logged. One command per shard: ask for a page, not for a timeline.
+  // `kept_no_longer`, unless null, outlives the task and gets the ids of which nothing is stored:
+  // of what was deleted an empty body is.
   base::Task<absl::StatusOr<std::vector<std::shared_ptr<const Body>>>> ReadBodies(
-      std::vector<UpdateId> ids);
+      std::vector<UpdateId> ids, std::vector<UpdateId>* kept_no_longer = nullptr);
 
   // How often something was found that can't be decoded. A counter.
   uint64_t undecodable() const { return undecodable_.load(std::memory_order_relaxed); }

@@ -21,9 +21,9 @@ absl::Status NoSuchUpdate() {
 }
 
 // Adds to the page what the viewer may see of a batch, until it is full. `bodies` are those of
-// `ids`.
-void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies, const Viewer& viewer,
-                Page& page) {
+// `ids`; `gone`: which of these are kept no longer.
+void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies,
+                const std::vector<UpdateId>& gone, const Viewer& viewer, Page& page) {
   std::vector<PageEntry> batch;
   batch.reserve(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -39,6 +39,9 @@ void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies, const Vie
       }
       page.bytes += bytes;
       page.entries.push_back(std::move(batch[i]));
+    } else if (verdicts[i] == Visibility::kExpired ||
+               std::ranges::find(gone, ids[i]) != gone.end()) {
+      page.expired = true;
     }
     page.below = ids[i];
     ++page.examined;
@@ -131,6 +134,8 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   Page page;
   page.size_max = query.page_size;
   page.below = query.below;
+  page.is_for_others =
+      query.scope.kind == PageKind::kProfile && query.scope.subject != query.scope.viewer.value();
   Candidates candidates;
   // What the viewer's worker had applied before its ring is copied is in the copy.
   const AppliedPrefix own(
@@ -163,6 +168,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   completeness.set_trimmed(candidates.timeline.is_cut);
   completeness.set_hole_since(OlderHole(hole_before, HoleOf(query.scope, viewer)));
   completeness.set_examined_limit_reached(more && !page.IsFull());
+  completeness.set_expired(page.expired);
   const std::string next_page_token = more ? cursor_.Make(query.scope, page.below) : std::string();
 
   // 5. What was taken from the viewer meanwhile is not sent. Nothing waits from here on.
@@ -183,12 +189,14 @@ base::Task<absl::Status> FeedReads::Examine(std::vector<UpdateId> ids, const Vie
     const size_t wanted = std::max(page.size_max - page.entries.size(), kExaminedPerStepMin);
     const size_t count = std::min({wanted, rest.size(), limits::kExaminedMax - page.examined});
     const std::vector<UpdateId> batch(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(count));
-    base::Task<absl::StatusOr<Hydrator::Found>> finding = hydrator_.Find(batch);
+    std::vector<UpdateId> gone;
+    base::Task<absl::StatusOr<Hydrator::Found>> finding =
+        hydrator_.Find(batch, page.is_for_others ? nullptr : &gone);
     absl::StatusOr<Hydrator::Found> bodies = co_await std::move(finding);
     if (!bodies.ok()) {
       co_return base::Annotate(bodies.status(), "read updates");
     }
-    AddVisible(batch, *std::move(bodies), viewer, page);
+    AddVisible(batch, *std::move(bodies), gone, viewer, page);
     rest = IdsBelow(rest, page.below);
   }
   co_return absl::OkStatus();

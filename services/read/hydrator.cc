@@ -4,7 +4,8 @@
 
 namespace klatch {
 
-base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId> ids) {
+base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId> ids,
+                                                           std::vector<UpdateId>* kept_no_longer) {
   Found found(ids.size());
   std::vector<UpdateId> missing;
   std::vector<size_t> places;         // of the missing ones in `found`
@@ -20,7 +21,7 @@ base::Task<absl::StatusOr<Hydrator::Found>> Hydrator::Find(std::vector<UpdateId>
   if (missing.empty()) {
     co_return found;
   }
-  base::Task<absl::StatusOr<Found>> reading = stored_.ReadBodies(missing);
+  base::Task<absl::StatusOr<Found>> reading = stored_.ReadBodies(missing, kept_no_longer);
   absl::StatusOr<Found> fetched = co_await std::move(reading);
   co_await executor_.Schedule();
   if (!fetched.ok()) {

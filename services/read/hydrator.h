@@ -23,8 +23,10 @@ class Hydrator {
       : store_(store), stored_(stored), executor_(executor) {}
 
   // One body per id, in their order; null where there is none: deleted or expired. Continues on the
-  // executor if it had to ask Redis. The error of Redis if it can't be asked.
-  base::Task<absl::StatusOr<Found>> Find(std::vector<UpdateId> ids);
+  // executor if it had to ask Redis. The error of Redis if it can't be asked. `kept_no_longer`,
+  // unless null, outlives the task and gets those ids without a body that were not deleted.
+  base::Task<absl::StatusOr<Found>> Find(std::vector<UpdateId> ids,
+                                         std::vector<UpdateId>* kept_no_longer = nullptr);
 
   // The same for one. A page passes over what can't be read; who asks for this one is told what
   // stands in its place: FAILED_PRECONDITION or DATA_LOSS, naming the key.

@@ -30,6 +30,9 @@ struct Page {
   bool IsFull() const { return out_of_bytes || entries.size() >= size_max; }
 
   size_t size_max = 0;
+  // The profile of somebody else: of what is there no longer nobody knows whether it was for the
+  // viewer, so the page must not tell of it.
+  bool is_for_others = false;
   // Newest first.
   std::vector<PageEntry> entries;
   // What they take when they are sent, at most; and whether the next one did not fit.
@@ -39,6 +42,8 @@ struct Page {
   UpdateId below{std::numeric_limits<uint64_t>::max()};
   // Candidates examined by this call, visible or not.
   size_t examined = 0;
+  // Some of them are kept no longer.
+  bool expired = false;
 };
 
 }  // namespace klatch

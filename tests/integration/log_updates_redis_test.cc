@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <set>
 
+#include "common/base/clock.h"
 #include "services/log/bodies.h"
 #include "services/log/log_end.h"
 #include "tests/integration/log_fixture.h"
@@ -121,6 +124,61 @@ TEST_F(LogUpdatesRedisTest, BadReferenceIsRefusedUnlessTheUpdateWasPublishedBefo
   second.payload_digest = Digest("other");
   EXPECT_THAT(Publish(second), FailsWith(StatusCode::kAlreadyExists, "request_id"));
   EXPECT_EQ(Contents(), before);
+}
+
+TEST_F(LogUpdatesRedisTest, BodyIsKeptUntilItExpiresAndNeverLongerThanOthers) {
+  MakeGroup("ann", "hiking");
+  const int64_t now = base::UnixMs(std::chrono::system_clock::now());
+  const int64_t kept = std::chrono::milliseconds(limits::kBodyRetention).count();
+  for (const int64_t ahead : {int64_t{100'000}, 2 * kept}) {
+    PublishCommand command = Post("ann", "hiking", std::to_string(ahead));
+    command.expire_unix_ms = now + ahead;
+    const auto published = Publish(command);
+    ASSERT_THAT(published, IsOk());
+    const int64_t left = Redis({"PTTL", keys_.Update(published->position)}).integer();
+    EXPECT_LE(left, std::min(ahead, kept));
+    EXPECT_GT(left, std::min(ahead, kept) - 60'000);
+  }
+}
+
+TEST_F(LogUpdatesRedisTest, BadExpiryIsRefusedUnlessTheUpdateWasPublishedBefore) {
+  MakeGroup("ann", "hiking");
+  const auto published = Publish(Post("ann", "hiking", "key"));
+  ASSERT_THAT(published, IsOk());
+  const auto before = Contents();
+  for (const BadExpiry bad : {BadExpiry::kTooNear, BadExpiry::kTooFar}) {
+    PublishCommand command = Post("ann", "hiking", "key");
+    command.bad_expiry = bad;
+    const auto again = Publish(command);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed);
+    EXPECT_EQ(again->position, published->position);
+    command.request_id = "another key";
+    EXPECT_THAT(Publish(command),
+                FailsWith(absl::StatusCode::kInvalidArgument, "update.expire_time"));
+  }
+  EXPECT_EQ(Contents(), before);
+}
+
+TEST_F(LogUpdatesRedisTest, DeletedBodyLeavesAnEmptyOneForAsLong) {
+  MakeGroup("ann", "hiking");
+  const auto published = Publish(Post("ann", "hiking", "key"));
+  ASSERT_THAT(published, IsOk());
+  const std::string key = keys_.Update(published->position);
+  ASSERT_THAT(Await(appender_->Delete(
+                  {PersonId("ann"), published->position, GroupId("hiking"), PersonId("ann")})),
+              IsOk());
+  EXPECT_EQ(Redis({"STRLEN", key}).integer(), 0);
+  EXPECT_GT(Redis({"PTTL", key}).integer(), 1'000);
+  const UpdateId never(published->position.value() + 1);
+  std::vector<UpdateId> kept_no_longer;
+  Bodies bodies(*pipeline_, layout_);
+  std::vector<UpdateId> ids = {published->position, never};
+  const auto found = Await(bodies.ReadBodies(std::move(ids), &kept_no_longer));
+  ASSERT_THAT(found, IsOk());
+  EXPECT_THAT(*found, ::testing::Each(nullptr));
+  EXPECT_THAT(kept_no_longer, ::testing::ElementsAre(never));
+  EXPECT_EQ(bodies.undecodable(), 0u);
 }
 
 TEST_F(LogUpdatesRedisTest, RequestIdsOfDifferentActorsAndGroupsDoNotMeet) {

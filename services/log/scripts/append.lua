@@ -127,6 +127,12 @@ local function allow_without_memory()
   at('PERSIST', log)
 end
 
+-- Deletes a body. An empty one stays in its place for as long as it would have been kept, so that readers can
+-- tell what was deleted from what is kept no longer.
+local function delete_body(update)
+  at('SET', update, '', 'KEEPTTL')
+end
+
 -- What an idempotency key holds: position, digest, and whatever the script put behind them. Nothing if it
 -- is unused.
 local function used(once, digest)

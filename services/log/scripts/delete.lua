@@ -26,6 +26,6 @@ return guarded(function()
 
   allow_without_memory()
   local position = append(record)
-  at('DEL', update)
+  delete_body(update)
   return {'OK', position, 0}
 end)

@@ -9,7 +9,7 @@ local update, author, record = KEYS[2], ARGV[2], ARGV[3]
 return guarded(function()
   read_log()
   local body = at('GET', update)
-  if not body then
+  if not body or body == '' then
     return {'OK', last_position(), 1}
   end
   local first = targets_of(body, update)
@@ -19,6 +19,6 @@ return guarded(function()
 
   allow_without_memory()
   local position = append(record)
-  at('DEL', update)
+  delete_body(update)
   return {'OK', position, 0}
 end)

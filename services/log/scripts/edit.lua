@@ -12,7 +12,7 @@ local body, record = ARGV[5], ARGV[6]
 return guarded(function()
   read_log()
   local stored = at('GET', update)
-  if not stored then
+  if not stored or stored == '' then
     return {'NO_UPDATE'}
   end
   if #stored < 8 or string.byte(stored, 1) ~= 1 then

@@ -12,7 +12,7 @@ local actor, expected_revision, body, record = ARGV[2], tonumber(ARGV[3]), ARGV[
 return guarded(function()
   read_log()
   local stored = at('GET', update)
-  if not stored then
+  if not stored or stored == '' then
     return {'NO_UPDATE'}
   end
   local first, behind = targets_of(stored, update)

@@ -1,5 +1,5 @@
 -- Writes into the body of a post to several groups what became of it in each, and takes it off the pending
--- ones once all is decided. If no group has it, the body goes.
+-- ones once all is decided. If no group has it, the body is deleted.
 --
 -- KEYS: log, update, pending, once: if a post that no group took is to be forgotten
 -- ARGV: shard, request id, record, then per target its carry (9 bytes), in the order of the body
@@ -40,7 +40,7 @@ return guarded(function()
     at('GET', once)
   end
   local body = at('GET', update)
-  if not body then
+  if not body or body == '' then
     allow_without_memory()
     at('ZREM', pending, member)
     return {'OK', last_position(), 1, {0}}
@@ -60,7 +60,7 @@ return guarded(function()
   if all_decided then
     at('ZREM', pending, member)
     if carried == 0 then
-      at('DEL', update)
+      delete_body(update)
       if once then
         at('DEL', once)
       end
