@@ -1,6 +1,7 @@
 #include "services/klatch/command_line.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "common/base/decimal.h"
+#include "common/base/option_value.h"
 #include "common/base/standard_streams.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -63,6 +65,26 @@ CLI::Validator HistoryValue() {
                              limits::kTimelineCap);
   };
   return CLI::Validator(check, "none|all|COUNT");
+}
+
+// What --expire-in and --keep-age take.
+CLI::Validator DurationValue() {
+  const auto check = [](const std::string& value) {
+    const auto duration = base::ParseDuration(value);
+    return duration.ok() ? std::string() : base::MessageOf(duration.status());
+  };
+  return CLI::Validator(check, "DURATION");
+}
+
+// What --expire-at takes.
+CLI::Validator TimeValue() {
+  const auto check = [](const std::string& value) {
+    google::protobuf::Timestamp time;
+    return google::protobuf::util::TimeUtil::FromString(value, &time)
+               ? std::string()
+               : fmt::format("{} is no time such as 2027-01-31T20:00:00Z", value);
+  };
+  return CLI::Validator(check, "TIME");
 }
 
 CommandResult Usage(const std::string& message) {
@@ -166,6 +188,7 @@ void CommandLine::AddFeedCommands() {
                  "  klatch post --as alice --to hiking --to book-club \"Away in May\"\n"
                  "  klatch post --as alice --all-my-groups \"A new number: 555 0199\"\n"
                  "  klatch post --as alice --to hiking --attach https://a.example/1.jpg\n"
+                 "  klatch post --as alice --to hiking --expire-in 2h \"Who has a spare rope?\"\n"
                  "  fortune | klatch post --as alice --to hiking -",
                  [this](const Session& session) {
                    post_.text = text_;
@@ -187,6 +210,14 @@ void CommandLine::AddFeedCommands() {
       ->type_name("ID");
   post->add_option("--audience", post_.audience, "members at posting, or whoever is one now")
       ->check(CLI::IsMember({"at-posting", "now"}));
+  auto* expire_in = post->add_option("--expire-in", post_.expire_in, "when it goes by itself")
+                        ->type_name("")
+                        ->check(DurationValue());
+  post->add_option("--expire-at", post_.expire_at,
+                   "the same as a time; needed to repeat the post with its --request-id")
+      ->type_name("")
+      ->check(TimeValue())
+      ->excludes(expire_in);
   post->add_option("--request-id", post_.request_id,
                    "the idempotency key; the same key never posts twice")
       ->type_name("KEY");

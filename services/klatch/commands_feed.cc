@@ -1,10 +1,13 @@
 #include "services/klatch/commands_feed.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
+#include "common/base/option_value.h"
 #include "common/base/status.h"
 #include "services/klatch/print.h"
 #include "services/klatch/text.h"
@@ -34,11 +37,13 @@ absl::StatusOr<Response> ReadPages(const Session& session,
     KLATCH_ASSIGN_OR_RETURN(Response page,
                             session.client.Call(session.client.feed(), method, request));
     const uint64_t hole_since = all.completeness().hole_since();
+    const bool expired = all.completeness().expired() || page.completeness().expired();
     for (auto& update : *page.mutable_updates()) {
       *all.add_updates() = std::move(update);
     }
     *all.mutable_next_page_token() = page.next_page_token();
     *all.mutable_completeness() = page.completeness();
+    all.mutable_completeness()->set_expired(expired);
     if (hole_since != 0) {
       all.mutable_completeness()->set_hole_since(hole_since);
     }
@@ -81,6 +86,20 @@ std::string PrintPosted(const v1::PublishUpdateResponse& response) {
   return fmt::format("Posted {} to {}.\n{}", response.update_id(), to, refused);
 }
 
+absl::Status SetExpiry(const PostOptions& options, std::chrono::system_clock::time_point now,
+                       v1::Update& update) {
+  using google::protobuf::util::TimeUtil;
+  if (!options.expire_in.empty()) {
+    KLATCH_ASSIGN_OR_RETURN(const auto ahead, base::ParseDuration(options.expire_in));
+    const auto since_1970 = std::chrono::floor<std::chrono::milliseconds>(now.time_since_epoch());
+    *update.mutable_expire_time() = TimeUtil::MillisecondsToTimestamp((since_1970 + ahead).count());
+  } else if (!options.expire_at.empty() &&
+             !TimeUtil::FromString(options.expire_at, update.mutable_expire_time())) {
+    return base::Error(absl::StatusCode::kInvalidArgument, "--expire-at is no time");
+  }
+  return absl::OkStatus();
+}
+
 // After these errors the update may stand or not. The same key finds out without posting twice.
 absl::Status AdviseOnUnknown(const absl::Status& status, const std::string& request_id) {
   const bool unknown = status.code() == absl::StatusCode::kUnavailable ||
@@ -118,6 +137,7 @@ absl::StatusOr<std::string> Post(const Session& session, const PostOptions& opti
   update.set_reply_to(options.reply_to);
   update.set_reshare_of(options.reshare_of);
   update.set_audience(AudienceOf(options.audience));
+  KLATCH_RETURN_IF_ERROR(SetExpiry(options, session.now, update));
 
   auto response = session.client.Call(session.client.feed(), &Feed::PublishUpdate, request);
   if (!response.ok()) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <utility>
 
@@ -47,6 +48,10 @@ std::string Content(const v1::Update& update) {
   }
   if (update.revision() != 0) {
     add(fmt::format("(edited {})", Counted(update.revision(), "time", "times")));
+  }
+  if (update.has_expire_time()) {
+    add(fmt::format("(goes at {})",
+                    google::protobuf::util::TimeUtil::ToString(update.expire_time())));
   }
   return text;
 }
@@ -152,6 +157,9 @@ std::string PrintCompleteness(const v1::Completeness& completeness, const Sessio
   }
   if (completeness.trimmed()) {
     text += "Older updates are beyond what is kept.\n";
+  }
+  if (completeness.expired()) {
+    text += "Some updates that stood here are kept no longer.\n";
   }
   return text;
 }
