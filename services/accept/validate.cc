@@ -244,6 +244,36 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRetention(const v1::Retention& retention, std::chrono::milliseconds age_min,
+                            std::string_view field) {
+  if (retention.has_age()) {
+    const std::string age_field = fmt::format("{}.age", field);
+    if (!IsValidDuration(retention.age())) {
+      return Invalid(age_field, "is no duration");
+    }
+    const std::chrono::nanoseconds rest(retention.age().nanos());
+    const auto age = std::chrono::seconds(retention.age().seconds());
+    // 0 is no bound.
+    const bool is_bound = age.count() != 0 || rest.count() != 0;
+    if (is_bound &&
+        (age > limits::kKeepAgeMax || age + rest > limits::kKeepAgeMax || age + rest < age_min)) {
+      return Invalid(age_field, fmt::format("is not within {} ms and {} days", age_min.count(),
+                                            limits::kKeepAgeMax.count() / 24));
+    }
+  }
+  if (retention.count() > limits::kKeepCountMax) {
+    return Invalid(
+        fmt::format("{}.count", field),
+        fmt::format("is {}; at most {} are kept", retention.count(), limits::kKeepCountMax));
+  }
+  if (retention.bytes() != 0 && retention.bytes() < limits::kKeepBytesMin) {
+    return Invalid(
+        fmt::format("{}.bytes", field),
+        fmt::format("is {}; at least {} are kept", retention.bytes(), limits::kKeepBytesMin));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members, size_t count_max) {
   KLATCH_RETURN_IF_ERROR(CheckCount(members.size(), count_max, "members", "members"));
   EachOnce persons(static_cast<size_t>(members.size()));

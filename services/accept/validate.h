@@ -5,6 +5,7 @@
 // Errors: INVALID_ARGUMENT with the field's path, unless said otherwise.
 // Thread safety: functions without state.
 
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -53,7 +54,11 @@ absl::Status CheckTargets(const v1::PublishUpdateRequest& request);
 absl::Status CheckBatchGroups(
     const google::protobuf::RepeatedPtrField<v1::PublishUpdateRequest>& requests);
 
-// What may be set of a group, but its id.
+// Bounds of a group's past; the least age is the caller's.
+absl::Status CheckRetention(const v1::Retention& retention, std::chrono::milliseconds age_min,
+                            std::string_view field);
+
+// What may be set of a group, but its id and its retention.
 absl::Status CheckGroupFields(const v1::Group& group, std::string_view field);
 
 // 1 to `count_max` members with valid ids and roles, each person once.

@@ -75,6 +75,9 @@ base::Task<absl::StatusOr<v1::CreateGroupResponse>> GroupCalls::CreateGroup(
     status = CheckGroupFields(request.group(), "group");
   }
   if (status.ok()) {
+    status = CheckRetention(request.group().retention(), dependencies_.keep_min, "group.retention");
+  }
+  if (status.ok()) {
     const std::string_view owner = request.actor();
     status = dependencies_.admission.AdmitPersons({&owner, 1}, "actor");
   }
@@ -150,7 +153,7 @@ base::Task<absl::StatusOr<v1::UpdateGroupResponse>> GroupCalls::UpdateGroup(
   if (!status.ok()) {
     co_return status;
   }
-  absl::StatusOr<UpdateGroupCommand> command = ReadGroupUpdate(request);
+  absl::StatusOr<UpdateGroupCommand> command = ReadGroupUpdate(request, dependencies_.keep_min);
   if (!command.ok()) {
     co_return command.status();
   }

@@ -12,6 +12,7 @@
 // OUTCOME_UNKNOWN comes from the log as it is; with reason NOT_YET_IN_FORCE the change is
 // committed.
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,7 @@
 #include "services/groups/person_groups.h"
 #include "services/log/appender.h"
 #include "services/model/layout.h"
+#include "services/model/limits.h"
 #include "services/model/page_tokens.h"
 
 namespace klatch {
@@ -46,6 +48,8 @@ class GroupCalls {
     const base::Clock& clock;
     // The namespace's; signs page tokens.
     std::string cursor_key;
+    // The least age that a group's retention may have.
+    std::chrono::milliseconds keep_min{limits::kExpireMin};
   };
 
   explicit GroupCalls(Dependencies dependencies)

@@ -19,6 +19,25 @@ absl::Status Invalid(std::string_view field, std::string_view description) {
 using google::protobuf::FieldMask;
 using google::protobuf::util::FieldMaskUtil;
 
+// In whole milliseconds, rounded up: no bound may become of a short one.
+std::chrono::milliseconds AgeOf(const v1::Retention& retention) {
+  const std::chrono::nanoseconds age = std::chrono::seconds(retention.age().seconds()) +
+                                       std::chrono::nanoseconds(retention.age().nanos());
+  return std::chrono::ceil<std::chrono::milliseconds>(age);
+}
+
+void SetRetention(const GroupRetention& retention, v1::Group& group) {
+  constexpr int64_t kMsPerSecond = 1'000;
+  constexpr int64_t kNsPerMs = 1'000'000;
+  v1::Retention& message = *group.mutable_retention();
+  if (const int64_t age_ms = retention.age.count(); age_ms != 0) {
+    message.mutable_age()->set_seconds(age_ms / kMsPerSecond);
+    message.mutable_age()->set_nanos(static_cast<int32_t>(age_ms % kMsPerSecond * kNsPerMs));
+  }
+  message.set_count(retention.count);
+  message.set_bytes(retention.bytes);
+}
+
 // A field that UpdateGroup may change.
 struct Changeable {
   const char* path;
@@ -60,11 +79,27 @@ constexpr Changeable kChangeable[] = {
      }},
     {"closed", false,
      [](const v1::Group& group, UpdateGroupCommand& command) { command.closed = group.closed(); }},
+    // Its parts below do the work.
+    {"retention", false, [](const v1::Group&, UpdateGroupCommand&) {}},
+    {"retention.age", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.keep_age = AgeOf(group.retention());
+     }},
+    {"retention.count", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.keep_count = group.retention().count();
+     }},
+    {"retention.bytes", false,
+     [](const v1::Group& group, UpdateGroupCommand& command) {
+       command.keep_bytes = group.retention().bytes();
+     }},
 };
 
 // Whether the message holds a value that isn't its type's default.
 bool IsSet(const v1::Group& group, const char* path) {
-  return group.GetReflection()->HasField(group, v1::Group::descriptor()->FindFieldByName(path));
+  const auto* field = v1::Group::descriptor()->FindFieldByName(path);
+  // A part of a field is not: who sets the field replaces all of it.
+  return field != nullptr && group.GetReflection()->HasField(group, field);
 }
 
 absl::Status CheckPaths(const FieldMask& mask) {
@@ -72,7 +107,8 @@ absl::Status CheckPaths(const FieldMask& mask) {
     if (std::ranges::none_of(kChangeable, [&](const auto& field) { return path == field.path; })) {
       return Invalid("update_mask",
                      "names more than display_name, description, history, history_count, "
-                     "default_audience, post_role, add_role, joining and closed");
+                     "default_audience, post_role, add_role, joining, closed and retention with "
+                     "its parts");
     }
   }
   return absl::OkStatus();
@@ -122,6 +158,9 @@ v1::Group GroupMessage(const GroupFields& fields, uint64_t member_count, Positio
   group.set_joining(static_cast<v1::Joining>(fields.joining));
   group.set_history_count(fields.history_count);
   group.set_closed(fields.closed);
+  if (fields.retention.is_bounded()) {
+    SetRetention(fields.retention, group);
+  }
   group.set_member_count(member_count);
   group.mutable_create_time()->set_seconds(created.unix_ms() / kMsPerSecond);
   group.mutable_create_time()->set_nanos(
@@ -167,10 +206,13 @@ GroupFields NewGroupFields(const v1::Group& group) {
   }
   fields.history_count = group.history_count();
   fields.closed = group.closed();
+  fields.retention = {AgeOf(group.retention()), group.retention().count(),
+                      group.retention().bytes()};
   return fields;
 }
 
-absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request) {
+absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request,
+                                                   std::chrono::milliseconds keep_min) {
   const bool is_masked = request.update_mask().paths_size() > 0;
   const FieldMask mask = is_masked ? request.update_mask() : MaskOf(request.group());
   KLATCH_RETURN_IF_ERROR(CheckPaths(mask));
@@ -181,6 +223,7 @@ absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest&
   v1::Group named = request.group();
   FieldMaskUtil::TrimMessage(mask, &named);
   KLATCH_RETURN_IF_ERROR(CheckGroupFields(named, "group"));
+  KLATCH_RETURN_IF_ERROR(CheckRetention(named.retention(), keep_min, "group.retention"));
   UpdateGroupCommand command;
   command.actor = PersonId(request.actor());
   command.group = GroupId(request.group().id());

@@ -3,6 +3,7 @@
 //
 // Thread safety: functions without state.
 
+#include <chrono>
 #include <vector>
 
 #include "common/base/status.h"
@@ -25,12 +26,14 @@ v1::Member MemberMessage(std::string_view person, const Stay& stay);
 
 v1::Token TokenMessage(Position position);
 
-// The fields of a new group, defaults filled in. REQUIRES: CheckGroupFields passed.
+// The fields of a new group, defaults filled in. REQUIRES: CheckGroupFields and CheckRetention passed.
 GroupFields NewGroupFields(const v1::Group& group);
 
 // What an UpdateGroup changes: the mask, or what is set if there is none. INVALID_ARGUMENT
 // ("update_mask" for an unknown path or if nothing is to change, "group.…" for a bad new value).
-absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request);
+// `keep_min`: the least age of a retention.
+absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request,
+                                                   std::chrono::milliseconds keep_min);
 
 // In AddMembers no role means an ordinary member.
 Role RoleOrMember(v1::Role role);

@@ -150,6 +150,10 @@ struct UpdateGroupCommand {
   std::optional<Role> add_role;
   std::optional<Joining> joining;
   std::optional<bool> closed;
+  // Of the retention; 0 takes a bound away.
+  std::optional<std::chrono::milliseconds> keep_age;
+  std::optional<uint32_t> keep_count;
+  std::optional<uint64_t> keep_bytes;
 };
 
 struct PersonRole {

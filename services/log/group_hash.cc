@@ -20,7 +20,26 @@ std::optional<Enum> DecodeEnum(std::string_view text, Enum least, Enum most) {
   return static_cast<Enum>(*value);
 }
 
+// A decimal number; 0 if there is none.
+std::optional<uint64_t> DecodeBound(redis::ReplyView value) {
+  return value.is_nil() ? 0 : base::ParseDecimal(value.text());
+}
+
 }  // namespace
+
+std::optional<GroupRetention> DecodeRetention(redis::ReplyView age, redis::ReplyView count,
+                                              redis::ReplyView bytes) {
+  const auto age_ms = DecodeBound(age);
+  const auto count_bound = DecodeBound(count);
+  const auto bytes_bound = DecodeBound(bytes);
+  constexpr uint64_t kAgeMsMax = std::chrono::milliseconds(limits::kKeepAgeMax).count();
+  if (!age_ms || *age_ms > kAgeMsMax || !count_bound || *count_bound > limits::kKeepCountMax ||
+      !bytes_bound) {
+    return std::nullopt;
+  }
+  return GroupRetention{std::chrono::milliseconds(*age_ms), static_cast<uint32_t>(*count_bound),
+                        *bytes_bound};
+}
 
 std::optional<StoredGroup> Decode(redis::ReplyView values) {
   const auto history = DecodeEnum(values[3].text(), History::kNone, History::kLast);
@@ -34,9 +53,11 @@ std::optional<StoredGroup> Decode(redis::ReplyView values) {
   const auto joining = DecodeEnum(values[12].text(), Joining::kByInvitation, Joining::kOpen);
   const auto history_count = base::ParseDecimal(values[13].text());
   const std::string_view closed = values[14].text();
+  const auto retention = DecodeRetention(values[PlaceOf(kKeepAge)], values[PlaceOf(kKeepCount)],
+                                         values[PlaceOf(kKeepBytes)]);
   if (!history || !audience || !members || !owners || !feed || values[8].text().size() != 8 ||
       !post_role || !add_role || !joining || !history_count ||
-      *history_count > limits::kTimelineCap || (closed != "0" && closed != "1")) {
+      *history_count > limits::kTimelineCap || (closed != "0" && closed != "1") || !retention) {
     return std::nullopt;
   }
   StoredGroup stored;
@@ -49,6 +70,7 @@ std::optional<StoredGroup> Decode(redis::ReplyView values) {
   stored.fields.joining = *joining;
   stored.fields.history_count = static_cast<uint32_t>(*history_count);
   stored.fields.closed = closed == "1";
+  stored.fields.retention = *retention;
   stored.state = values[0].text() == kActive ? GroupState::kActive : GroupState::kDeleted;
   stored.member_count = *members;
   stored.owner_count = *owners;

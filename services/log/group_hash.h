@@ -11,6 +11,7 @@
 //   p, b   the lowest roles that may post, and that may bring in others: "2" to "4" (klatch.v1.Role)
 //   j      joining: "1" by invitation, "2" open (klatch.v1.Joining)
 //   z      closed: "1", or "0"
+//   e, q, w  retention: age in milliseconds, count, bytes; decimal, "0": no bound
 //   m, o   how many members, how many of them owners; decimal
 //   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
 //   c, x   positions of its creation and deletion; 8 bytes, little-endian
@@ -19,8 +20,10 @@
 //
 // Thread safety: functions without state.
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <string_view>
 
 #include "common/redis/reply.h"
 #include "services/log/stored_group.h"
@@ -43,13 +46,26 @@ constexpr char kJoining[] = "j";
 constexpr char kHistoryCount[] = "l";
 constexpr char kClosed[] = "z";
 
+constexpr char kKeepAge[] = "e";
+constexpr char kKeepCount[] = "q";
+constexpr char kKeepBytes[] = "w";
+
 constexpr char kActive[] = "1";
 
 // In the order in which scripts and readers ask for them.
-inline constexpr std::array kAll = {kState,    kDisplayName,  kDescription, kHistory,
-                                    kAudience, kMemberCount,  kOwnerCount,  kFeedCount,
-                                    kCreated,  kDeleted,      kPostRole,    kAddRole,
-                                    kJoining,  kHistoryCount, kClosed};
+inline constexpr std::array kAll = {
+    kState,      kDisplayName,  kDescription, kHistory, kAudience,  kMemberCount,
+    kOwnerCount, kFeedCount,    kCreated,     kDeleted, kPostRole,  kAddRole,
+    kJoining,    kHistoryCount, kClosed,      kKeepAge, kKeepCount, kKeepBytes};
+
+// Where a field stands in kAll.
+constexpr size_t PlaceOf(std::string_view field) {
+  return static_cast<size_t>(std::ranges::find(kAll, field) - kAll.begin());
+}
+
+// The retention whose three fields are these. Nothing if one is no number; a missing one is no bound.
+std::optional<GroupRetention> DecodeRetention(redis::ReplyView age, redis::ReplyView count,
+                                              redis::ReplyView bytes);
 
 // The group whose kAll are `values`, without its id. Nothing if a field is missing or of a shape
 // that the scripts don't write.

@@ -201,26 +201,28 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
   const GroupFields& group = command.group;
   const ShardIndex shard = layout_.ShardOf(group.id);
   std::string record = records::GroupCreated(group.id, command.actor);
-  return Append(redis::Command::Eval(
-                    scripts::CreateGroup(),
-                    {keys_.Log(shard), keys_.Once(command.actor, group.id, command.request_id),
-                     keys_.Group(group.id), keys_.Members(group.id), keys_.Feed(group.id),
-                     keys_.Groups(shard)},
-                    {Number(shard.value()), once_retention_ms_, command.payload_digest,
-                     command.actor.value(), group.id.value(), std::move(record), group.display_name,
-                     group.description, Number(static_cast<uint8_t>(group.history)),
-                     Number(static_cast<uint8_t>(group.default_audience)),
-                     Number(static_cast<uint8_t>(group.post_role)),
-                     Number(static_cast<uint8_t>(group.add_role)),
-                     Number(static_cast<uint8_t>(group.joining)), Number(group.history_count),
-                     Number(group.closed ? 1 : 0)}),
-                "create group", shard, {.group = "group.id"});
+  return Append(
+      redis::Command::Eval(
+          scripts::CreateGroup(),
+          {keys_.Log(shard), keys_.Once(command.actor, group.id, command.request_id),
+           keys_.Group(group.id), keys_.Members(group.id), keys_.Feed(group.id),
+           keys_.Groups(shard), keys_.Kept(shard)},
+          {Number(shard.value()), once_retention_ms_, command.payload_digest, command.actor.value(),
+           group.id.value(), std::move(record), group.display_name, group.description,
+           Number(static_cast<uint8_t>(group.history)),
+           Number(static_cast<uint8_t>(group.default_audience)),
+           Number(static_cast<uint8_t>(group.post_role)),
+           Number(static_cast<uint8_t>(group.add_role)),
+           Number(static_cast<uint8_t>(group.joining)), Number(group.history_count),
+           Number(group.closed ? 1 : 0), Number(static_cast<uint64_t>(group.retention.age.count())),
+           Number(group.retention.count), Number(group.retention.bytes)}),
+      "create group", shard, {.group = "group.id"});
 }
 
 base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
   const GroupId& group = command.group;
   const ShardIndex shard = layout_.ShardOf(group);
-  std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(),
+  std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(), group.value(),
                                         records::GroupUpdated(group, command.actor)};
   auto set = [&arguments](const char* field, std::string value) {
     arguments.push_back(field);
@@ -246,8 +248,18 @@ base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupC
   choose(group_hash::kAddRole, command.add_role);
   choose(group_hash::kJoining, command.joining);
   choose(group_hash::kClosed, command.closed);
+  if (command.keep_age) {
+    set(group_hash::kKeepAge, Number(static_cast<uint64_t>(command.keep_age->count())));
+  }
+  if (command.keep_count) {
+    set(group_hash::kKeepCount, Number(*command.keep_count));
+  }
+  if (command.keep_bytes) {
+    set(group_hash::kKeepBytes, Number(*command.keep_bytes));
+  }
   redis::Command script = redis::Command::Eval(
-      scripts::UpdateGroup(), {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
+      scripts::UpdateGroup(),
+      {keys_.Log(shard), keys_.Group(group), keys_.Members(group), keys_.Kept(shard)},
       std::move(arguments));
   auto run = Run(std::move(script), "update group", shard, {.group = "group.id"});
   absl::StatusOr<Outcome> outcome = co_await std::move(run);
@@ -267,7 +279,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteGroup(PersonId actor, 
   const ShardIndex shard = layout_.ShardOf(group);
   return Append(redis::Command::Eval(scripts::DeleteGroup(),
                                      {keys_.Log(shard), keys_.Group(group), keys_.Members(group),
-                                      keys_.Feed(group), keys_.Groups(shard)},
+                                      keys_.Feed(group), keys_.Groups(shard), keys_.Kept(shard)},
                                      {Number(shard.value()), actor.value(), group.value(),
                                       records::GroupDeleted(group, actor)}),
                 "delete group", shard, {});

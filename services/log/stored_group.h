@@ -1,6 +1,7 @@
 #pragma once
 // A group as the log's scripts keep it in Redis. Plain values.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -12,6 +13,16 @@
 namespace klatch {
 
 enum class Joining : uint8_t { kByInvitation = 1, kOpen = 2 };
+
+// How much of a group's past is kept: what is beyond one of these goes, oldest first. 0 is no bound.
+struct GroupRetention {
+  std::chrono::milliseconds age{0};
+  uint32_t count = 0;  // updates
+  uint64_t bytes = 0;  // of updates, as they are stored
+
+  bool is_bounded() const { return age.count() != 0 || count != 0 || bytes != 0; }
+  bool operator==(const GroupRetention&) const = default;
+};
 
 // What its owners decide.
 struct GroupFields {
@@ -25,6 +36,7 @@ struct GroupFields {
   Joining joining = Joining::kByInvitation;
   uint32_t history_count = 0;  // with History::kLast: how many updates; 0 otherwise
   bool closed = false;         // nobody posts, edits or joins
+  GroupRetention retention = {};
 };
 
 enum class GroupState { kActive, kDeleted };

@@ -35,6 +35,7 @@ std::string Keys::PartitionTag(PartitionIndex partition) const {
 
 std::string Keys::Log(ShardIndex shard) const { return ShardTag(shard) + ":log"; }
 std::string Keys::Groups(ShardIndex shard) const { return ShardTag(shard) + ":groups"; }
+std::string Keys::Kept(ShardIndex shard) const { return ShardTag(shard) + ":kept"; }
 
 std::string Keys::Group(const GroupId& group) const {
   return Join(ShardTag(layout_.ShardOf(group)), ":group:", group.value());

@@ -23,6 +23,9 @@ class Keys {
   // In the group's slot.
   std::string Log(ShardIndex shard) const;
   std::string Groups(ShardIndex shard) const;
+  // Hash of the groups of the shard whose past is, or was, bounded: the position from which on it is
+  // kept, 8 bytes, little-endian.
+  std::string Kept(ShardIndex shard) const;
   std::string Group(const GroupId& group) const;
   std::string Members(const GroupId& group) const;
   std::string Feed(const GroupId& group) const;

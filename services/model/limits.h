@@ -42,7 +42,7 @@ constexpr size_t kSyncNamedBytesMax = 512 << 10;
 // A post to several groups returns one per shard that it touched: at most one more than groups.
 constexpr size_t kTokensMax = 128;
 constexpr size_t kMessageBytesMax = 1 << 20;
-// How far ahead an update's expiry may be, and how near.
+// How far ahead an update's expiry may be, and how near; a group's past is kept as long at least.
 constexpr std::chrono::minutes kExpireMin{1};
 constexpr std::chrono::hours kExpireMax{24 * 366};
 
@@ -132,6 +132,17 @@ constexpr int kLogPageDefault = 100;
 constexpr int kLogPageMax = 1'000;
 constexpr size_t kLogPageBytesMax = 1 << 20;
 constexpr size_t kAdminWaitsMax = 64;  // of calls that wait for flushes and rebuilds
+
+// A group's past, as its owners may bound it.
+constexpr std::chrono::hours kKeepAgeMax{24 * 3'650};
+constexpr uint32_t kKeepCountMax = kTimelineCap;
+constexpr uint64_t kKeepBytesMin = 1 << 10;
+// How often groups are looked at for what they keep no longer; how many are scanned per shard, and how
+// many of all are dealt with, at once; how many bodies one command deletes.
+constexpr std::chrono::milliseconds kKeeperPause{2'000};
+constexpr size_t kKeeperScan = 100;
+constexpr size_t kKeeperGroupsPerPass = 200;
+constexpr size_t kKeeperBodiesPerCommand = 200;
 
 // The log of a shard.
 constexpr std::chrono::minutes kLogKept{10};

@@ -3,6 +3,7 @@
 //
 // Thread safety: functions without state.
 
+#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 
 #include <cstdint>
@@ -16,6 +17,16 @@ inline bool IsValidTime(const google::protobuf::Timestamp& time) {
   constexpr int32_t kNanosMax = 999'999'999;
   return time.seconds() >= kSecondsMin && time.seconds() <= kSecondsMax && time.nanos() >= 0 &&
          time.nanos() <= kNanosMax;
+}
+
+// Whether it is one of at most 10,000 years, as the type wants it: nanoseconds have the seconds' sign.
+inline bool IsValidDuration(const google::protobuf::Duration& duration) {
+  constexpr int64_t kSecondsMax = 315'576'000'000;
+  constexpr int32_t kNanosMax = 999'999'999;
+  const bool is_of_one_sign = (duration.seconds() <= 0 || duration.nanos() >= 0) &&
+                              (duration.seconds() >= 0 || duration.nanos() <= 0);
+  return duration.seconds() >= -kSecondsMax && duration.seconds() <= kSecondsMax &&
+         duration.nanos() >= -kNanosMax && duration.nanos() <= kNanosMax && is_of_one_sign;
 }
 
 // In whole milliseconds since 1970, rounded down. REQUIRES: a valid time.

@@ -133,6 +133,11 @@ local function delete_body(update)
   at('SET', update, '', 'KEEPTTL')
 end
 
+-- Notes that the past of a group is bounded, so that it is looked at now and then. Needs an HEXISTS before.
+local function note_bounded(kept, id)
+  at('HSETNX', kept, id, string.rep('\0', 8))
+end
+
 -- What an idempotency key holds: position, digest, and whatever the script put behind them. Nothing if it
 -- is unused.
 local function used(once, digest)

@@ -1,12 +1,12 @@
 -- Deletes a group's members and feed. Its hash stays, so that the id is never given out again; bodies
 -- expire by themselves, since nobody is a member who could see them.
 --
--- KEYS: log, group, members, feed, groups
+-- KEYS: log, group, members, feed, groups, kept
 -- ARGV: shard, actor, group, record
 -- Answers {'OK', position, replayed}, NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW.
 
 local ROLE_OWNER = 4
-local group, members, feed, groups = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local group, members, feed, groups, kept = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local actor, id, record = ARGV[2], ARGV[3], ARGV[4]
 
 return guarded(function()
@@ -28,6 +28,7 @@ return guarded(function()
   end
   at('STRLEN', feed)
   at('SISMEMBER', groups, id)
+  at('HEXISTS', kept, id)
 
   allow_without_memory()
   local position = append(record)
@@ -35,5 +36,6 @@ return guarded(function()
   at('UNLINK', members)
   at('UNLINK', feed)
   at('SREM', groups, id)
+  at('HDEL', kept, id)
   return {'OK', position, 0}
 end)
