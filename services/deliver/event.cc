@@ -156,6 +156,10 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
     case LogRecord::kGroupDeleted:
       event.kind = Event::Kind::kGroupDeleted;
       break;
+    case LogRecord::kUpdatesTrimmed:
+      // Here, so that readers know before any worker has applied it.
+      groups.RaiseKeptSince(*group, Position(record.updates_trimmed().kept_since()));
+      break;
     default:
       break;
   }

@@ -17,6 +17,11 @@ absl::Status Unreadable(const std::string& key, std::string_view what) {
   return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {}: {}", key, what));
 }
 
+absl::Status NoRoomForGroup() {
+  return base::Error(absl::StatusCode::kResourceExhausted,
+                     "more groups than --groups-max; raise it and start again");
+}
+
 }  // namespace
 
 Loader::Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& groups,
@@ -34,7 +39,45 @@ absl::StatusOr<LoadSummary> Loader::LoadAll() {
     KLATCH_ASSIGN_OR_RETURN(const PartitionFacts facts, LoadFacts(PartitionIndex(i)));
     KLATCH_RETURN_IF_ERROR(LoadPersons(PartitionIndex(i), facts));
   }
+  KLATCH_RETURN_IF_ERROR(LoadKept());
   return summary_;
+}
+
+// A replay from the checkpoints on brings what was trimmed since; all before stands here only.
+absl::Status Loader::LoadKept() {
+  for (uint32_t i = 0; i < layout_.shard_count; ++i) {
+    const std::string key = keys_.Kept(ShardIndex(i));
+    std::string cursor = "0";
+    do {
+      const redis::Command scan{"HSCAN", key, cursor, "COUNT", kPersonsPerScan};
+      const absl::StatusOr<redis::Reply> page = redis_.Call(scan);
+      if (!page.ok()) {
+        return base::Annotate(page.status(), key);
+      }
+      cursor = std::string((*page)[0].text());
+      KLATCH_RETURN_IF_ERROR(DecodeKept(key, (*page)[1]));
+    } while (cursor != "0" && !cursor.empty());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Loader::DecodeKept(const std::string& key, redis::ReplyView pairs) {
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    const std::string_view packed = pairs[i + 1].text();
+    if (packed.size() != sizeof(uint64_t)) {
+      return Unreadable(key, "holds what is no position");
+    }
+    const Position since(base::LoadLittleEndian<uint64_t>(packed, 0));
+    if (since.is_zero()) {
+      continue;
+    }
+    const auto group = groups_.FindOrAdd(GroupId(pairs[i].text()));
+    if (!group) {
+      return NoRoomForGroup();
+    }
+    groups_.RaiseKeptSince(*group, since);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partition) {
@@ -124,8 +167,7 @@ absl::StatusOr<std::vector<Membership>> Loader::DecodeView(const std::string& ke
     }
     const auto group = groups_.FindOrAdd(GroupId(reply[i].text()));
     if (!group) {
-      return base::Error(absl::StatusCode::kResourceExhausted,
-                         "more groups than --groups-max; raise it and start again");
+      return NoRoomForGroup();
     }
     memberships.push_back(
         {*group, *stay, Position(base::LoadLittleEndian<uint64_t>(value, kStayBytes))});

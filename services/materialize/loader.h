@@ -1,6 +1,6 @@
 #pragma once
 // What a node reads before it serves: of each partition the checkpoint, the holes, the persons and
-// their memberships. Afterwards the workers replay the log from the lowest checkpoint.
+// their memberships; of each shard what its groups keep no longer. Afterwards the workers replay the log from the lowest checkpoint.
 //
 // Thread safety: one thread, before workers and tailer start.
 // Errors: UNAVAILABLE when Redis can't be reached; DATA_LOSS naming the key whose value can't be
@@ -48,6 +48,9 @@ class Loader {
     std::vector<std::pair<std::string, uint64_t>> holes;  // sorted by person
   };
 
+  // From where on the past of groups is kept.
+  absl::Status LoadKept();
+  absl::Status DecodeKept(const std::string& key, redis::ReplyView pairs);
   absl::StatusOr<PartitionFacts> LoadFacts(PartitionIndex partition);
   absl::Status LoadPersons(PartitionIndex partition, const PartitionFacts& facts);
   absl::Status LoadMemberships(PartitionIndex partition, const PartitionFacts& facts,

@@ -21,6 +21,14 @@ std::optional<GroupIndex> GroupDirectory::FindOrAdd(const GroupId& group) {
   return index;
 }
 
+void GroupDirectory::RaiseKeptSince(GroupIndex group, Position kept_since) {
+  std::atomic<uint64_t>& known = At(group).kept_since;
+  // Its own store, or 0.
+  if (kept_since.value() > known.load(std::memory_order_relaxed)) {
+    known.store(kept_since.value(), std::memory_order_release);
+  }
+}
+
 const GroupEntry* GroupDirectory::Find(const GroupId& group) const {
   return table_.Find(group.value());
 }

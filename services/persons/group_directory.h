@@ -5,6 +5,7 @@
 // Thread safety: one writer (the loader at start, then the tailer); Find and At from any thread
 // without a lock. Bound: groups_max groups; FindOrAdd answers nothing past it.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "common/lockfree/insert_only_table.h"
 #include "services/model/ids.h"
 #include "services/model/layout.h"
+#include "services/model/position.h"
 
 namespace klatch {
 
@@ -20,6 +22,12 @@ struct GroupEntry {
   GroupId id;
   ShardIndex shard;
   GroupIndex index;
+  // What stands in the group before this position is kept no longer. Written by the directory's
+  // writer with release, before a worker sees the record that says so. Partner: KeptSince.
+  mutable std::atomic<uint64_t> kept_since{0};
+
+  // Acquire, so that who sees it late sees it no later than the record it comes from is applied.
+  Position KeptSince() const { return Position(kept_since.load(std::memory_order_acquire)); }
 
   std::string_view key() const { return id.value(); }
 };
@@ -31,6 +39,10 @@ class GroupDirectory {
 
   // Writer only. Nothing if the directory is full.
   std::optional<GroupIndex> FindOrAdd(const GroupId& group);
+
+  // Writer only. A position that is not later than what is known changes nothing: what is gone does
+  // not come back, whatever a replay says.
+  void RaiseKeptSince(GroupIndex group, Position kept_since);
 
   // Null if this process has not seen the group.
   const GroupEntry* Find(const GroupId& group) const;

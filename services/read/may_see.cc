@@ -43,7 +43,8 @@ Visibility JudgePersonal(const PersonalState& personal, Surface surface,
 // Redis lets go of bodies by its own clock, and later; what counts is this.
 bool IsGone(const ViewerState& viewer, const UpdateState& update) {
   return update.id.unix_ms() <= viewer.expired_unix_ms ||
-         update.header.expire_unix_ms <= viewer.now_unix_ms;
+         update.header.expire_unix_ms <= viewer.now_unix_ms ||
+         update.position_in_group < update.kept_since;
 }
 
 }  // namespace

@@ -46,6 +46,8 @@ struct UpdateState {
   // In the group's shard: the id if it was posted there alone, the carry's if it was posted to
   // several groups.
   Position position_in_group;
+  // Of the group: what it has before is kept no longer.
+  Position kept_since = Position();
   const BodyHeader& header;
   AudienceRule audience = header.audience;  // in this group
 };
@@ -53,8 +55,8 @@ struct UpdateState {
 // Why an update is shown or not. Values are for explanations and counters, never stored.
 enum class Visibility {
   kVisible,
-  // It was kept for as long as updates are, or as its author wanted. The viewer could see it
-  // otherwise.
+  // It was kept for as long as updates are, or as its author or the group wanted. The viewer could
+  // see it otherwise.
   kExpired,
   // Not a member of the group now.
   kNotMember,

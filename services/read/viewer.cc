@@ -58,6 +58,7 @@ Visibility Viewer::JudgeThrough(const ViewerState& state, const PageEntry& entry
                                                       .group = group->index,
                                                       .group_id = group->id.value(),
                                                       .position_in_group = target.carry.position,
+                                                      .kept_since = group->KeptSince(),
                                                       .header = header,
                                                       .audience = header.AudienceIn(target)});
 }
@@ -95,6 +96,7 @@ Visibility Viewer::JudgeOne(const ViewerState& state, PageEntry& entry) const {
                                                       .group = group->index,
                                                       .group_id = group->id.value(),
                                                       .position_in_group = entry.id,
+                                                      .kept_since = group->KeptSince(),
                                                       .header = header});
 }
 
