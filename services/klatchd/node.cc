@@ -120,6 +120,9 @@ Node::~Node() {
   if (janitor_) {
     janitor_->Stop();
   }
+  if (keeper_) {
+    keeper_->Stop();
+  }
   if (sweeper_) {
     sweeper_->Stop();
   }
@@ -183,9 +186,20 @@ absl::Status Node::Start(const Interrupted& interrupted) {
       Janitor::Options{.kept = options_.log_retention, .shard_bytes_max = options_.log_bytes_max},
       std::move(janitor_redis), clock_);
   janitor_->Start();
+  KLATCH_RETURN_IF_ERROR(StartKeeper());
   sweeper_ = std::make_unique<Sweeper>(layout_.shard_count, appender_, facts_, clock_);
   sweeper_->Start();
   BuildServices(facts.cursor_key);
+  return absl::OkStatus();
+}
+
+absl::Status Node::StartKeeper() {
+  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
+  const GroupRetention of_namespace{.count = options_.group_updates_max,
+                                    .bytes = static_cast<uint64_t>(options_.group_bytes_max)};
+  keeper_ = std::make_unique<RetentionKeeper>(
+      layout_, RetentionKeeper::Options{.of_namespace = of_namespace}, std::move(redis), clock_);
+  keeper_->Start();
   return absl::OkStatus();
 }
 
@@ -334,7 +348,8 @@ void Node::BuildServices(const std::string& cursor_key) {
                                                             .admission = admission_,
                                                             .executor = executor_,
                                                             .clock = clock_,
-                                                            .cursor_key = cursor_key});
+                                                            .cursor_key = cursor_key,
+                                                            .keep_min = options_.expire_min});
   watch_calls_ = std::make_unique<WatchCalls>(*live_, gate_);
   feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_, *watch_calls_);
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
@@ -472,6 +487,7 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
   if (!CloseCalls(end_waits, deadline)) {
     return Late("calls under way");
   }
+  keeper_->Stop();
   sweeper_->Stop();
   ticker_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitApplied(deadline));
@@ -556,6 +572,13 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   metrics.AddCounter("klatch_log_trimmed_records_total",
                      "Records removed from the log's old end by this node.", {},
                      [this] { return janitor_->trimmed(); });
+  metrics.AddCounter("klatch_retention_trims_total",
+                     "How often the past of a group was cut to what it keeps.", {},
+                     [this] { return keeper_->trims(); });
+  metrics.AddCounter(
+      "klatch_retention_deleted_bodies_total",
+      "Bodies of updates that were deleted because their group keeps them no longer.", {},
+      [this] { return keeper_->bodies_deleted(); });
   metrics.AddGauge("klatch_log_bytes", "What the logs of all shards take in Redis, estimated.", {},
                    [this] { return static_cast<double>(janitor_->bytes()); });
   metrics.AddCounter("klatch_deliveries_total", "Entries appended to timelines in memory.", {},

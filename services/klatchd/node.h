@@ -46,6 +46,7 @@
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
+#include "services/log/retention_keeper.h"
 #include "services/materialize/flusher.h"
 #include "services/personal/person_service.h"
 #include "services/persons/lease_keeper.h"
@@ -101,6 +102,7 @@ class Node {
   absl::StatusOr<NamespaceFacts> Claim(redis::Connection& redis, const Interrupted& interrupted);
   absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
+  absl::Status StartKeeper();
   absl::Status CatchUp(const Interrupted& interrupted);
   // The live thread, which must listen before the workers tell anything.
   void StartLive(const std::string& cursor_key, const std::vector<Position>& replay_after);
@@ -150,6 +152,7 @@ class Node {
   std::unique_ptr<Tailer> tailer_;
   std::unique_ptr<Ticker> ticker_;
   std::unique_ptr<Janitor> janitor_;
+  std::unique_ptr<RetentionKeeper> keeper_;
 
   Admission admission_;
   ProgressBarrier barrier_;

@@ -134,8 +134,18 @@ void AddLayout(OptionTable& table, KlatchdOptions& options) {
              .value = base::Duration(&options.body_retention, minutes(1), hours(24 * 3650))});
   table.Add({.name = "expire-min",
              .group = "Layout",
-             .description = "How far ahead the expiry of an update must be at least",
+             .description =
+                 "How far ahead the expiry of an update must be at least, and for how long "
+                 "a group must keep its past",
              .value = base::Duration(&options.expire_min, milliseconds(100), hours(24))});
+  table.Add({.name = "group-updates-max",
+             .group = "Layout",
+             .description = "How many of its newest updates a group keeps; 0: no such bound",
+             .value = base::Count(&options.group_updates_max, 0, limits::kKeepCountMax)});
+  table.Add({.name = "group-bytes-max",
+             .group = "Layout",
+             .description = "How many bytes of its newest updates a group keeps; 0: no such bound",
+             .value = base::Bytes(&options.group_bytes_max, 0, kTiB)});
   table.Add({.name = "log-retention",
              .group = "Layout",
              .description = "How long records of the log are kept after all timelines have them",

@@ -63,6 +63,8 @@ struct KlatchdOptions {
   std::chrono::milliseconds once_retention{limits::kOnceRetention};
   std::chrono::milliseconds body_retention{limits::kBodyRetention};
   std::chrono::milliseconds expire_min{limits::kExpireMin};
+  uint32_t group_updates_max = 0;  // 0: no bound of the namespace's
+  int64_t group_bytes_max = 0;     // likewise
   std::chrono::milliseconds log_retention{limits::kLogKept};
   int64_t log_bytes_max = limits::kLogShardBytesMax;  // per shard
 

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "common/base/bytes.h"
-#include "common/base/decimal.h"
 #include "services/log/log_end.h"
+#include "services/log/redis_time.h"
 
 namespace klatch {
 namespace {
@@ -73,7 +73,7 @@ absl::Status Janitor::TrimAll() {
   // The checkpoints first: they only move on, and so does the log's end.
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> passed, ReadPassed());
   KLATCH_ASSIGN_OR_RETURN(const std::vector<ShardFacts> shards, ReadShards());
-  KLATCH_ASSIGN_OR_RETURN(const int64_t now_ms, ReadUnixMs());
+  KLATCH_ASSIGN_OR_RETURN(const int64_t now_ms, ReadRedisUnixMs(*redis_));
   std::vector<redis::Command> commands;
   int64_t bytes = 0;
   for (uint32_t i = 0; i < layout_.shard_count; ++i) {
@@ -139,16 +139,6 @@ absl::StatusOr<std::vector<Janitor::ShardFacts>> Janitor::ReadShards() {
     shards[i].bytes = usage.is_integer() ? usage.integer() : 0;
   }
   return shards;
-}
-
-absl::StatusOr<int64_t> Janitor::ReadUnixMs() {
-  KLATCH_ASSIGN_OR_RETURN(const redis::Reply time, redis_->Call(redis::Command{"TIME"}));
-  const auto seconds = base::ParseDecimal(time[0].text());
-  const auto micros = base::ParseDecimal(time[1].text());
-  if (!seconds || !micros) {
-    return base::Error(absl::StatusCode::kInternal, "Redis told no time");
-  }
-  return static_cast<int64_t>(*seconds * 1'000 + *micros / 1'000);
 }
 
 }  // namespace klatch

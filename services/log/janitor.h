@@ -59,7 +59,6 @@ class Janitor {
   // By shard: what the checkpoints of all partitions have passed. Nothing of it if one has none.
   absl::StatusOr<std::vector<Position>> ReadPassed();
   absl::StatusOr<std::vector<ShardFacts>> ReadShards();
-  absl::StatusOr<int64_t> ReadUnixMs();
 
   const Layout layout_;
   const Keys keys_;

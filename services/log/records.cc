@@ -114,6 +114,12 @@ std::string GroupDeleted(const GroupId& group, const PersonId& actor) {
   return record.SerializeAsString();
 }
 
+std::string Trimmed(const GroupId& group, Position kept_since) {
+  LogRecord record = Header(group, PersonId());
+  record.mutable_updates_trimmed()->set_kept_since(kept_since.value());
+  return record.SerializeAsString();
+}
+
 std::string RoleChanged(const GroupId& group, const PersonId& actor, const PersonRole& member) {
   LogRecord record = Header(group, actor);
   SetMember(*record.mutable_members_changed()->add_role_changed(), member);

@@ -30,6 +30,7 @@ std::string Removed(const GroupId& group, const PersonId& actor, UpdateId update
 std::string GroupCreated(const GroupId& group, const PersonId& actor);
 std::string GroupUpdated(const GroupId& group, const PersonId& actor);
 std::string GroupDeleted(const GroupId& group, const PersonId& actor);
+std::string Trimmed(const GroupId& group, Position kept_since);
 std::string RoleChanged(const GroupId& group, const PersonId& actor, const PersonRole& member);
 std::string Tick();
 

@@ -30,5 +30,6 @@ const redis::Script& RemoveUpdate();
 const redis::Script& Import();
 const redis::Script& BeginSync();
 const redis::Script& SyncMembers();
+const redis::Script& Keep();
 
 }  // namespace klatch::scripts
