@@ -76,6 +76,26 @@ CLI::Validator DurationValue() {
   return CLI::Validator(check, "DURATION");
 }
 
+// What --keep-count takes.
+CLI::Validator CountValue() {
+  const auto check = [](const std::string& value) {
+    const std::optional<uint64_t> count = base::ParseDecimal(value);
+    return count && *count <= limits::kKeepCountMax
+               ? std::string()
+               : fmt::format("{} is no count from 0 to {}", value, limits::kKeepCountMax);
+  };
+  return CLI::Validator(check, "COUNT");
+}
+
+// What --keep-bytes takes.
+CLI::Validator BytesValue() {
+  const auto check = [](const std::string& value) {
+    const auto bytes = base::ParseBytes(value);
+    return bytes.ok() ? std::string() : base::MessageOf(bytes.status());
+  };
+  return CLI::Validator(check, "BYTES");
+}
+
 // What --expire-at takes.
 CLI::Validator TimeValue() {
   const auto check = [](const std::string& value) {
@@ -277,6 +297,17 @@ void CommandLine::AddGroupPolicyOptions(CLI::App& command) {
       ->check(CLI::IsMember({"invitation", "open"}));
   command.add_option("--closed", group_.closed, "whether nobody may post or join any more")
       ->check(CLI::IsMember({"yes", "no"}));
+  command
+      .add_option("--keep-age", group_.keep_age, "how old its updates become; 0s: as old as any")
+      ->type_name("")
+      ->check(DurationValue());
+  command.add_option("--keep-count", group_.keep_count, "how many of the newest stay; 0: all")
+      ->type_name("")
+      ->check(CountValue());
+  command
+      .add_option("--keep-bytes", group_.keep_bytes, "how many bytes of the newest stay; 0B: all")
+      ->type_name("")
+      ->check(BytesValue());
 }
 
 void CommandLine::AddGroupCommand() {
@@ -291,7 +322,8 @@ void CommandLine::AddGroupCommand() {
   AddGroupPolicyOptions(*with_group(
       AddCommand(*group, "create", "create a group that you own",
                  "  klatch group create hiking --as alice\n"
-                 "  klatch group create book-club --as alice --history all --audience now",
+                 "  klatch group create book-club --as alice --history all --audience now\n"
+                 "  klatch group create today --as alice --keep-age 24h --keep-count 100",
                  [this](const Session& session) { return CreateGroup(session, group_); })));
   AddGroupPolicyOptions(*with_group(
       AddCommand(*group, "update", "change a group's name or policy",

@@ -1,11 +1,13 @@
 #include "services/klatch/commands_group.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "common/base/decimal.h"
+#include "common/base/option_value.h"
 #include "common/base/status.h"
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/print.h"
@@ -34,6 +36,23 @@ v1::Joining JoiningOf(std::string_view name) {
   return name == "open" ? v1::JOINING_OPEN : v1::JOINING_BY_INVITATION;
 }
 
+// The command line has checked that they can be read.
+void FillRetention(const GroupOptions& options, v1::Group& group) {
+  if (!options.keep_age.empty()) {
+    const auto age = base::ParseDuration(options.keep_age);
+    *group.mutable_retention()->mutable_age() =
+        google::protobuf::util::TimeUtil::MillisecondsToDuration(age.ok() ? age->count() : 0);
+  }
+  if (!options.keep_count.empty()) {
+    const auto count = base::ParseDecimal(options.keep_count);
+    group.mutable_retention()->set_count(static_cast<uint32_t>(count.value_or(0)));
+  }
+  if (!options.keep_bytes.empty()) {
+    const auto bytes = base::ParseBytes(options.keep_bytes);
+    group.mutable_retention()->set_bytes(static_cast<uint64_t>(bytes.ok() ? *bytes : 0));
+  }
+}
+
 void FillGroup(const GroupOptions& options, v1::Group& group) {
   group.set_id(options.group);
   group.set_display_name(options.display_name);
@@ -47,6 +66,7 @@ void FillGroup(const GroupOptions& options, v1::Group& group) {
   group.set_add_role(RoleOf(options.add_role));
   group.set_joining(JoiningOf(options.joining));
   group.set_closed(options.closed == "yes");
+  FillRetention(options, group);
 }
 
 // Calls `send(first, last)` for consecutive slices of the persons, as many as one call takes.
@@ -98,7 +118,10 @@ absl::StatusOr<std::string> UpdateGroup(const Session& session, const GroupOptio
       {"post_role", &options.post_role},
       {"add_role", &options.add_role},
       {"joining", &options.joining},
-      {"closed", &options.closed}};
+      {"closed", &options.closed},
+      {"retention.age", &options.keep_age},
+      {"retention.count", &options.keep_count},
+      {"retention.bytes", &options.keep_bytes}};
   for (const auto& [path, value] : fields) {
     if (!value->empty()) {
       request.mutable_update_mask()->add_paths(path);

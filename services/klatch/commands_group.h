@@ -24,6 +24,10 @@ struct GroupOptions {
   std::string joining;
   // Empty, "yes" or "no".
   std::string closed;
+  // Bounds of the past, each empty, or as "24h", "100", "1MiB"; "0s", "0", "0B" take one away.
+  std::string keep_age;
+  std::string keep_count;
+  std::string keep_bytes;
 };
 absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptions& options);
 // Changes what is not empty in `options`.

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "common/base/option_value.h"
 #include "services/klatch/text.h"
 #include "services/model/position.h"
 
@@ -90,6 +91,26 @@ std::string JoiningName(v1::Joining joining) {
     default:
       return "unknown";
   }
+}
+
+// "the last 24h, 100 updates, 1MiB".
+std::string RetentionName(const v1::Retention& retention) {
+  using google::protobuf::util::TimeUtil;
+  std::string text;
+  const auto add = [&text](const std::string& bound) {
+    text += (text.empty() ? "" : ", ") + bound;
+  };
+  if (retention.has_age()) {
+    const std::chrono::milliseconds age(TimeUtil::DurationToMilliseconds(retention.age()));
+    add(base::PrintDuration(age));
+  }
+  if (retention.count() != 0) {
+    add(Counted(retention.count(), "update", "updates"));
+  }
+  if (retention.bytes() != 0) {
+    add(Counted(retention.bytes(), "byte", "bytes"));
+  }
+  return "the last " + text;
 }
 
 // "owners", "moderators and owners" …
@@ -198,6 +219,9 @@ std::string PrintGroup(const v1::Group& group, const Session& session) {
   rows.push_back({"who posts", RolesFrom(group.post_role())});
   rows.push_back({"who adds people", RolesFrom(group.add_role())});
   rows.push_back({"joining", JoiningName(group.joining())});
+  if (group.has_retention()) {
+    rows.push_back({"keeps", RetentionName(group.retention())});
+  }
   if (group.closed()) {
     rows.push_back({"closed", "yes: nobody posts or joins"});
   }
