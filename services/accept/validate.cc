@@ -253,10 +253,10 @@ absl::Status CheckRetention(const v1::Retention& retention, std::chrono::millise
     }
     const std::chrono::nanoseconds rest(retention.age().nanos());
     const auto age = std::chrono::seconds(retention.age().seconds());
-    // 0 is no bound.
+    // 0 is no bound. The whole seconds first: as nanoseconds the others don't fit.
     const bool is_bound = age.count() != 0 || rest.count() != 0;
-    if (is_bound &&
-        (age > limits::kKeepAgeMax || age + rest > limits::kKeepAgeMax || age + rest < age_min)) {
+    if (is_bound && (age.count() < 0 || age > limits::kKeepAgeMax ||
+                     age + rest > limits::kKeepAgeMax || age + rest < age_min)) {
       return Invalid(age_field, fmt::format("is not within {} ms and {} days", age_min.count(),
                                             limits::kKeepAgeMax.count() / 24));
     }

@@ -182,6 +182,40 @@ TEST_F(KlatchdBadInputTest, ContentOfAnUpdateIsCheckedWhenPublishedAndWhenEdited
   expiring("at their beginning", std::numeric_limits<int64_t>::min());
   expiring("at nanosecond -1", now + kDay, -1);
   expiring("at nanosecond 1,000,000,000", now + kDay, 1'000'000'000);
+  const auto keeping = [&](const std::string& name, const std::string& part,
+                           const std::function<void(v1::Retention&)>& change) {
+    auto create = Creating("new");
+    change(*create.mutable_group()->mutable_retention());
+    v1::UpdateGroupRequest update;
+    update.set_actor("owner");
+    update.mutable_group()->set_id("g");
+    *update.mutable_group()->mutable_retention() = create.group().retention();
+    const std::string field = "group.retention." + part;
+    rows.push_back({"create keeping " + name, bad, field, Groups(&GroupStub::CreateGroup, create)});
+    rows.push_back({"update keeping " + name, bad, field, Groups(&GroupStub::UpdateGroup, update)});
+    update.mutable_update_mask()->add_paths("retention." + part);
+    rows.push_back({"masked keeping " + name, bad, field, Groups(&GroupStub::UpdateGroup, update)});
+  };
+  keeping("801 updates", "count", [](auto& r) { r.set_count(801); });
+  keeping("all updates that there are numbers for", "count", [](auto& r) { r.set_count(~0u); });
+  keeping("1 byte", "bytes", [](auto& r) { r.set_bytes(1); });
+  keeping("1,023 bytes", "bytes", [](auto& r) { r.set_bytes(1'023); });
+  keeping("a second", "age", [](auto& r) { r.mutable_age()->set_seconds(1); });
+  keeping("a nanosecond", "age", [](auto& r) { r.mutable_age()->set_nanos(1); });
+  keeping("less than nothing", "age", [](auto& r) { r.mutable_age()->set_seconds(-3'600); });
+  keeping("3,651 days", "age", [](auto& r) { r.mutable_age()->set_seconds(3'651 * kDay); });
+  keeping("for ever", "age",
+          [](auto& r) { r.mutable_age()->set_seconds(std::numeric_limits<int64_t>::max()); });
+  keeping("an hour less a nanosecond", "age", [](auto& r) {
+    r.mutable_age()->set_seconds(3'600);
+    r.mutable_age()->set_nanos(-1);
+  });
+  for (const char* path : {"retention.", "retention.nonsense", "retention.age.seconds"}) {
+    auto request = Renaming("g");
+    request.mutable_update_mask()->add_paths(path);
+    rows.push_back({std::string("change of ") + path, bad, "update_mask",
+                    Groups(&GroupStub::UpdateGroup, request)});
+  }
   rows.push_back({"no update at all", bad, "update.groups",
                   Post([](auto& request) { request.clear_update(); })});
   rows.push_back({"no group", bad, "update.groups", PostUpdate([](auto& u) { u.clear_groups(); })});

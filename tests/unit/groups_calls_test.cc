@@ -10,6 +10,7 @@
 namespace klatch {
 namespace {
 
+using std::chrono::milliseconds;
 using testing::Await;
 
 constexpr base::MonotonicTime kDeadline = base::MonotonicTime::max();
@@ -191,6 +192,40 @@ TEST_F(GroupCallsTest, UpdateChangesOnlyWhatTheMaskNames) {
   EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "group.history");
   request.mutable_update_mask()->set_paths(0, "id");
   EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "update_mask");
+}
+
+TEST_F(GroupCallsTest, UpdateChangesBoundsOfThePastTogetherOrOneByOne) {
+  v1::UpdateGroupRequest request;
+  request.set_actor("ann");
+  request.mutable_group()->set_id("hiking");
+  request.mutable_group()->mutable_retention()->set_count(5);
+  ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
+  EXPECT_EQ(appender_.updated[0].keep_count, 5u);
+  EXPECT_EQ(appender_.updated[0].keep_age, milliseconds(0)) << "what is set replaces all of it";
+  EXPECT_EQ(appender_.updated[0].keep_bytes, 0u);
+  request.mutable_group()->mutable_retention()->set_bytes(1'024);
+  request.mutable_update_mask()->add_paths("retention.bytes");
+  ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
+  EXPECT_EQ(appender_.updated[1].keep_bytes, 1'024u);
+  EXPECT_FALSE(appender_.updated[1].keep_count);
+  EXPECT_FALSE(appender_.updated[1].keep_age);
+  // Less than a millisecond more is not less than asked for.
+  request.mutable_group()->mutable_retention()->mutable_age()->set_seconds(60);
+  request.mutable_group()->mutable_retention()->mutable_age()->set_nanos(1);
+  request.mutable_update_mask()->set_paths(0, "retention.age");
+  ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
+  EXPECT_EQ(appender_.updated[2].keep_age, milliseconds(60'001));
+  // What the mask does not name need not be good.
+  request.mutable_group()->mutable_retention()->set_count(801);
+  ASSERT_TRUE(Await(calls_.UpdateGroup(request, kDeadline)).ok());
+  request.mutable_update_mask()->set_paths(0, "retention");
+  EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()),
+            "group.retention.count");
+  for (const char* path : {"retention.", "retention.age.seconds", "retention.nonsense"}) {
+    request.mutable_update_mask()->set_paths(0, path);
+    EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "update_mask")
+        << path;
+  }
 }
 
 TEST_F(GroupCallsTest, AddGoesInChunksWithKeysOfTheirOwn) {

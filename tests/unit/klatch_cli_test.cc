@@ -403,6 +403,20 @@ TEST_F(FakeServerTest, PostToSeveralTellsWhatBecameOfItInEach) {
   EXPECT_EQ(feed_.published[1].update().groups_size(), 0);
 }
 
+TEST_F(FakeServerTest, PostGoesAtATimeOrAWhileFromNow) {
+  PostOptions options = ToHiking("hello");
+  options.expire_in = "90m";
+  ASSERT_TRUE(Post(MakeSession(), options).ok());
+  EXPECT_EQ(feed_.published[0].update().expire_time().seconds(), 5'400);
+  options.expire_in.clear();
+  options.expire_at = "2027-01-15T08:00:00Z";
+  ASSERT_TRUE(Post(MakeSession(), options).ok());
+  EXPECT_EQ(feed_.published[1].update().expire_time().seconds(), 1'800'000'000);
+  options.expire_at.clear();
+  ASSERT_TRUE(Post(MakeSession(), options).ok());
+  EXPECT_FALSE(feed_.published[2].update().has_expire_time());
+}
+
 TEST_F(FakeServerTest, RetriesEndWhenTheServerAsksForMoreTimeThanThereIs) {
   google::rpc::RetryInfo later;
   later.mutable_retry_delay()->set_seconds(60);

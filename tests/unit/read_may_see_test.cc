@@ -102,6 +102,21 @@ TEST(MaySeeTest, ShowsNothingWhoseOwnTimeHasCome) {
   EXPECT_EQ(MaySee(viewer, update), Visibility::kNotMember);
 }
 
+TEST(MaySeeTest, ShowsNothingThatItsGroupKeepsNoLonger) {
+  const MembershipList list = ListWith(Role::kOwner, 0, 0);
+  const ViewerState viewer{.memberships = &list};
+  const BodyHeader header;
+  // The place in the group counts, not the id.
+  UpdateState update{.id = UpdateId(1),
+                     .group = kGroup,
+                     .position_in_group = Position(100),
+                     .kept_since = Position(100),
+                     .header = header};
+  EXPECT_EQ(MaySee(viewer, update), Visibility::kVisible);
+  update.kept_since = Position(101);
+  EXPECT_EQ(MaySee(viewer, update), Visibility::kExpired);
+}
+
 // Which verdict each kind of personal state gives on each surface.
 TEST(MaySeeTest, HeedsPersonalStateByWhereTheUpdateIsToBeShown) {
   const MembershipList list = ListWith(Role::kMember, 0, 0);
