@@ -17,8 +17,10 @@
 namespace klatch {
 
 v1::Group GroupMessage(const GroupFields& fields, uint64_t member_count, Position created);
-inline v1::Group GroupMessage(const StoredGroup& group) {
-  return GroupMessage(group.fields, group.member_count, group.created);
+inline v1::Group GroupMessage(const StoredGroup& stored) {
+  v1::Group group = GroupMessage(stored.fields, stored.member_count, stored.created);
+  group.set_pulled(stored.is_pulled);
+  return group;
 }
 
 // `person` may be left empty.

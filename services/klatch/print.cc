@@ -222,6 +222,9 @@ std::string PrintGroup(const v1::Group& group, const Session& session) {
   if (group.has_retention()) {
     rows.push_back({"keeps", RetentionName(group.retention())});
   }
+  if (group.pulled()) {
+    rows.push_back({"pulled", "yes: too large to be copied to each member"});
+  }
   if (group.closed()) {
     rows.push_back({"closed", "yes: nobody posts or joins"});
   }

@@ -20,6 +20,7 @@
 #include "common/base/task.h"
 #include "services/log/stored_group.h"
 #include "services/model/body.h"
+#include "services/model/delivery.h"
 #include "services/model/ids.h"
 #include "services/model/membership.h"
 #include "services/model/position.h"
@@ -217,6 +218,13 @@ struct MemberUpdated {
   Stay stay;  // as it was then
 };
 
+struct DeliveryDecided {
+  // Of the switch; otherwise the log's last.
+  Position position;
+  bool switched = false;
+  Delivery delivery = Delivery::kCopied;
+};
+
 class Appender {
  public:
   virtual ~Appender() = default;
@@ -307,6 +315,11 @@ class Appender {
   // log's last position and `replayed`.
   virtual base::Task<absl::StatusOr<Appended>> RemoveUpdate(PersonId actor, GroupId group,
                                                             UpdateId update) = 0;
+
+  // Switches how the group's updates reach its members, if their number says so. For a group that
+  // is there no longer: copied.
+  virtual base::Task<absl::StatusOr<DeliveryDecided>> DecideDelivery(GroupId group,
+                                                                     PullThresholds thresholds) = 0;
 
   // Appends a tick, so that the shard's time moves on.
   virtual base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) = 0;

@@ -71,6 +71,7 @@ std::optional<StoredGroup> Decode(redis::ReplyView values) {
   stored.fields.history_count = static_cast<uint32_t>(*history_count);
   stored.fields.closed = closed == "1";
   stored.fields.retention = *retention;
+  stored.is_pulled = values[PlaceOf(kPulled)].text() == "1";
   stored.state = values[0].text() == kActive ? GroupState::kActive : GroupState::kDeleted;
   stored.member_count = *members;
   stored.owner_count = *owners;

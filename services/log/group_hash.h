@@ -11,9 +11,10 @@
 //   p, b   the lowest roles that may post, and that may bring in others: "2" to "4" (klatch.v1.Role)
 //   j      joining: "1" by invitation, "2" open (klatch.v1.Joining)
 //   z      closed: "1", or "0"
-//   e, q, w  retention: age in milliseconds, count, bytes; decimal, "0": no bound
+//   e, q, y  retention: age in milliseconds, count, bytes; decimal, "0": no bound
 //   m, o   how many members, how many of them owners; decimal
 //   f      how many updates its feed has taken; decimal. The next goes to slot f modulo the slots
+//   u      pulled: "1", or "0", or no such field: it never was (scripts/delivery.lua)
 //   c, x   positions of its creation and deletion; 8 bytes, little-endian
 //   v, w   of the last list of members that an app brought: its version, 20 digits; its digest 16 bytes
 //          and what tells the call from others 8. Only scripts look at them
@@ -45,18 +46,19 @@ constexpr char kAddRole[] = "b";
 constexpr char kJoining[] = "j";
 constexpr char kHistoryCount[] = "l";
 constexpr char kClosed[] = "z";
+constexpr char kPulled[] = "u";
 
 constexpr char kKeepAge[] = "e";
 constexpr char kKeepCount[] = "q";
-constexpr char kKeepBytes[] = "w";
+constexpr char kKeepBytes[] = "y";
 
 constexpr char kActive[] = "1";
 
 // In the order in which scripts and readers ask for them.
 inline constexpr std::array kAll = {
-    kState,      kDisplayName,  kDescription, kHistory, kAudience,  kMemberCount,
-    kOwnerCount, kFeedCount,    kCreated,     kDeleted, kPostRole,  kAddRole,
-    kJoining,    kHistoryCount, kClosed,      kKeepAge, kKeepCount, kKeepBytes};
+    kState,     kDisplayName, kDescription, kHistory,   kAudience, kMemberCount, kOwnerCount,
+    kFeedCount, kCreated,     kDeleted,     kPostRole,  kAddRole,  kJoining,     kHistoryCount,
+    kClosed,    kKeepAge,     kKeepCount,   kKeepBytes, kPulled};
 
 // Where a field stands in kAll.
 constexpr size_t PlaceOf(std::string_view field) {

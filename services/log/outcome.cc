@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <string>
@@ -162,7 +163,10 @@ absl::StatusOr<Outcome> ReadOutcome(redis::ReplyView reply, const RequestFields&
   } else if (const std::string_view stay = reply[3].text(); stay.size() == kStayBytes) {
     outcome.stay = DecodeStay(stay).value_or(Stay{});
   } else if (reply[3].is_array() && reply[3].size() == 1) {
+    // A number of groups, or how one's updates are delivered; who asked knows which.
     outcome.carried = static_cast<uint32_t>(reply[3][0].integer());
+    outcome.delivery = static_cast<Delivery>(
+        std::min<uint32_t>(outcome.carried, static_cast<uint32_t>(Delivery::kCopiedAgain)));
   } else if (reply[3].is_array()) {
     outcome.group = group_hash::Decode(reply[3]);
   }

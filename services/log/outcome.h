@@ -12,6 +12,7 @@
 #include "common/redis/reply.h"
 #include "services/log/stored_group.h"
 #include "services/model/body.h"
+#include "services/model/delivery.h"
 #include "services/model/membership.h"
 #include "services/model/position.h"
 
@@ -23,10 +24,11 @@ struct Outcome {
   AudienceRule audience = AudienceRule::kGroupDefault;  // of a publish
   uint32_t changed = 0;                                 // of members
   uint32_t unchanged = 0;
-  uint32_t carried = 0;              // of a settlement: groups that have the update
-  std::string changes;               // of members: what became of each person, a letter each
-  Stay stay;                         // of a change of role
-  std::optional<StoredGroup> group;  // of a change of a group, without its id
+  uint32_t carried = 0;                   // of a settlement: groups that have the update
+  std::string changes;                    // of members: what became of each person, a letter each
+  Delivery delivery = Delivery::kCopied;  // of a decision about it
+  Stay stay;                              // of a change of role
+  std::optional<StoredGroup> group;       // of a change of a group, without its id
 };
 
 // How the request calls what a refusal is about.

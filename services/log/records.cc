@@ -120,6 +120,12 @@ std::string Trimmed(const GroupId& group, Position kept_since) {
   return record.SerializeAsString();
 }
 
+std::string DeliverySwitched(const GroupId& group, bool is_pulled) {
+  LogRecord record = Header(group, PersonId());
+  record.mutable_delivery_switched()->set_pulled(is_pulled);
+  return record.SerializeAsString();
+}
+
 std::string RoleChanged(const GroupId& group, const PersonId& actor, const PersonRole& member) {
   LogRecord record = Header(group, actor);
   SetMember(*record.mutable_members_changed()->add_role_changed(), member);

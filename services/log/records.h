@@ -31,6 +31,7 @@ std::string GroupCreated(const GroupId& group, const PersonId& actor);
 std::string GroupUpdated(const GroupId& group, const PersonId& actor);
 std::string GroupDeleted(const GroupId& group, const PersonId& actor);
 std::string Trimmed(const GroupId& group, Position kept_since);
+std::string DeliverySwitched(const GroupId& group, bool is_pulled);
 std::string RoleChanged(const GroupId& group, const PersonId& actor, const PersonRole& member);
 std::string Tick();
 

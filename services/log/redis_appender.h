@@ -60,6 +60,8 @@ class RedisAppender final : public Appender {
                                                      std::vector<GroupId> groups) override;
   base::Task<absl::StatusOr<Appended>> RemoveUpdate(PersonId actor, GroupId group,
                                                     UpdateId update) override;
+  base::Task<absl::StatusOr<DeliveryDecided>> DecideDelivery(GroupId group,
+                                                             PullThresholds thresholds) override;
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
   std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
 

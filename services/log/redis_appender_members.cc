@@ -1,4 +1,4 @@
-// The part of RedisAppender that changes who is a member.
+// The part of RedisAppender that changes who is a member, and what their number decides.
 #include "services/log/records.h"
 #include "services/log/redis_appender.h"
 #include "services/log/scripts.h"
@@ -84,6 +84,22 @@ base::Task<absl::StatusOr<MemberUpdated>> RedisAppender::UpdateMember(PersonId a
     co_return outcome.status();
   }
   co_return MemberUpdated{outcome->position, outcome->replayed, outcome->stay};
+}
+
+base::Task<absl::StatusOr<DeliveryDecided>> RedisAppender::DecideDelivery(
+    GroupId group, PullThresholds thresholds) {
+  const ShardIndex shard = layout_.ShardOf(group);
+  redis::Command script = redis::Command::Eval(
+      scripts::Delivery(), {keys_.Log(shard), keys_.Group(group), keys_.Pulled(shard)},
+      {std::to_string(shard.value()), group.value(), std::to_string(thresholds.above),
+       std::to_string(thresholds.Least()), records::DeliverySwitched(group, true),
+       records::DeliverySwitched(group, false)});
+  auto run = Run(std::move(script), "decide delivery", shard, {});
+  const absl::StatusOr<Outcome> outcome = co_await std::move(run);
+  if (!outcome.ok()) {
+    co_return outcome.status();
+  }
+  co_return DeliveryDecided{outcome->position, !outcome->replayed, outcome->delivery};
 }
 
 }  // namespace klatch

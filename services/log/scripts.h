@@ -31,5 +31,6 @@ const redis::Script& Import();
 const redis::Script& BeginSync();
 const redis::Script& SyncMembers();
 const redis::Script& Keep();
+const redis::Script& Delivery();
 
 }  // namespace klatch::scripts

@@ -47,6 +47,7 @@ struct StoredGroup {
   uint64_t member_count = 0;
   uint64_t owner_count = 0;
   uint64_t feed_count = 0;  // how many updates were ever published to it
+  bool is_pulled = false;   // its updates are read from its feed, not copied to members
   Position created;
   Position deleted;  // zero unless state is kDeleted
 };

@@ -46,6 +46,7 @@ std::string Keys::Members(const GroupId& group) const {
 std::string Keys::Feed(const GroupId& group) const {
   return Join(ShardTag(layout_.ShardOf(group)), ":feed:", group.value());
 }
+std::string Keys::Pulled(ShardIndex shard) const { return ShardTag(shard) + ":pulled"; }
 std::string Keys::UpdatePrefix(ShardIndex shard) const { return ShardTag(shard) + ":update:"; }
 std::string Keys::Update(UpdateId id) const {
   return fmt::format("{}{:016x}", UpdatePrefix(id.shard()), id.value());

@@ -29,6 +29,8 @@ class Keys {
   std::string Group(const GroupId& group) const;
   std::string Members(const GroupId& group) const;
   std::string Feed(const GroupId& group) const;
+  // The groups of the shard whose feeds may hold updates that were not copied to the members.
+  std::string Pulled(ShardIndex shard) const;
   std::string Update(UpdateId id) const;
   // What scripts put before an update's 16 hexadecimal digits.
   std::string UpdatePrefix(ShardIndex shard) const;

@@ -125,6 +125,70 @@ TEST_F(LogGroupsRedisTest, DeleteTakesMembersAndFeedAndKeepsTheId) {
               FailsWith(StatusCode::kNotFound, "group"));
 }
 
+TEST_F(LogGroupsRedisTest, DeliveryIsSwitchedByTheCountOfMembersAndByARecord) {
+  MakeGroup("ann", "hiking");
+  const PullThresholds thresholds{.above = 2};
+  const auto decide = [&](PullThresholds by) {
+    const auto decided = Await(appender_->DecideDelivery(GroupId("hiking"), by));
+    EXPECT_THAT(decided, IsOk());
+    return decided.value_or(DeliveryDecided());
+  };
+  ASSERT_THAT(Add("ann", "hiking", {{"ben", Role::kMember}}, "a1"), IsOk());
+  EXPECT_EQ(decide(thresholds).delivery, Delivery::kCopied) << "2 are not more than 2";
+  ASSERT_THAT(Add("ann", "hiking", {{"cat", Role::kMember}}, "a2"), IsOk());
+  EXPECT_EQ(decide({.above = 0}).delivery, Delivery::kCopied) << "0 is never";
+  const DeliveryDecided pulled = decide(thresholds);
+  EXPECT_EQ(pulled.delivery, Delivery::kPulled);
+  EXPECT_TRUE(pulled.switched);
+  EXPECT_EQ(Records("hiking").back().position, pulled.position);
+  EXPECT_TRUE(Records("hiking").back().record.delivery_switched().pulled());
+  EXPECT_TRUE(Group("hiking").is_pulled);
+
+  const auto before = Contents();
+  const DeliveryDecided again = decide(thresholds);
+  EXPECT_EQ(again.delivery, Delivery::kPulled);
+  EXPECT_FALSE(again.switched);
+  EXPECT_EQ(again.position, pulled.position);
+  EXPECT_EQ(Contents(), before);
+
+  ASSERT_THAT(Remove("ann", "hiking", {"cat"}, "r1"), IsOk());
+  EXPECT_EQ(decide(thresholds).delivery, Delivery::kPulled) << "2 are not below four fifths of 2";
+  ASSERT_THAT(Remove("ann", "hiking", {"ben"}, "r2"), IsOk());
+  const DeliveryDecided copied = decide(thresholds);
+  EXPECT_EQ(copied.delivery, Delivery::kCopiedAgain);
+  EXPECT_TRUE(copied.switched);
+  EXPECT_EQ(Records("hiking").back().record.event_case(), LogRecord::kDeliverySwitched);
+  EXPECT_FALSE(Records("hiking").back().record.delivery_switched().pulled());
+  EXPECT_FALSE(Group("hiking").is_pulled);
+}
+
+TEST_F(LogGroupsRedisTest, PulledGroupIsForgottenWhenItsFeedHoldsOnlyWhatWasCopied) {
+  MakeGroup("ann", "hiking");
+  const std::string key = keys_.Pulled(layout_.ShardOf(GroupId("hiking")));
+  const auto decide = [&](uint32_t above) {
+    return Await(appender_->DecideDelivery(GroupId("hiking"), {.above = above}))
+        .value_or(DeliveryDecided())
+        .delivery;
+  };
+  ASSERT_THAT(Add("ann", "hiking", {{"ben", Role::kMember}}, "a1"), IsOk());
+  ASSERT_EQ(decide(1), Delivery::kPulled);
+  ASSERT_THAT(Publish(Post("ann", "hiking", "pulled")), IsOk());
+  ASSERT_EQ(decide(0), Delivery::kCopiedAgain);
+  for (uint32_t i = 1; i < limits::kStoredSlotsMax; ++i) {
+    ASSERT_THAT(Publish(Post("ann", "hiking", fmt::format("r{}", i))), IsOk());
+  }
+  EXPECT_EQ(decide(0), Delivery::kCopiedAgain) << "one slot is left";
+  EXPECT_EQ(Redis({"HLEN", key}).integer(), 1);
+  ASSERT_THAT(Publish(Post("ann", "hiking", "last")), IsOk());
+  EXPECT_EQ(decide(0), Delivery::kCopied);
+  EXPECT_EQ(Redis({"HLEN", key}).integer(), 0);
+
+  ASSERT_EQ(decide(1), Delivery::kPulled);
+  ASSERT_THAT(DeleteGroup("ann", "hiking"), IsOk());
+  EXPECT_EQ(decide(1), Delivery::kCopied);
+  EXPECT_EQ(Redis({"HLEN", key}).integer(), 0);
+}
+
 TEST_F(LogGroupsRedisTest, AddRecordsExactlyWhoJoined) {
   MakeGroup("ann", "hiking");
   const std::string longest(128, 'x');

@@ -153,6 +153,10 @@ class FakeAppender final : public Appender {
     }
     co_return result;
   }
+  base::Task<absl::StatusOr<DeliveryDecided>> DecideDelivery(GroupId group,
+                                                             PullThresholds) override {
+    co_return DeliveryDecided{Position(1, layout_.ShardOf(group), 0), false, Delivery::kCopied};
+  }
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override { co_return Append(shard); }
   base::Task<absl::StatusOr<PublishedSeveral>> PublishSeveral(
       PublishSeveralCommand command) override {

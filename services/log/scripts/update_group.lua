@@ -21,7 +21,7 @@ end
 
 local function fields()
   return at('HMGET', group, 's', 'n', 'd', 'h', 'a', 'm', 'o', 'f', 'c', 'x', 'p', 'b', 'j', 'l', 'z', 'e',
-            'q', 'w')
+            'q', 'y', 'u')
 end
 
 return guarded(function()
