@@ -59,10 +59,10 @@ base::Task<ResumeFound> ResumeReader::Read(PersonId id, std::shared_ptr<const Wa
   }
   // Looked at before and after: a rebuild may end between the copy and the second look.
   bool has_hole = person->hole_since.load(std::memory_order_relaxed) != 0;
-  RingSource source(*person->home, people_.ArenaOf(*person), redis_, keys_.Timeline(id));
-  Candidates candidates = source.InMemory();
+  const std::unique_ptr<TimelineSource> source = homes_.Open(id, *until);
+  Candidates candidates = source->InMemory();
   if (candidates.older_stored && MayLackBelow(OldestOf(candidates.timeline), *from, *until)) {
-    base::Task<absl::StatusOr<Candidates>> asking = source.All();
+    base::Task<absl::StatusOr<Candidates>> asking = source->All();
     absl::StatusOr<Candidates> all = co_await std::move(asking);
     co_await executor_.Schedule();
     if (all.ok()) {

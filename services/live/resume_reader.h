@@ -14,10 +14,9 @@
 #include "common/base/task.h"
 #include "common/redis/pipeline.h"
 #include "klatch/v1/feed_service.pb.h"
-#include "services/model/keys.h"
 #include "services/model/watch_tokens.h"
 #include "services/persons/people.h"
-#include "services/read/timeline_source.h"
+#include "services/read/home_source.h"
 
 namespace klatch {
 
@@ -44,18 +43,20 @@ bool MayLackBelow(UpdateId oldest, const WatchPlace& from, const Positions& unti
 
 class ResumeReader {
  public:
-  ResumeReader(const Layout& layout, People& people, redis::Pipeline& redis,
-               base::Executor& executor)
-      : keys_(layout), people_(people), redis_(redis), executor_(executor) {}
+  ResumeReader(const Layout& layout, People& people, const GroupDirectory& groups,
+               redis::Pipeline& redis, Bodies& stored, base::Executor& executor)
+      : people_(people), homes_(layout, people, groups, redis, stored), executor_(executor) {}
 
   // What the workers of this node had applied at `until` is in the timeline.
   base::Task<ResumeFound> Read(PersonId person, std::shared_ptr<const WatchPlace> from,
                                std::shared_ptr<const Positions> until);
 
+  // Timelines that feeds were asked for. A counter; any thread.
+  uint64_t pulled_reads() const { return homes_.pulled_reads(); }
+
  private:
-  const Keys keys_;
   People& people_;
-  redis::Pipeline& redis_;
+  HomeSources homes_;
   base::Executor& executor_;
 };
 

@@ -105,6 +105,8 @@ class WatchHub final : public WatchFence {
   uint64_t streams() const { return stream_count_.load(std::memory_order_relaxed); }
   uint64_t persons() const { return person_count_.load(std::memory_order_relaxed); }
   uint64_t events_sent() const { return events_sent_.load(std::memory_order_relaxed); }
+  // Resumed timelines that feeds were asked for.
+  uint64_t pulled_reads() const { return resume_reader_.pulled_reads(); }
   uint64_t gaps_sent(v1::GapReason reason) const {
     return gaps_sent_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   }

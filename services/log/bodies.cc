@@ -77,23 +77,14 @@ std::map<size_t, std::vector<Carry>> CarriesOf(const Found& bodies,
   return carries;
 }
 
-}  // namespace
-
-Bodies::Bodies(redis::Pipeline& pipeline, const Layout& layout)
-    : pipeline_(pipeline), layout_(layout), keys_(layout), error_lines_(kErrorLinesPerSecond) {}
-
-base::Task<absl::StatusOr<std::vector<UpdateId>>> Bodies::ReadFeed(GroupId group) {
-  const std::string key = keys_.Feed(group);
-  redis::Command command{"GET", key};
-  redis::Pipeline::CallAwaiter call = pipeline_.Call(std::move(command));
-  absl::StatusOr<redis::Reply> reply = co_await call;
-  absl::Status status = reply.ok() ? redis::ToStatus(reply->view()) : reply.status();
+absl::StatusOr<std::vector<UpdateId>> DecodeFeed(redis::ReplyView reply, const std::string& key) {
+  const absl::Status status = redis::ToStatus(reply);
   if (!status.ok()) {
-    co_return base::Annotate(status, key);
+    return base::Annotate(status, key);
   }
-  const std::string_view ring = reply->text();
+  const std::string_view ring = reply.text();
   if (ring.size() % sizeof(uint64_t) != 0) {
-    co_return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no feed", key));
+    return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no feed", key));
   }
   std::vector<UpdateId> ids;
   ids.reserve(ring.size() / sizeof(uint64_t));
@@ -103,7 +94,46 @@ base::Task<absl::StatusOr<std::vector<UpdateId>>> Bodies::ReadFeed(GroupId group
       ids.push_back(id);
     }
   }
-  co_return ids;
+  return ids;
+}
+
+}  // namespace
+
+Bodies::Bodies(redis::Pipeline& pipeline, const Layout& layout)
+    : pipeline_(pipeline), layout_(layout), keys_(layout), error_lines_(kErrorLinesPerSecond) {}
+
+base::Task<absl::StatusOr<std::vector<UpdateId>>> Bodies::ReadFeed(GroupId group) {
+  std::vector<GroupId> groups(1, std::move(group));
+  auto reading = ReadFeeds(std::move(groups));
+  absl::StatusOr<std::vector<std::vector<UpdateId>>> feeds = co_await std::move(reading);
+  if (!feeds.ok()) {
+    co_return feeds.status();
+  }
+  co_return std::move(feeds->front());
+}
+
+base::Task<absl::StatusOr<std::vector<std::vector<UpdateId>>>> Bodies::ReadFeeds(
+    std::vector<GroupId> groups) {
+  std::vector<redis::Command> commands;
+  commands.reserve(groups.size());
+  for (const GroupId& group : groups) {
+    commands.push_back(redis::Command{"GET", keys_.Feed(group)});
+  }
+  redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
+  const redis::Pipeline::Replies replies = co_await call;
+  if (!replies.ok()) {
+    co_return base::Annotate(replies.status(), keys_.Feed(groups.front()));
+  }
+  std::vector<std::vector<UpdateId>> feeds;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    absl::StatusOr<std::vector<UpdateId>> feed =
+        DecodeFeed((*replies)[i].view(), keys_.Feed(groups[i]));
+    if (!feed.ok()) {
+      co_return feed.status();
+    }
+    feeds.push_back(*std::move(feed));
+  }
+  co_return feeds;
 }
 
 base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Bodies::ReadBody(UpdateId id) {

@@ -30,6 +30,10 @@ class Bodies {
   // and expired ones among them. Empty if there is no such group.
   base::Task<absl::StatusOr<std::vector<UpdateId>>> ReadFeed(GroupId group);
 
+  // The same of several groups, in their order, in one step.
+  base::Task<absl::StatusOr<std::vector<std::vector<UpdateId>>>> ReadFeeds(
+      std::vector<GroupId> groups);
+
   // Null if it is gone. FAILED_PRECONDITION or DATA_LOSS, naming the key, if something else stands
   // in its place.
   base::Task<absl::StatusOr<std::shared_ptr<const Body>>> ReadBody(UpdateId id);

@@ -4,17 +4,18 @@
 //
 // Thread safety: a function without state.
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
+#include "services/model/limits.h"
 #include "services/model/membership.h"
 #include "services/model/position.h"
 
 namespace klatch {
 
-// How much later than its id a post to several groups may have come to a group: usually ms, longer if
-// the node that took it died. A rebuild looks no further back.
-constexpr uint64_t kCarriedLaterMsMax = 600'000;
+constexpr uint64_t kCarriedLaterMsMax =
+    std::chrono::duration_cast<std::chrono::milliseconds>(limits::kCarriedLaterMax).count();
 
 enum class Due { kYes, kNo, kPerhaps };
 

@@ -74,6 +74,15 @@ constexpr size_t kUnreadExaminedOfAllMax = 10'000;
 // Timelines.
 constexpr uint32_t kTimelineCap = 800;
 constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
+// A post to several groups reaches a group usually within ms of its id, later if the node that took
+// it died. What looks for such posts in a feed looks no further back.
+constexpr std::chrono::minutes kCarriedLaterMax{10};
+
+// Groups that are read from their feeds: of more members than this, by default.
+constexpr uint32_t kPullAbove = 10'000;
+// Feeds that are asked for a home timeline, and of these how many at once: 7 KiB each.
+constexpr size_t kPulledFeedsMax = 1'024;
+constexpr size_t kPulledFeedsPerRead = 64;
 
 // Watches.
 constexpr size_t kWatchTokenBytesMax = 16'384;

@@ -29,6 +29,30 @@ void GroupDirectory::RaiseKeptSince(GroupIndex group, Position kept_since) {
   }
 }
 
+void GroupDirectory::NoteDelivery(GroupIndex group, Position position, bool is_pulled) {
+  const GroupEntry& entry = At(group);
+  // Its own store, or 0.
+  if (Position(entry.feed_mark.load(std::memory_order_relaxed)) >= position) {
+    return;
+  }
+  if (is_pulled != entry.is_pulled) {
+    entry.is_pulled = is_pulled;
+    pulled_.fetch_add(is_pulled ? 1 : -1, std::memory_order_relaxed);
+  }
+  // Release: the partner is FeedMark's acquire. Workers learn of the switch later, over the ring.
+  entry.feed_mark.store(position.value(), std::memory_order_release);
+}
+
+void GroupDirectory::ForgetFeed(GroupIndex group, Position position) {
+  std::atomic<uint64_t>& mark = At(group).feed_mark;
+  uint64_t known = mark.load(std::memory_order_acquire);
+  // A switch behind `position` may come between: its mark stays. acq_rel, so that who finds no mark
+  // any more sees what was known when it went.
+  if (Position(known) <= position) {
+    mark.compare_exchange_strong(known, 0, std::memory_order_acq_rel);
+  }
+}
+
 const GroupEntry* GroupDirectory::Find(const GroupId& group) const {
   return table_.Find(group.value());
 }

@@ -2,8 +2,16 @@
 // The groups that this process has seen, each with a dense index that entries and memberships carry
 // instead of the id. Indexes are given out in the order of first sight and never stored or reused.
 //
-// Thread safety: one writer (the loader at start, then the tailer); Find and At from any thread
-// without a lock. Bound: groups_max groups; FindOrAdd answers nothing past it.
+// Of each group it also says whether its feed may hold updates that were not copied to the members.
+//
+//   tailer: mark := position of the switch  release ─▶ ring ─▶ worker skips copies ─▶ Progress
+//   reader: Progress  acquire ─▶ mark  acquire ─▶ the ring in memory
+//
+// The mark is set before any worker skips a copy, so who first notes how far a worker has come and
+// then finds no mark, finds copies of all up to there.
+//
+// Thread safety: one writer (the loader at start, then the tailer); Find, At, FeedMark and the
+// gauge from any thread without a lock. Bound: groups_max groups; FindOrAdd answers nothing past it.
 
 #include <atomic>
 #include <cstdint>
@@ -29,6 +37,15 @@ struct GroupEntry {
   // Acquire, so that who sees it late sees it no later than the record it comes from is applied.
   Position KeptSince() const { return Position(kept_since.load(std::memory_order_acquire)); }
 
+  // The position of the last switch of its delivery that is known, while its feed may hold what was
+  // not copied; 0: all was copied. Written by the directory's writer with release; ForgetFeed clears
+  // it. Partner: FeedMark.
+  mutable std::atomic<uint64_t> feed_mark{0};
+  // How many of its members the workers of this node hold. Written by workers; see GroupSizes.
+  mutable std::atomic<uint32_t> members{0};
+  // Of the last switch that is known. The writer's own.
+  mutable bool is_pulled = false;
+
   std::string_view key() const { return id.value(); }
 };
 
@@ -43,6 +60,18 @@ class GroupDirectory {
   // Writer only. A position that is not later than what is known changes nothing: what is gone does
   // not come back, whatever a replay says.
   void RaiseKeptSince(GroupIndex group, Position kept_since);
+  // Writer only: the group's updates are read from its feed, or copied again, from `position` on.
+  // What is older than what is known is passed over.
+  void NoteDelivery(GroupIndex group, Position position, bool is_pulled);
+  // Nothing that was not copied is left in the feed, as of `position`. Any thread.
+  void ForgetFeed(GroupIndex group, Position position);
+  // Zero: all that is in the group's feed, as far as it was applied before, was copied to members.
+  Position FeedMark(GroupIndex group) const {
+    // Acquire, partner of NoteDelivery: who sees the mark of a switch sees what stood before it.
+    return Position(At(group).feed_mark.load(std::memory_order_acquire));
+  }
+  // How many groups are pulled. A gauge.
+  uint32_t pulled() const { return pulled_.load(std::memory_order_relaxed); }
 
   // Null if this process has not seen the group.
   const GroupEntry* Find(const GroupId& group) const;
@@ -54,6 +83,7 @@ class GroupDirectory {
   const Layout layout_;
   const uint32_t groups_max_;
   lockfree::InsertOnlyTable<GroupEntry> table_;
+  std::atomic<uint32_t> pulled_{0};  // a gauge; publishes nothing
 };
 
 }  // namespace klatch

@@ -56,7 +56,8 @@ FeedReads::FeedReads(Dependencies dependencies)
       cursor_(d_.layout.name, d_.cursor_key),
       watch_tokens_(d_.layout, d_.cursor_key),
       stored_(d_.redis, d_.layout),
-      hydrator_(d_.bodies, stored_, d_.executor) {}
+      hydrator_(d_.bodies, stored_, d_.executor),
+      homes_(d_.layout, d_.people, d_.groups, d_.redis, stored_) {}
 
 FeedReads::~FeedReads() = default;
 
@@ -116,7 +117,8 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
 
   // 2. Note how far this node is. Memberships that are loaded from here on are at least as new.
   const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
-  const Viewer viewer = ViewerOf(query.scope, applied);
+  const AppliedPrefix seen = PrefixOf(query.scope);
+  const Viewer viewer = ViewerOf(query.scope, seen);
   absl::Status may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
     co_return may_answer;
@@ -137,12 +139,8 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   page.is_for_others =
       query.scope.kind == PageKind::kProfile && query.scope.subject != query.scope.viewer.value();
   Candidates candidates;
-  // What the viewer's worker had applied before its ring is copied is in the copy.
-  const AppliedPrefix own(
-      d_.progress, d_.layout.shard_count,
-      d_.layout.PartitionOf(query.scope.viewer).value() % d_.progress.worker_count());
   if (!shards.empty() && !IsBlockedProfile(query.scope, viewer)) {
-    const std::unique_ptr<TimelineSource> source = Open(query.scope, applied);
+    const std::unique_ptr<TimelineSource> source = Open(query.scope, seen);
     candidates = source->InMemory();
     base::Task<absl::Status> examining = Examine(candidates.timeline.ids, viewer, page);
     absl::Status examined = co_await std::move(examining);
@@ -178,7 +176,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
     co_return may_answer;
   }
   const std::string watch_token =
-      query.is_watchable ? WatchTokenOf(query.scope.viewer, own, candidates.timeline) : "";
+      query.is_watchable ? WatchTokenOf(query.scope.viewer, seen, candidates.timeline) : "";
   co_return WritePage(page.entries, next_page_token, completeness, watch_token);
 }
 
@@ -207,6 +205,16 @@ absl::Status FeedReads::CheckOwner(const PersonId& viewer) const {
     return absl::OkStatus();
   }
   return NotOwner("this node may not answer for the actor now");
+}
+
+// What the viewer's worker had applied before its ring is copied is in the copy, and its memberships
+// are the viewer's.
+AppliedPrefix FeedReads::PrefixOf(const PageScope& scope) const {
+  if (scope.kind != PageKind::kHome) {
+    return AppliedPrefix(d_.progress, d_.layout.shard_count);
+  }
+  return AppliedPrefix(d_.progress, d_.layout.shard_count,
+                       d_.layout.PartitionOf(scope.viewer).value() % d_.progress.worker_count());
 }
 
 Viewer FeedReads::ViewerOf(PersonId id, Surface surface, const AppliedPrefix& applied) const {
@@ -247,15 +255,15 @@ std::unique_ptr<TimelineSource> FeedReads::Open(const PageScope& scope,
     return std::make_unique<AppliedSource>(std::make_unique<FeedSource>(stored_, group), applied,
                                            d_.layout.ShardOf(group));
   }
-  const PersonId& id = scope.kind == PageKind::kHome ? scope.viewer : PersonId(scope.subject);
+  if (scope.kind == PageKind::kHome) {
+    return homes_.Open(scope.viewer, applied.positions());
+  }
+  const PersonId id(scope.subject);
   const Person* person = d_.people.Find(id);
   if (person == nullptr) {
     return std::make_unique<EmptySource>();
   }
   const lockfree::RingArena& arena = d_.people.ArenaOf(*person);
-  if (scope.kind == PageKind::kHome) {
-    return std::make_unique<RingSource>(*person->home, arena, d_.redis, keys_.Timeline(id));
-  }
   return std::make_unique<AppliedSource>(
       std::make_unique<RingSource>(*person->posts, arena, d_.redis, keys_.Posts(id)), applied);
 }

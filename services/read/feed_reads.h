@@ -43,6 +43,7 @@
 #include "services/persons/people.h"
 #include "services/read/applied_prefix.h"
 #include "services/read/cursor.h"
+#include "services/read/home_source.h"
 #include "services/read/hydrator.h"
 #include "services/read/page.h"
 #include "services/read/timeline_source.h"
@@ -102,6 +103,8 @@ class FeedReads final : public UpdateReader, public TimelineReader {
 
   // Stored updates that pages passed over because they can't be decoded. A counter; any thread.
   uint64_t undecodable_bodies() const { return stored_.undecodable(); }
+  // Home timelines that feeds were asked for. A counter; any thread.
+  uint64_t pulled_reads() const { return homes_.pulled_reads(); }
 
  private:
   // A checked request for a page.
@@ -129,6 +132,9 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   // Asked before a page is built and again before it is sent.
   absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
   absl::Status CheckOwner(const PersonId& viewer) const;
+  // How far what a page of the scope is judged by is applied: all of it for others' timelines, the
+  // viewer's own worker for their home.
+  AppliedPrefix PrefixOf(const PageScope& scope) const;
   // `applied` outlives the viewer.
   Viewer ViewerOf(PersonId id, Surface surface, const AppliedPrefix& applied) const;
   Viewer ViewerOf(const PageScope& scope, const AppliedPrefix& applied) const;
@@ -161,6 +167,7 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   const WatchTokens watch_tokens_;
   Bodies stored_;
   Hydrator hydrator_;
+  HomeSources homes_;
 };
 
 }  // namespace klatch

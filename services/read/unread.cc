@@ -36,7 +36,7 @@ base::Task<absl::StatusOr<Candidates>> FeedReads::ReadDownTo(TimelineSource& sou
 base::Task<absl::StatusOr<Unread>> FeedReads::CountUnread(PersonId viewer_id, GroupId group,
                                                           UpdateId above, size_t examined_max) {
   const PageScope scope = ScopeOf(std::move(viewer_id), group);
-  const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
+  const AppliedPrefix applied = PrefixOf(scope);
   const Viewer viewer = ViewerOf(scope, applied);
   absl::Status may_answer = MayAnswer(scope, viewer);
   if (!may_answer.ok()) {
@@ -96,7 +96,7 @@ base::Task<absl::StatusOr<uint32_t>> FeedReads::CountOthersVisible(std::vector<U
 base::Task<absl::StatusOr<UpdateId>> FeedReads::PlaceMarker(PersonId viewer_id, GroupId group,
                                                             std::optional<UpdateId> update) {
   const PageScope scope = ScopeOf(std::move(viewer_id), group);
-  const AppliedPrefix applied(d_.progress, d_.layout.shard_count);
+  const AppliedPrefix applied = PrefixOf(scope);
   const Viewer viewer = ViewerOf(scope, applied);
   const absl::Status may_answer = MayAnswer(scope, viewer);
   if (!may_answer.ok()) {

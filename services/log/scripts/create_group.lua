@@ -30,7 +30,7 @@ return guarded(function()
   local position = append(record)
   at('HSET', group, 's', '1', 'n', ARGV[7], 'd', ARGV[8], 'h', ARGV[9], 'a', ARGV[10], 'm', '1', 'o', '1',
      'f', '0', 'c', position, 'p', ARGV[11], 'b', ARGV[12], 'j', ARGV[13], 'l', ARGV[14], 'z', ARGV[15],
-     'e', ARGV[16], 'q', ARGV[17], 'w', ARGV[18])
+     'e', ARGV[16], 'q', ARGV[17], 'y', ARGV[18])
   at('HSET', members, actor, string.char(ROLE_OWNER) .. position .. position)
   at('SADD', groups, id)
   if ARGV[16] ~= '0' or ARGV[17] ~= '0' or ARGV[18] ~= '0' then

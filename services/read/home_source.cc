@@ -1,0 +1,141 @@
+#include "services/read/home_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/model/limits.h"
+
+namespace klatch {
+namespace {
+
+// Puts what the feeds hold to the copies. The cap counts what is certainly due; what is perhaps due
+// must not push any of that out.
+Candidates Merge(Candidates copies, const DueIds& fed) {
+  Candidates merged{.timeline = MergeIds(copies.timeline.ids, fed.due, limits::kTimelineCap)};
+  merged.timeline.is_cut |= copies.timeline.is_cut || fed.is_cut;
+  std::vector<UpdateId>& ids = merged.timeline.ids;
+  if (fed.perhaps.empty()) {
+    return merged;
+  }
+  const UpdateId oldest = ids.size() == limits::kTimelineCap ? ids.back() : UpdateId();
+  std::ranges::copy_if(fed.perhaps, std::back_inserter(ids),
+                       [oldest](UpdateId id) { return id > oldest; });
+  ids = MergeIds(ids, {}, ids.size()).ids;
+  return merged;
+}
+
+void Append(DueIds more, DueIds& to) {
+  to.due.insert(to.due.end(), more.due.begin(), more.due.end());
+  to.perhaps.insert(to.perhaps.end(), more.perhaps.begin(), more.perhaps.end());
+  to.is_cut |= more.is_cut;
+}
+
+}  // namespace
+
+DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position applied) {
+  constexpr uint64_t kLaterMs =
+      std::chrono::duration_cast<std::chrono::milliseconds>(limits::kCarriedLaterMax).count();
+  DueIds sorted;
+  size_t later = 0;
+  for (const UpdateId id : feed) {
+    const bool is_of_shard = id.shard() == of.shard;
+    if (is_of_shard && id > applied) {
+      ++later;
+    } else if (is_of_shard ? id >= of.joined : id.ms() > of.joined.ms()) {
+      sorted.due.push_back(id);
+    } else if (id.ms() + kLaterMs >= of.joined.ms()) {
+      // A carry may stand behind the joining though its id stands before.
+      sorted.perhaps.push_back(id);
+    }
+  }
+  sorted.is_cut = sorted.due.size() + later >= limits::kStoredSlotsMax;
+  return sorted;
+}
+
+HomeSource::HomeSource(std::unique_ptr<TimelineSource> copies, std::vector<PulledFeed> feeds,
+                       bool has_more, Bodies& stored, std::vector<Position> applied)
+    : copies_(std::move(copies)),
+      feeds_(std::move(feeds)),
+      has_more_(has_more),
+      stored_(stored),
+      applied_(std::move(applied)) {}
+
+Candidates HomeSource::InMemory() {
+  in_memory_ = copies_->InMemory();
+  return Candidates{.timeline = {}, .older_stored = true};
+}
+
+base::Task<absl::StatusOr<Candidates>> HomeSource::Copies() {
+  if (!in_memory_.older_stored) {
+    co_return in_memory_;
+  }
+  base::Task<absl::StatusOr<Candidates>> reading = copies_->All();
+  absl::StatusOr<Candidates> all = co_await std::move(reading);
+  co_return all;
+}
+
+base::Task<absl::StatusOr<Candidates>> HomeSource::All() {
+  base::Task<absl::StatusOr<Candidates>> reading = Copies();
+  absl::StatusOr<Candidates> found = co_await std::move(reading);
+  if (!found.ok()) {
+    co_return found.status();
+  }
+  found->timeline.is_cut |= has_more_;
+  for (size_t first = 0; first < feeds_.size(); first += limits::kPulledFeedsPerRead) {
+    const size_t count = std::min(limits::kPulledFeedsPerRead, feeds_.size() - first);
+    std::vector<GroupId> groups;
+    for (size_t i = first; i < first + count; ++i) {
+      groups.push_back(feeds_[i].group);
+    }
+    auto asking = stored_.ReadFeeds(std::move(groups));
+    const absl::StatusOr<std::vector<std::vector<UpdateId>>> feeds = co_await std::move(asking);
+    if (!feeds.ok()) {
+      co_return feeds.status();
+    }
+    DueIds fed;
+    for (size_t i = 0; i < count; ++i) {
+      const PulledFeed& of = feeds_[first + i];
+      Append(DueOf((*feeds)[i], of, applied_[of.shard.value()]), fed);
+    }
+    found = Merge(*std::move(found), fed);
+  }
+  co_return found;
+}
+
+std::vector<PulledFeed> HomeSources::FeedsOf(const Person& person) const {
+  std::vector<PulledFeed> feeds;
+  const lockfree::EpochReclaimer::Guard guard(people_.epochs());
+  const MembershipList* memberships = person.memberships.Load(guard);
+  if (memberships == nullptr) {
+    return feeds;
+  }
+  for (const Membership& membership : memberships->items()) {
+    if (membership.stay.role != Role::kNone && !groups_.FeedMark(membership.group).is_zero() &&
+        feeds.size() <= limits::kPulledFeedsMax) {
+      const GroupEntry& group = groups_.At(membership.group);
+      feeds.push_back({group.id, group.shard, membership.stay.joined});
+    }
+  }
+  return feeds;
+}
+
+std::unique_ptr<TimelineSource> HomeSources::Open(const PersonId& id,
+                                                  const std::vector<Position>& applied) {
+  const Person* person = people_.Find(id);
+  if (person == nullptr) {
+    return std::make_unique<EmptySource>();
+  }
+  std::vector<PulledFeed> feeds = FeedsOf(*person);
+  auto copies = std::make_unique<RingSource>(*person->home, people_.ArenaOf(*person), redis_,
+                                             keys_.Timeline(id));
+  if (feeds.empty()) {
+    return copies;
+  }
+  pulled_reads_.fetch_add(1, std::memory_order_relaxed);
+  const bool has_more = feeds.size() > limits::kPulledFeedsMax;
+  feeds.resize(std::min(feeds.size(), limits::kPulledFeedsMax));
+  return std::make_unique<HomeSource>(std::move(copies), std::move(feeds), has_more, stored_,
+                                      applied);
+}
+
+}  // namespace klatch

@@ -1,0 +1,96 @@
+#pragma once
+// Where the ids of a home timeline come from: copies in memory and in Redis, and the feeds of those
+// of the person's groups whose updates were not all copied, now or lately.
+//
+//   Progress ──▶ marks of the person's groups ──▶ ring in memory ──▶ stored ring, feeds
+//
+// In this order, whoever reads: a worker skips copies only of groups that were marked before
+// (persons/group_directory.h), so what was applied by the positions that were noted first is in a
+// ring, or in a feed that is asked for. Ids from a feed are candidates only: may_see decides.
+//
+// Thread safety: Open from any thread; a source is one call's.
+// Lifetime: what HomeSources refers to outlives it and its sources.
+// Bound: limits::kPulledFeedsMax feeds, limits::kPulledFeedsPerRead at once; with more the timeline
+// counts as cut. limits::kTimelineCap ids, and in addition those that came to a feed at the time
+// when the person joined its group and may be for them.
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "common/redis/pipeline.h"
+#include "services/log/bodies.h"
+#include "services/model/keys.h"
+#include "services/persons/group_directory.h"
+#include "services/persons/people.h"
+#include "services/read/timeline_source.h"
+
+namespace klatch {
+
+// A group whose feed is to be asked, and since when the person is in it.
+struct PulledFeed {
+  GroupId group;
+  ShardIndex shard;
+  Position joined;
+};
+
+// What a feed holds for one member.
+struct DueIds {
+  std::vector<UpdateId> due;
+  // Of posts to several groups, whose positions in the group the ids don't tell.
+  std::vector<UpdateId> perhaps;
+  // The feed is full of what is due: older ids may have been there.
+  bool is_cut = false;
+};
+
+// Sorts out the ids of a feed. Of the group's shard those beyond `applied` are left out, since a leave
+// may stand before them.
+DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position applied);
+
+class HomeSource final : public TimelineSource {
+ public:
+  // `applied`, by shard, was noted before `feeds` were.
+  HomeSource(std::unique_ptr<TimelineSource> copies, std::vector<PulledFeed> feeds, bool has_more,
+             Bodies& stored, std::vector<Position> applied);
+
+  // Nothing: feeds are not in memory.
+  Candidates InMemory() override;
+  base::Task<absl::StatusOr<Candidates>> All() override;
+
+ private:
+  base::Task<absl::StatusOr<Candidates>> Copies();
+
+  const std::unique_ptr<TimelineSource> copies_;
+  const std::vector<PulledFeed> feeds_;
+  const bool has_more_;  // feeds beyond the bound
+  Bodies& stored_;
+  const std::vector<Position> applied_;
+  Candidates in_memory_;
+};
+
+class HomeSources {
+ public:
+  HomeSources(const Layout& layout, People& people, const GroupDirectory& groups,
+              redis::Pipeline& redis, Bodies& stored)
+      : keys_(layout), people_(people), groups_(groups), redis_(redis), stored_(stored) {}
+
+  // Of a person that may not be known. REQUIRES: `applied` are the positions of the person's worker
+  // or lower ones.
+  std::unique_ptr<TimelineSource> Open(const PersonId& id, const std::vector<Position>& applied);
+
+  // Timelines that were opened with feeds to be asked. A counter.
+  uint64_t pulled_reads() const { return pulled_reads_.load(std::memory_order_relaxed); }
+
+ private:
+  // Those to be asked for the person; at most one more than the bound.
+  std::vector<PulledFeed> FeedsOf(const Person& person) const;
+
+  const Keys keys_;
+  People& people_;
+  const GroupDirectory& groups_;
+  redis::Pipeline& redis_;
+  Bodies& stored_;
+  std::atomic<uint64_t> pulled_reads_{0};  // publishes nothing
+};
+
+}  // namespace klatch
