@@ -160,6 +160,11 @@ absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirec
       // Here, so that readers know before any worker has applied it.
       groups.RaiseKeptSince(*group, Position(record.updates_trimmed().kept_since()));
       break;
+    case LogRecord::kDeliverySwitched:
+      event.kind = Event::Kind::kDeliverySwitched;
+      event.is_pulled = record.delivery_switched().pulled();
+      groups.NoteDelivery(*group, entry.position, event.is_pulled);
+      break;
     default:
       break;
   }

@@ -39,7 +39,8 @@ struct Event {
     kTimePassed,  // a tick, and everything that only moves the position, such as policy
     kEdited,      // for watches; what is shown of an update is its body
     kDeleted,
-    kTakenOut,  // of a post to several groups: one has it no longer
+    kTakenOut,          // of a post to several groups: one has it no longer
+    kDeliverySwitched,  // the group's updates are read from its feed from here on, or copied again
   };
 
   Position position;
@@ -58,6 +59,8 @@ struct Event {
 
   // kPublished: nobody who watches is told.
   bool is_imported = false;
+  // kDeliverySwitched.
+  bool is_pulled = false;
 
   // kPublished, kHomed.
   std::string author;
@@ -68,7 +71,8 @@ struct Event {
   size_t change_count = 0;
 };
 
-// Fills `event` from `entry`; adds the group to `groups` at first sight. RESOURCE_EXHAUSTED if the
+// Fills `event` from `entry`; adds the group to `groups` at first sight, and notes there how its
+// updates are delivered, so that readers know before any worker does. RESOURCE_EXHAUSTED if the
 // directory is full, DATA_LOSS if the record says nothing that this version knows.
 absl::Status DecodeEvent(const LogEntry& entry, const Layout& layout, GroupDirectory& groups,
                          Event& event);

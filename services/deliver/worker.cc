@@ -30,6 +30,7 @@ Worker::Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies,
       worker_count_(worker_count),
       d_(dependencies),
       persons_(persons),
+      roster_(dependencies.sizes),
       restored_(dependencies.layout.shard_count) {}
 
 Worker::~Worker() { Stop(); }
@@ -139,6 +140,9 @@ void Worker::Apply(const Event& event) {
     case Event::Kind::kGroupDeleted:
       DeleteGroup(event);
       break;
+    case Event::Kind::kDeliverySwitched:
+      roster_.SetPulled(event.group, event.is_pulled);
+      break;
     case Event::Kind::kNothing:
       return;
     case Event::Kind::kEdited:
@@ -157,9 +161,7 @@ void Worker::Apply(const Event& event) {
   d_.progress.Advance(index_, event.position.shard(), event.position);
 }
 
-void Worker::Deliver(const Event& event) {
-  const lockfree::TimelineEntry entry{event.position.value(), event.group.value(), 0};
-  const std::span<const uint32_t> members = MembersAt(event);
+void Worker::CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry) {
   for (size_t i = 0; i < members.size(); ++i) {
     // Two misses per member, the ring and its slot; fetching them ahead hides both.
     if (i + kPrefetchRings < members.size()) {
@@ -171,11 +173,15 @@ void Worker::Deliver(const Event& event) {
     AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
   delivered_local_ += members.size();
+}
+
+void Worker::Deliver(const Event& event) {
+  CopyTo(MembersAt(event), {event.position.value(), event.group.value(), 0});
   if (!event.is_imported) {
-    tap_.TellWatched(members, {.kind = WatchItem::Kind::kPublished,
-                               .group = event.group,
-                               .update = event.position,
-                               .position = event.position});
+    tap_.TellWatched(roster_.Of(event.group), {.kind = WatchItem::Kind::kPublished,
+                                               .group = event.group,
+                                               .update = event.position,
+                                               .position = event.position});
   }
   DeliverToAuthor(event);
 }
@@ -183,7 +189,7 @@ void Worker::Deliver(const Event& event) {
 // A replay begins at the checkpoint, and the restored memberships are newer: who joined meanwhile gets
 // nothing from before. They would not see it, but it would take the place of what they are due.
 std::span<const uint32_t> Worker::MembersAt(const Event& event) {
-  const std::span<const uint32_t> members = roster_.Of(event.group);
+  const std::span<const uint32_t> members = roster_.CopiedTo(event.group);
   if (event.position > restored_[event.position.shard().value()]) {
     return members;
   }
@@ -202,8 +208,7 @@ std::span<const uint32_t> Worker::MembersAt(const Event& event) {
 // has left the ring is not found; the one that follows changes nothing that a reader sees.
 void Worker::DeliverCarried(const Event& event) {
   const lockfree::TimelineEntry entry{event.update.value(), event.group.value(), 0};
-  const std::span<const uint32_t> members = MembersAt(event);
-  for (const uint32_t member : members) {
+  for (const uint32_t member : MembersAt(event)) {
     lockfree::TimelineRing& ring = persons_.Home(member);
     if (!ring.Contains(persons_.arena(), entry.id)) {
       AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), ring, entry);
@@ -219,7 +224,7 @@ void Worker::DeliverCarried(const Event& event) {
     // For watches that resume: the update's id doesn't tell when it came to this group.
     tap_.Tell(item);
   }
-  tap_.TellWatched(members, item);
+  tap_.TellWatched(roster_.Of(event.group), item);
 }
 
 void Worker::DeliverToAuthor(const Event& event) {
@@ -425,119 +430,6 @@ void Worker::SetMembership(Person& person, const Membership& membership) {
   person.memberships.Replace(std::make_unique<MembershipList>(std::move(items)), d_.epochs);
   dirty_.views.push_back({person.index, membership.group, membership.stay, membership.position});
   memberships_changed_.fetch_add(1, std::memory_order_relaxed);
-}
-
-std::optional<FlushBatch> Worker::TakeBatch(FlusherNews news, std::chrono::milliseconds wait) {
-  std::unique_lock lock(mutex_);
-  AddNews(std::move(news));
-  if (answer_.has_value()) {
-    // The answer to a call that gave up waiting. Asking again now would leave the flusher one batch
-    // behind for good.
-    std::optional<FlushBatch> late = std::exchange(answer_, std::nullopt);
-    late->late = true;
-    return late;
-  }
-  batch_wanted_ = true;
-  asked_.store(true, std::memory_order_relaxed);
-  if (!answered_.wait_for(lock, wait, [this] { return answer_.has_value(); })) {
-    return std::nullopt;
-  }
-  return std::exchange(answer_, std::nullopt);
-}
-
-bool Worker::Tell(FlusherNews news, std::chrono::milliseconds wait) {
-  std::unique_lock lock(mutex_);
-  AddNews(std::move(news));
-  asked_.store(true, std::memory_order_relaxed);
-  return answered_.wait_for(lock, wait, [this] { return news_.empty(); });
-}
-
-void Worker::AddNews(FlusherNews news) {
-  std::ranges::move(news.rebuilt, std::back_inserter(news_.rebuilt));
-  std::ranges::move(news.replaced, std::back_inserter(news_.replaced));
-  std::ranges::move(news.removed, std::back_inserter(news_.removed));
-}
-
-void Worker::AnswerFlusher() {
-  std::lock_guard lock(mutex_);
-  asked_.store(false, std::memory_order_relaxed);
-  TakeNews(std::exchange(news_, {}));
-  for (const Mend& mend : std::exchange(mends_, {})) {
-    CarryOut(mend);
-  }
-  if (batch_wanted_) {
-    batch_wanted_ = false;
-    ForgetSpilled();
-    dirty_.applied = applied_;
-    answer_ = std::exchange(dirty_, FlushBatch{});
-    ++epoch_;
-  }
-  answered_.notify_one();
-}
-
-void Worker::TakeNews(FlusherNews news) {
-  for (const RebuiltHole& rebuilt : news.rebuilt) {
-    ClearRebuilt(rebuilt);
-  }
-  for (const uint32_t person : news.replaced) {
-    // The oldest there is: all of the past may be missing.
-    MarkHole(person, 1);
-  }
-  std::ranges::sort(news.removed, {}, &ViewChange::person);
-  for (size_t begin = 0, end = 0; begin < news.removed.size(); begin = end) {
-    while (end < news.removed.size() && news.removed[end].person == news.removed[begin].person) {
-      ++end;
-    }
-    Prune(persons_.At(news.removed[begin].person),
-          std::span(news.removed).subspan(begin, end - begin));
-  }
-}
-
-void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
-  Person& person = persons_.At(rebuilt.person);
-  if (person.hole_generation.load(std::memory_order_relaxed) == rebuilt.generation) {
-    holes_.fetch_sub(person.hole_since.exchange(0, std::memory_order_relaxed) == 0 ? 0 : 1,
-                     std::memory_order_relaxed);
-    dirty_.mended.push_back(rebuilt.person);
-  }
-}
-
-void Worker::ForgetSpilled() {
-  // The flusher asks for a batch only when it has written the one before.
-  for (const uint32_t index : spilled_before_) {
-    Person& person = persons_.At(index);
-    if (person.spill_epoch != epoch_) {
-      person.posts_hole_since.store(0, std::memory_order_relaxed);
-    }
-  }
-  spilled_before_.clear();
-  for (const SpilledEntry& spilled : dirty_.spilled) {
-    spilled_before_.push_back(spilled.timeline.person());
-  }
-}
-
-void Worker::Prune(Person& person, std::span<const ViewChange> removed) {
-  const MembershipList* list = person.memberships.Own();
-  if (list == nullptr) {
-    return;
-  }
-  std::vector<Membership> kept(list->items().begin(), list->items().end());
-  std::erase_if(kept, [&](const Membership& membership) {
-    // While the log is replayed, the change itself may be still to come, and older ones before it.
-    const uint32_t shard = membership.position.shard().value();
-    const bool goes =
-        membership.stay.role == Role::kNone && membership.position <= applied_[shard] &&
-        std::ranges::any_of(removed, [&](const ViewChange& view) {
-          return view.group == membership.group && view.position == membership.position;
-        });
-    if (goes) {
-      forgotten_[shard] = std::max(forgotten_[shard], membership.position);
-    }
-    return goes;
-  });
-  if (kept.size() != list->items().size()) {
-    person.memberships.Replace(std::make_unique<MembershipList>(std::move(kept)), d_.epochs);
-  }
 }
 
 }  // namespace klatch

@@ -41,6 +41,7 @@ class Worker {
     lockfree::BroadcastRing<Event>& ring;
     Progress& progress;
     lockfree::EpochReclaimer& epochs;
+    GroupSizes& sizes;
   };
 
   Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies, PersonStore& persons);
@@ -50,6 +51,10 @@ class Worker {
   // Redis.
   absl::Status Restore(std::string_view person, const std::vector<Membership>& memberships,
                        UpdateId floor, uint64_t hole_since);
+
+  // Before Start: the group's updates are read from its feed as far as Redis knows. A replay of what
+  // stood before that switch copies nothing either; who reads finds it in the feed.
+  void RestoreDelivery(GroupIndex group, bool is_pulled) { roster_.SetPulled(group, is_pulled); }
 
   // Applies what stands in the log behind `applied`, one position per shard.
   void Start(std::vector<Position> applied);
@@ -100,8 +105,10 @@ class Worker {
   void Deliver(const Event& event);
   void DeliverCarried(const Event& event);
   void DeliverToAuthor(const Event& event);
-  // Who is due the group's update that `event` brings; valid until the next call.
+  // Who is due a copy of the group's update that `event` brings; valid until the next call.
   std::span<const uint32_t> MembersAt(const Event& event);
+  // One copy to each of `members`.
+  void CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry);
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
   void MarkHole(uint32_t person, uint64_t id);

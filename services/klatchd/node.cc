@@ -87,6 +87,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       executor_(options.call_threads, "calls"),
       personal_(options.persons_max, epochs_),
       groups_(layout_, options.groups_max + kGroupsReserve),
+      sizes_(groups_, {.above = options.pull_above}),
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
       progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
@@ -128,6 +129,9 @@ Node::~Node() {
   }
   if (ticker_) {
     ticker_->Stop();
+  }
+  if (switcher_) {
+    switcher_->Stop();
   }
   if (tailer_) {
     tailer_->Stop();
@@ -180,6 +184,8 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   live_->NoteCaughtUp();
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
+  switcher_ = std::make_unique<DeliverySwitcher>(appender_, groups_, sizes_, progress_, clock_);
+  switcher_->Start();
   KLATCH_ASSIGN_OR_RETURN(auto janitor_redis, Connect());
   janitor_ = std::make_unique<Janitor>(
       layout_,
@@ -219,8 +225,9 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   const base::MonotonicTime begin = clock_.Monotonic();
   const uint32_t count = static_cast<uint32_t>(ring_.consumers());
   for (uint32_t i = 0; i < count; ++i) {
-    slices_.push_back(std::make_unique<Slice>(
-        i, count, options_, layout_, Worker::Dependencies{layout_, ring_, progress_, epochs_}));
+    slices_.push_back(
+        std::make_unique<Slice>(i, count, options_, layout_,
+                                Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}));
     people_.Add(slices_.back()->persons);
   }
   uint64_t restored = 0;
@@ -233,6 +240,11 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   });
   KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
   replay_after = std::move(summary.replay_after);
+  KLATCH_RETURN_IF_ERROR(loader.LoadDeliveries([this](GroupIndex group, bool is_pulled) {
+    for (const auto& slice : slices_) {
+      slice->worker.RestoreDelivery(group, is_pulled);
+    }
+  }));
   PersonalLoader personal_loader(layout_, redis, personal_);
   KLATCH_RETURN_IF_ERROR(personal_loader.LoadAll(interrupted));
   for (const auto& slice : slices_) {
@@ -490,6 +502,7 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
   keeper_->Stop();
   sweeper_->Stop();
   ticker_->Stop();
+  switcher_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitApplied(deadline));
   tailer_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitFlushed(deadline));
@@ -619,6 +632,10 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   }
   metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
                    [this] { return static_cast<double>(groups_.size()); });
+  metrics.AddGauge("klatch_pulled_groups", "Groups whose updates are read from their feeds.", {},
+                   [this] { return static_cast<double>(groups_.pulled()); });
+  metrics.AddCounter("klatch_pulled_reads_total", "Home timelines that feeds were asked for.", {},
+                     [this] { return reads_->pulled_reads() + live_->pulled_reads(); });
   metrics.AddGauge("klatch_personal_persons",
                    "Persons who have, or had, blocks, mutes or hidden updates.", {},
                    [this] { return static_cast<double>(personal_.size()); });

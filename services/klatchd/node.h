@@ -30,6 +30,7 @@
 #include "services/accept/redis_facts.h"
 #include "services/accept/sweeper.h"
 #include "services/admin/admin_service.h"
+#include "services/deliver/delivery_switcher.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/ticker.h"
 #include "services/deliver/worker.h"
@@ -135,6 +136,7 @@ class Node {
   lockfree::EpochReclaimer epochs_;
   PersonalStore personal_;
   GroupDirectory groups_;
+  GroupSizes sizes_;
   BodyStore bodies_;
   lockfree::BroadcastRing<Event> ring_;
   Progress progress_;
@@ -151,6 +153,7 @@ class Node {
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;
   std::unique_ptr<Ticker> ticker_;
+  std::unique_ptr<DeliverySwitcher> switcher_;
   std::unique_ptr<Janitor> janitor_;
   std::unique_ptr<RetentionKeeper> keeper_;
 

@@ -188,6 +188,11 @@ void AddDelivery(OptionTable& table, KlatchdOptions& options) {
              .group = "Delivery",
              .description = "After this long without news from Redis pages call themselves stale",
              .value = base::Duration(&options.stale_after, milliseconds(100), minutes(10))});
+  table.Add({.name = "pull-above",
+             .group = "Delivery",
+             .description = "A group of more members is read from its feed instead of being copied "
+                            "to each, until it has fewer than four fifths of that; 0: none is",
+             .value = base::Count(&options.pull_above, 0, 100'000'000)});
   table.Add(
       {.name = "admission-queue-time",
        .group = "Delivery",

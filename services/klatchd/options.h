@@ -43,6 +43,8 @@ struct KlatchdOptions {
   std::chrono::milliseconds lease_duration{limits::kLeaseDuration};
   std::chrono::milliseconds stale_after{2'000};
 
+  uint32_t pull_above = limits::kPullAbove;  // members; 0: no group is pulled
+
   // Admission.
   std::chrono::milliseconds admission_queue_time{500};
   std::chrono::milliseconds admission_flush_age{8'000};

@@ -1,6 +1,7 @@
 #pragma once
 // What a node reads before it serves: of each partition the checkpoint, the holes, the persons and
-// their memberships; of each shard what its groups keep no longer. Afterwards the workers replay the log from the lowest checkpoint.
+// their memberships; of each shard what its groups keep no longer, and the groups whose updates were not
+// all copied. Afterwards the workers replay the log from the lowest checkpoint.
 //
 // Thread safety: one thread, before workers and tailer start.
 // Errors: UNAVAILABLE when Redis can't be reached; DATA_LOSS naming the key whose value can't be
@@ -41,6 +42,10 @@ class Loader {
   Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& groups, Restore restore);
 
   absl::StatusOr<LoadSummary> LoadAll();
+
+  // Notes in the directory, and tells `tell`, which groups are pulled or have been until lately.
+  using TellDelivery = std::function<void(GroupIndex group, bool is_pulled)>;
+  absl::Status LoadDeliveries(const TellDelivery& tell);
 
  private:
   struct PartitionFacts {

@@ -1,31 +1,39 @@
 #include "services/persons/roster.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace klatch {
 
-void Roster::Add(GroupIndex group, uint32_t person) {
+Roster::Group& Roster::At(GroupIndex group) {
   if (group.value() >= groups_.size()) {
     groups_.resize(group.value() + 1);
   }
-  groups_[group.value()].push_back(person);
+  return groups_[group.value()];
+}
+
+void Roster::Add(GroupIndex group, uint32_t person) {
+  At(group).persons.push_back(person);
+  sizes_.Add(group);
 }
 
 void Roster::Remove(GroupIndex group, uint32_t person) {
   if (group.value() >= groups_.size()) {
     return;
   }
-  std::vector<uint32_t>& members = groups_[group.value()];
+  std::vector<uint32_t>& members = groups_[group.value()].persons;
   auto found = std::ranges::find(members, person);
   if (found != members.end()) {
     *found = members.back();
     members.pop_back();
+    sizes_.Remove(group, 1);
   }
 }
 
 void Roster::Clear(GroupIndex group) {
   if (group.value() < groups_.size()) {
-    groups_[group.value()] = {};
+    const auto persons = std::exchange(groups_[group.value()].persons, {});
+    sizes_.Remove(group, static_cast<uint32_t>(persons.size()));
   }
 }
 
@@ -33,7 +41,16 @@ std::span<const uint32_t> Roster::Of(GroupIndex group) const {
   if (group.value() >= groups_.size()) {
     return {};
   }
-  return groups_[group.value()];
+  return groups_[group.value()].persons;
 }
+
+std::span<const uint32_t> Roster::CopiedTo(GroupIndex group) const {
+  if (group.value() >= groups_.size() || groups_[group.value()].is_pulled) {
+    return {};
+  }
+  return groups_[group.value()].persons;
+}
+
+void Roster::SetPulled(GroupIndex group, bool is_pulled) { At(group).is_pulled = is_pulled; }
 
 }  // namespace klatch

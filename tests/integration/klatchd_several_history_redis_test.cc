@@ -34,7 +34,8 @@ Shown ShownOn(const Page& page) {
   return shown;
 }
 
-class KlatchdSeveralHistoryTest : public ::testing::Test {
+// With groups that are copied only, and with such that are pulled and copied by turns.
+class KlatchdSeveralHistoryTest : public ::testing::TestWithParam<const char*> {
  protected:
   struct Posted {
     std::string author;
@@ -213,7 +214,8 @@ class KlatchdSeveralHistoryTest : public ::testing::Test {
 
   const uint64_t seed_ = std::random_device()();
   std::mt19937_64 random_;
-  Klatchd klatchd_{{.arguments = {"--shards", "3", "--partitions", "4", "--workers", "2"}}};
+  Klatchd klatchd_{{.arguments = {"--shards", "3", "--partitions", "4", "--workers", "2",
+                                  "--pull-above", GetParam()}}};
   std::unique_ptr<Client> client_ = std::make_unique<Client>(klatchd_.Channel());
   const std::vector<std::string> persons_ = {"ann", "bob", "cat", "dan"};
   const std::vector<std::string> groups_ = {"g0", "g1", "g2", "g3", "g4"};
@@ -224,7 +226,7 @@ class KlatchdSeveralHistoryTest : public ::testing::Test {
   int joins_ = 0;
 };
 
-TEST_F(KlatchdSeveralHistoryTest, EveryPageIsAsTheModelSays) {
+TEST_P(KlatchdSeveralHistoryTest, EveryPageIsAsTheModelSays) {
   for (const std::string& group : groups_) {
     ASSERT_THAT(client_->CreateGroup("owner", group), Succeeds());
     if (kModerated.contains(group)) {
@@ -253,6 +255,9 @@ TEST_F(KlatchdSeveralHistoryTest, EveryPageIsAsTheModelSays) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(PullAbove, KlatchdSeveralHistoryTest, ::testing::Values("0", "3"),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace klatch::testing

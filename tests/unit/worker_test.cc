@@ -21,13 +21,14 @@ class WorkerTest : public testing::Test {
   void MakeWorker(size_t ring_bytes = 64 << 20, uint32_t persons_max = 1'000) {
     persons_ = std::make_unique<PersonStore>(layout_, persons_max, ring_bytes);
     worker_ = std::make_unique<Worker>(
-        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_}, *persons_);
+        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}, *persons_);
   }
   void StartWorker(size_t ring_bytes = 64 << 20) {
     MakeWorker(ring_bytes);
     worker_->Start(std::vector<Position>(layout_.shard_count));
   }
 
+  WorkerTest() { EXPECT_EQ(groups_.FindOrAdd(GroupId("g")), GroupIndex(0)); }
   ~WorkerTest() override {
     if (worker_) {
       worker_->Stop();
@@ -96,6 +97,14 @@ class WorkerTest : public testing::Test {
     return slot->position;
   }
 
+  Position Switch(bool is_pulled) {
+    Event* slot = Claim();
+    slot->kind = Event::Kind::kDeliverySwitched;
+    slot->is_pulled = is_pulled;
+    ring_.Publish();
+    return slot->position;
+  }
+
   void AwaitApplied(Position position) {
     const auto deadline = clock_.Monotonic() + kPatience;
     while (progress_.Applied(ShardIndex(0)) < position) {
@@ -122,6 +131,8 @@ class WorkerTest : public testing::Test {
   lockfree::EpochReclaimer epochs_;
   lockfree::BroadcastRing<Event> ring_{64, 1};
   Progress progress_{layout_.shard_count, 1, executor_, clock_};
+  GroupDirectory groups_{layout_, 10};
+  GroupSizes sizes_{groups_, {.above = 2}};
   std::unique_ptr<PersonStore> persons_;
   std::unique_ptr<Worker> worker_;
   uint64_t ms_ = 1;
@@ -169,10 +180,51 @@ TEST_F(WorkerTest, DeliversACarriedUpdateOnceAndToWhoIsAMemberThen) {
   EXPECT_EQ(posts[0].id, home.value());
 }
 
+TEST_F(WorkerTest, CopiesNothingBetweenTheSwitchesOfAPulledGroup) {
+  StartWorker();
+  Join("ann");
+  const Position copied = Publish("ann");
+  Switch(true);
+  Publish("ann");
+  const Position home = Home("bob");
+  Carry(home);
+  Switch(false);
+  const Position again = Publish("ann");
+  AwaitApplied(again);
+  EXPECT_EQ(HomeOf("ann"), (std::set<uint64_t>{copied.value(), again.value()}));
+  std::vector<lockfree::TimelineEntry> posts;
+  uint64_t floor = 0;
+  ASSERT_TRUE(persons_->Find("ann")->posts->CopyNewest(persons_->arena(), posts, 100, &floor));
+  EXPECT_EQ(posts.size(), 3u) << "profiles have no feed";
+}
+
+TEST_F(WorkerTest, GroupThatIsLoadedAsPulledStaysSoThroughAReplay) {
+  MakeWorker();
+  worker_->RestoreDelivery(GroupIndex(0), true);
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  Join("ann");
+  Publish("ann");  // in the log before the switch
+  Switch(true);
+  AwaitApplied(Publish("ann"));
+  EXPECT_TRUE(HomeOf("ann").empty());
+}
+
+TEST_F(WorkerTest, TellsOfEachMemberThatComesAndGoes) {
+  StartWorker();
+  for (const char* person : {"ann", "bob", "cat"}) {
+    AwaitApplied(Join(person));
+  }
+  EXPECT_EQ(sizes_.TakeCrossed(), std::set<GroupIndex>{GroupIndex(0)}) << "more than 2";
+  groups_.NoteDelivery(GroupIndex(0), Position(1), true);
+  Leave("cat");
+  AwaitApplied(Leave("bob"));
+  EXPECT_EQ(sizes_.TakeCrossed(), std::set<GroupIndex>{GroupIndex(0)}) << "fewer than 2";
+}
+
 TEST_F(WorkerTest, IgnoresChangesThatTheRestoredViewHoldsAlready) {
   persons_ = std::make_unique<PersonStore>(layout_, 1'000, 64 << 20);
-  worker_ = std::make_unique<Worker>(0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_},
-                                     *persons_);
+  worker_ = std::make_unique<Worker>(
+      0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}, *persons_);
   // Ann left at 100; the log from 50 on still says that she joined.
   const Membership left{GroupIndex(0), Stay{}, Position(100, ShardIndex(0), 0)};
   ASSERT_TRUE(worker_->Restore("ann", {left}, UpdateId(), 0).ok());
