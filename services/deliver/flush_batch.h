@@ -65,6 +65,12 @@ struct FlusherNews {
   bool empty() const { return rebuilt.empty() && replaced.empty() && removed.empty(); }
 };
 
+// A person who gets no copies from now on, or gets them again.
+struct QuietChange {
+  uint32_t person = 0;
+  uint64_t since = 0;  // 0: again
+};
+
 struct FlushBatch {
   std::vector<TimelineRef> timelines;
   std::vector<ViewChange> views;
@@ -73,6 +79,8 @@ struct FlushBatch {
   std::vector<SpilledEntry> spilled;
   // Holes whose rebuild the worker has confirmed: nothing was lost since.
   std::vector<uint32_t> mended;
+  // In their order: the last of a person counts.
+  std::vector<QuietChange> quiet;
   std::vector<Position> applied;  // by shard
   // It was made for an earlier call, so it may lack what the worker had applied before this one.
   bool late = false;
@@ -80,7 +88,7 @@ struct FlushBatch {
   // Whether anything but positions has changed.
   bool HasChanges() const {
     return !timelines.empty() || !views.empty() || !new_persons.empty() || !holes.empty() ||
-           !mended.empty();
+           !mended.empty() || !quiet.empty();
   }
 };
 

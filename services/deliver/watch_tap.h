@@ -107,6 +107,9 @@ class WatchTap {
   }
   // Whether anybody is watched here.
   bool watching() const { return watched_count_ != 0; }
+  bool IsWatched(uint32_t index) const {
+    return index / 64 < watched_.size() && (watched_[index / 64] >> index % 64 & 1) != 0;
+  }
   // To those of `persons` who are watched.
   void TellWatched(std::span<const uint32_t> persons, WatchItem item);
   // Whoever it is about.
@@ -135,9 +138,6 @@ class WatchTap {
   void Put(Order order);
   void AnswerOrders(const Add& add, const std::vector<Position>& applied);
   void SetWatched(uint32_t index, bool watched);
-  bool IsWatched(uint32_t index) const {
-    return index / 64 < watched_.size() && (watched_[index / 64] >> index % 64 & 1) != 0;
-  }
   void RingBell();
 
   // Immutable once the worker has started.

@@ -45,6 +45,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   if (person->memberships.Own() != nullptr) {
     return absl::OkStatus();  // A scan may name a person twice.
   }
+  NoteSeen(*person);
   person->home->RaiseFloor(floor.value());
   person->posts->RaiseFloor(floor.value());
   for (const Membership& membership : memberships) {
@@ -105,6 +106,10 @@ size_t Worker::DoWork() {
   if (asked_.load(std::memory_order_relaxed)) {
     AnswerFlusher();
   }
+  for (const uint32_t person : persons_.TakeWoken()) {
+    WakeUp(person);
+  }
+  LookForQuiet();
   tap_.TakeOrders([this](std::string_view id) { return AddWatched(id); }, applied_);
   const size_t applied = d_.ring.Poll(
       index_, [this](const Event& event) { Apply(event); }, kEventsPerStep);
@@ -162,7 +167,12 @@ void Worker::Apply(const Event& event) {
 }
 
 void Worker::CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry) {
+  uint64_t left_out = 0;
   for (size_t i = 0; i < members.size(); ++i) {
+    if (quiet_count_ != 0 && IsQuiet(members[i])) {
+      ++left_out;
+      continue;
+    }
     // Two misses per member, the ring and its slot; fetching them ahead hides both.
     if (i + kPrefetchRings < members.size()) {
       __builtin_prefetch(&persons_.Home(members[i + kPrefetchRings]), 1);
@@ -172,7 +182,10 @@ void Worker::CopyTo(std::span<const uint32_t> members, const lockfree::TimelineE
     }
     AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
-  delivered_local_ += members.size();
+  if (left_out != 0) {
+    left_out_max_ = std::max(left_out_max_, entry.id);
+  }
+  delivered_local_ += members.size() - left_out;
 }
 
 void Worker::Deliver(const Event& event) {
@@ -209,6 +222,10 @@ std::span<const uint32_t> Worker::MembersAt(const Event& event) {
 void Worker::DeliverCarried(const Event& event) {
   const lockfree::TimelineEntry entry{event.update.value(), event.group.value(), 0};
   for (const uint32_t member : MembersAt(event)) {
+    if (quiet_count_ != 0 && IsQuiet(member)) {
+      left_out_max_ = std::max(left_out_max_, entry.id);
+      continue;
+    }
     lockfree::TimelineRing& ring = persons_.Home(member);
     if (!ring.Contains(persons_.arena(), entry.id)) {
       AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), ring, entry);
@@ -270,10 +287,16 @@ void Worker::MarkHole(uint32_t index, uint64_t id) {
   const uint64_t since = person.hole_since.load(std::memory_order_relaxed);
   holes_.fetch_add(since == 0 ? 1 : 0, std::memory_order_relaxed);
   person.hole_since.store(since == 0 ? id : std::min(since, id), std::memory_order_relaxed);
+  AskForRebuild(index, person.hole_since.load(std::memory_order_relaxed));
+}
+
+void Worker::AskForRebuild(uint32_t index, uint64_t since) {
+  Person& person = persons_.At(index);
   const uint64_t generation = person.hole_generation.load(std::memory_order_relaxed) + 1;
   person.hole_generation.store(generation, std::memory_order_relaxed);
-  const HoleMark mark{index, person.hole_since.load(std::memory_order_relaxed), generation};
+  HoleMark mark{index, since, generation};
   if (person.hole_epoch == epoch_) {
+    mark.since = std::min(mark.since, dirty_.holes[person.hole_place].since);
     dirty_.holes[person.hole_place] = mark;
     return;
   }
@@ -300,6 +323,7 @@ Person* Worker::FindOrAddPerson(std::string_view id) {
   }
   if (persons_.size() != before) {
     dirty_.new_persons.push_back(person->index);
+    NoteSeen(*person);
   }
   return person;
 }
@@ -396,6 +420,8 @@ std::optional<uint32_t> Worker::AddWatched(std::string_view id) {
   if (persons_.size() != before) {
     dirty_.new_persons.push_back(person->index);
   }
+  // A watch reads.
+  WakeUp(person->index);
   return person->index;
 }
 

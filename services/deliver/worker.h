@@ -12,6 +12,7 @@
 // flushed yet is dropped, the person marked with a hole that the flusher rebuilds from the feeds.
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -21,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/lockfree/broadcast_ring.h"
 #include "common/lockfree/epoch.h"
 #include "services/deliver/event.h"
@@ -42,6 +44,9 @@ class Worker {
     Progress& progress;
     lockfree::EpochReclaimer& epochs;
     GroupSizes& sizes;
+    const base::Clock& clock;
+    // Who has not read for so long gets no copies; 0: everybody does.
+    std::chrono::milliseconds quiet_after{0};
   };
 
   Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies, PersonStore& persons);
@@ -52,6 +57,8 @@ class Worker {
   absl::Status Restore(std::string_view person, const std::vector<Membership>& memberships,
                        UpdateId floor, uint64_t hole_since);
 
+  // Before Start: the person, restored already, gets no copies since then.
+  void RestoreQuiet(std::string_view person, uint64_t since);
   // Before Start: the group's updates are read from its feed as far as Redis knows. A replay of what
   // stood before that switch copies nothing either; who reads finds it in the feed.
   void RestoreDelivery(GroupIndex group, bool is_pulled) { roster_.SetPulled(group, is_pulled); }
@@ -83,6 +90,8 @@ class Worker {
   uint64_t memberships_changed() const {
     return memberships_changed_.load(std::memory_order_relaxed);
   }
+  // Persons who get no copies.
+  uint64_t quiet() const { return quiet_.load(std::memory_order_relaxed); }
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
   // Persons whose home timelines lack copies.
   uint64_t holes() const { return holes_.load(std::memory_order_relaxed); }
@@ -112,6 +121,18 @@ class Worker {
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
   void MarkHole(uint32_t person, uint64_t id);
+  // Has the flusher fetch what may be missing since then.
+  void AskForRebuild(uint32_t person, uint64_t since);
+
+  // worker_quiet.cc: who reads no more, and who is back.
+  bool IsQuiet(uint32_t person) const {
+    return person / 64 < quiet_bits_.size() && (quiet_bits_[person / 64] >> person % 64 & 1) != 0;
+  }
+  void SetQuiet(uint32_t person, bool is_quiet);
+  void FallQuiet(Person& person);
+  void WakeUp(uint32_t person);
+  void NoteSeen(const Person& person);
+  void LookForQuiet();
   void MarkSpilled(uint32_t person, uint64_t id);
   void ChangeMember(const Event& event, const MemberChange& change);
   void DeleteGroup(const Event& event);
@@ -147,6 +168,11 @@ class Worker {
   std::vector<uint32_t> members_at_;  // MembersAt's
   FlushBatch dirty_;                  // what the next batch will be
   uint32_t epoch_ = 1;                // of dirty_; a ring whose mark is this epoch is in it already
+  std::vector<uint64_t> quiet_bits_;  // one per person
+  uint64_t quiet_count_ = 0;
+  uint64_t left_out_max_ = 0;  // the greatest id that was not copied to who is, or was, quiet
+  uint32_t next_look_ = 0;     // at this person
+  base::MonotonicTime look_due_{};
   std::vector<uint32_t> spilled_before_;  // persons of the last batch's spilled entries
   // By shard: no tombstone of a later change has been forgotten.
   std::vector<Position> forgotten_;
@@ -157,6 +183,7 @@ class Worker {
   std::atomic<uint64_t> memberships_changed_{0};
   std::atomic<uint64_t> dropped_{0};
   std::atomic<uint64_t> holes_{0};
+  std::atomic<uint64_t> quiet_{0};
   std::atomic<bool> urgent_{false};
   std::atomic<bool> tight_{false};
   std::atomic<bool> failed_{false};

@@ -80,6 +80,10 @@ void Worker::ClearRebuilt(const RebuiltHole& rebuilt) {
   if (person.hole_generation.load(std::memory_order_relaxed) == rebuilt.generation) {
     holes_.fetch_sub(person.hole_since.exchange(0, std::memory_order_relaxed) == 0 ? 0 : 1,
                      std::memory_order_relaxed);
+    if (!IsQuiet(rebuilt.person)) {
+      // Release, partner of the acquire of who reads: what was missing is stored.
+      person.quiet_since.store(0, std::memory_order_release);
+    }
     dirty_.mended.push_back(rebuilt.person);
   }
 }

@@ -30,6 +30,7 @@ class LocalPeople final : public People {
     return persons;
   }
   lockfree::EpochReclaimer& epochs() override { return epochs_; }
+  void Wake(const Person& person) override { StoreOf(person.partition).Wake(person.index); }
   const lockfree::RingArena& ArenaOf(const Person& person) const override {
     return StoreOf(person.partition).arena();
   }

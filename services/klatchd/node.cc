@@ -227,7 +227,8 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   for (uint32_t i = 0; i < count; ++i) {
     slices_.push_back(
         std::make_unique<Slice>(i, count, options_, layout_,
-                                Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}));
+                                Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_,
+                                                     clock_, options_.quiet_after}));
     people_.Add(slices_.back()->persons);
   }
   uint64_t restored = 0;
@@ -236,7 +237,12 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
       return base::Error(absl::StatusCode::kCancelled, "interrupted");
     }
     Worker& worker = slices_[person.partition.value() % count]->worker;
-    return worker.Restore(person.id, person.memberships, person.floor, person.hole_since);
+    KLATCH_RETURN_IF_ERROR(
+        worker.Restore(person.id, person.memberships, person.floor, person.hole_since));
+    if (person.quiet_since != 0) {
+      worker.RestoreQuiet(person.id, person.quiet_since);
+    }
+    return absl::OkStatus();
   });
   KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
   replay_after = std::move(summary.replay_after);
@@ -632,6 +638,10 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   }
   metrics.AddGauge("klatch_groups", "Groups that this node has seen.", {},
                    [this] { return static_cast<double>(groups_.size()); });
+  metrics.AddGauge("klatch_quiet_persons", "Persons who get no copies, since they don't read.", {},
+                   [quiet = sum([](const Slice& slice) { return slice.worker.quiet(); })] {
+                     return static_cast<double>(quiet());
+                   });
   metrics.AddGauge("klatch_pulled_groups", "Groups whose updates are read from their feeds.", {},
                    [this] { return static_cast<double>(groups_.pulled()); });
   metrics.AddCounter("klatch_pulled_reads_total", "Home timelines that feeds were asked for.", {},

@@ -193,6 +193,11 @@ void AddDelivery(OptionTable& table, KlatchdOptions& options) {
              .description = "A group of more members is read from its feed instead of being copied "
                             "to each, until it has fewer than four fifths of that; 0: none is",
              .value = base::Count(&options.pull_above, 0, 100'000'000)});
+  table.Add({.name = "quiet-after",
+             .group = "Delivery",
+             .description = "Who has not read their home timeline for so long gets no copies until "
+                            "they do; 0s: everybody does",
+             .value = base::Duration(&options.quiet_after, milliseconds(0), hours(24 * 3650))});
   table.Add(
       {.name = "admission-queue-time",
        .group = "Delivery",

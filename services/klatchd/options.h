@@ -45,6 +45,8 @@ struct KlatchdOptions {
 
   uint32_t pull_above = limits::kPullAbove;  // members; 0: no group is pulled
 
+  std::chrono::milliseconds quiet_after{limits::kQuietAfter};  // 0: nobody falls quiet
+
   // Admission.
   std::chrono::milliseconds admission_queue_time{500};
   std::chrono::milliseconds admission_flush_age{8'000};

@@ -103,6 +103,8 @@ std::vector<Words> PartitionCommands(const Keys& keys) {
       {"SADD", keys.Persons(partition), "p"},
       {"HSET", keys.Holes(partition), "p", ""},
       {"HDEL", keys.Holes(partition), "p"},
+      {"HSET", keys.Quiet(partition), "p", ""},
+      {"HDEL", keys.Quiet(partition), "p"},
       {"SSCAN", keys.Personal(partition), "0"},
       {"SADD", keys.Personal(partition), "p"},
       {"SREM", keys.Personal(partition), "p"},

@@ -44,8 +44,11 @@ bool MayLackBelow(UpdateId oldest, const WatchPlace& from, const Positions& unti
 class ResumeReader {
  public:
   ResumeReader(const Layout& layout, People& people, const GroupDirectory& groups,
-               redis::Pipeline& redis, Bodies& stored, base::Executor& executor)
-      : people_(people), homes_(layout, people, groups, redis, stored), executor_(executor) {}
+               redis::Pipeline& redis, Bodies& stored, base::Executor& executor,
+               const base::Clock& clock)
+      : people_(people),
+        homes_(layout, people, groups, redis, stored, clock),
+        executor_(executor) {}
 
   // What the workers of this node had applied at `until` is in the timeline.
   base::Task<ResumeFound> Read(PersonId person, std::shared_ptr<const WatchPlace> from,

@@ -43,6 +43,16 @@ absl::Status Flusher::WriteFacts(const FlushBatch& batch) {
     const Person& person = PersonAt(index);
     scripts_.HashDelete(person.partition, keys_.Holes(person.partition), person.id.value());
   }
+  // Behind the holes: who is back has theirs marked before it is forgotten that they were quiet.
+  for (const QuietChange& change : batch.quiet) {
+    const Person& person = PersonAt(change.person);
+    const std::string key = keys_.Quiet(person.partition);
+    if (change.since != 0) {
+      scripts_.HashSet(person.partition, key, {person.id.value(), std::to_string(change.since)});
+    } else {
+      scripts_.HashDelete(person.partition, key, person.id.value());
+    }
+  }
   return WriteViews(batch.views);
 }
 
@@ -143,6 +153,17 @@ absl::Status Flusher::ReplaceFact(const FlushScripts::WrongType& wrong) {
   if (wrong.key == keys_.Holes(wrong.partition)) {
     for (uint32_t i = 0; i < persons.size(); ++i) {
       const uint64_t since = persons.At(i).hole_since.load(std::memory_order_relaxed);
+      if (persons.At(i).partition == wrong.partition && since != 0) {
+        texts.insert(texts.end(), {persons.At(i).id.value(), std::to_string(since)});
+      }
+    }
+    scripts_.HashReplace(wrong.partition, wrong.key, std::move(texts));
+    return absl::OkStatus();
+  }
+  if (wrong.key == keys_.Quiet(wrong.partition)) {
+    // Who is back meanwhile counts as quiet until the batch that says so; that does no harm.
+    for (uint32_t i = 0; i < persons.size(); ++i) {
+      const uint64_t since = persons.At(i).quiet_since.load(std::memory_order_acquire);
       if (persons.At(i).partition == wrong.partition && since != 0) {
         texts.insert(texts.end(), {persons.At(i).id.value(), std::to_string(since)});
       }

@@ -22,6 +22,28 @@ absl::Status NoRoomForGroup() {
                      "more groups than --groups-max; raise it and start again");
 }
 
+using Sinces = std::vector<std::pair<std::string, uint64_t>>;
+
+// A hash of persons and since when something is missing, sorted by person.
+Sinces SincesOf(const redis::Reply& hash) {
+  Sinces sinces;
+  for (size_t i = 0; i + 1 < hash.size(); i += 2) {
+    const std::string_view text = hash[i + 1].text();
+    uint64_t since = 0;
+    std::from_chars(text.data(), text.data() + text.size(), since);
+    // Something is missing, whatever the number says.
+    sinces.emplace_back(hash[i].text(), std::max<uint64_t>(since, 1));
+  }
+  std::ranges::sort(sinces);
+  return sinces;
+}
+
+// 0 if nothing is missing.
+uint64_t SinceOf(const Sinces& sinces, const std::string& person) {
+  const auto found = std::ranges::lower_bound(sinces, person, {}, &Sinces::value_type::first);
+  return found != sinces.end() && found->first == person ? found->second : 0;
+}
+
 }  // namespace
 
 Loader::Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& groups,
@@ -82,7 +104,8 @@ absl::Status Loader::DecodeKept(const std::string& key, redis::ReplyView pairs) 
 
 absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partition) {
   const std::vector<redis::Command> commands = {redis::Command{"GET", keys_.Checkpoint(partition)},
-                                                redis::Command{"HGETALL", keys_.Holes(partition)}};
+                                                redis::Command{"HGETALL", keys_.Holes(partition)},
+                                                redis::Command{"HGETALL", keys_.Quiet(partition)}};
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_.CallAll(commands));
   for (size_t i = 0; i < replies.size(); ++i) {
     KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), commands[i].args[1]));
@@ -98,14 +121,8 @@ absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partitio
     summary_.replay_after[shard] = std::min(summary_.replay_after[shard], position);
     facts.floor = std::max(facts.floor, position);
   }
-  for (size_t i = 0; i + 1 < replies[1].size(); i += 2) {
-    const std::string_view text = replies[1][i + 1].text();
-    uint64_t since = 0;
-    std::from_chars(text.data(), text.data() + text.size(), since);
-    // Something is missing, whatever the number says.
-    facts.holes.emplace_back(replies[1][i].text(), std::max<uint64_t>(since, 1));
-  }
-  std::ranges::sort(facts.holes);
+  facts.holes = SincesOf(replies[1]);
+  facts.quiet = SincesOf(replies[2]);
   return facts;
 }
 
@@ -142,14 +159,9 @@ absl::Status Loader::LoadMemberships(PartitionIndex partition, const PartitionFa
                             DecodeView(commands[i].args[1], replies[i]));
     summary_.persons += 1;
     summary_.memberships += memberships.size();
-    uint64_t hole_since = 0;
-    auto hole = std::ranges::lower_bound(facts.holes, persons[i], {},
-                                         &std::pair<std::string, uint64_t>::first);
-    if (hole != facts.holes.end() && hole->first == persons[i]) {
-      hole_since = hole->second;
-    }
     KLATCH_RETURN_IF_ERROR(
-        restore_({persons[i], partition, std::move(memberships), facts.floor, hole_since}));
+        restore_({persons[i], partition, std::move(memberships), facts.floor,
+                  SinceOf(facts.holes, persons[i]), SinceOf(facts.quiet, persons[i])}));
   }
   return absl::OkStatus();
 }

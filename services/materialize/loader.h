@@ -27,6 +27,7 @@ struct RestoredPerson {
   std::vector<Membership> memberships;  // unsorted, tombstones included
   UpdateId floor;                       // copies up to here are in Redis only
   uint64_t hole_since = 0;
+  uint64_t quiet_since = 0;  // no copies since then; 0: they get copies
 };
 
 struct LoadSummary {
@@ -51,6 +52,7 @@ class Loader {
   struct PartitionFacts {
     UpdateId floor;
     std::vector<std::pair<std::string, uint64_t>> holes;  // sorted by person
+    std::vector<std::pair<std::string, uint64_t>> quiet;  // the same
   };
 
   // From where on the past of groups is kept.

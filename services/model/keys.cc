@@ -92,6 +92,9 @@ std::string Keys::Persons(PartitionIndex partition) const {
 std::string Keys::Holes(PartitionIndex partition) const {
   return PartitionTag(partition) + ":holes";
 }
+std::string Keys::Quiet(PartitionIndex partition) const {
+  return PartitionTag(partition) + ":quiet";
+}
 std::string Keys::Checkpoint(PartitionIndex partition) const {
   return PartitionTag(partition) + ":checkpoint";
 }

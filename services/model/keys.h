@@ -58,6 +58,8 @@ class Keys {
   std::string PersonGroups(const PersonId& person) const;
   std::string Persons(PartitionIndex partition) const;
   std::string Holes(PartitionIndex partition) const;
+  // The persons of the partition who get no copies.
+  std::string Quiet(PartitionIndex partition) const;
   std::string Checkpoint(PartitionIndex partition) const;
   std::string Lease(PartitionIndex partition) const;
   std::string Blocks(const PersonId& person) const;

@@ -78,6 +78,9 @@ constexpr uint32_t kStoredSlotsMax = 880;  // the cap and a tenth
 // it died. What looks for such posts in a feed looks no further back.
 constexpr std::chrono::minutes kCarriedLaterMax{10};
 
+// Who has not read for so long gets no copies, by default.
+constexpr std::chrono::hours kQuietAfter{24 * 30};
+
 // Groups that are read from their feeds: of more members than this, by default.
 constexpr uint32_t kPullAbove = 10'000;
 // Feeds that are asked for a home timeline, and of these how many at once: 7 KiB each.

@@ -19,6 +19,8 @@ class People {
   virtual const Person* Find(const PersonId& person) const = 0;
   // Hold a guard while looking at a MembershipList.
   virtual lockfree::EpochReclaimer& epochs() = 0;
+  // Tells the worker that the person is back. Any thread.
+  virtual void Wake(const Person& person) = 0;
   // The memory that the person's rings live in; ring reads need it.
   virtual const lockfree::RingArena& ArenaOf(const Person& person) const = 0;
 };

@@ -63,6 +63,15 @@ struct Person {
   // How often something was dropped. Written by the worker; the flusher only compares, so relaxed
   // suffices.
   std::atomic<uint64_t> hole_generation{0};
+  // Since when copies may be missing, because the person has not read for long, and are not
+  // fetched yet; 0: none are. Written by the worker, with release before it leaves out the first
+  // copy, and after what was missing is stored; read with acquire, after the reader has noted how far
+  // the worker has come: who finds 0 finds copies of all up to there.
+  std::atomic<uint64_t> quiet_since{0};
+  // When the person last read, on the monotonic clock in ns, and whether the worker was told that
+  // they are back. Written by readers, too; hints, so relaxed suffices.
+  mutable std::atomic<int64_t> seen_ns{0};
+  mutable std::atomic<bool> is_woken{false};
   // The oldest id of a post that is neither in memory nor written to the stored ring yet, or 0.
   // Written by the worker before the post counts as applied; read by pages, so relaxed suffices.
   std::atomic<uint64_t> posts_hole_since{0};

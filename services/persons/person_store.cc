@@ -52,6 +52,22 @@ Person* PersonStore::FindOrAdd(std::string_view id) {
   return table_.Insert(std::move(person));
 }
 
+void PersonStore::Wake(uint32_t index) const {
+  std::lock_guard lock(mutex_);
+  woken_.push_back(index);
+  has_woken_.store(true, std::memory_order_relaxed);
+}
+
+std::vector<uint32_t> PersonStore::TakeWoken() {
+  // A hint only; the mutex publishes the words.
+  if (!has_woken_.load(std::memory_order_relaxed)) {
+    return {};
+  }
+  std::lock_guard lock(mutex_);
+  has_woken_.store(false, std::memory_order_relaxed);
+  return std::exchange(woken_, {});
+}
+
 Person* PersonStore::Find(std::string_view id) const { return table_.Find(id); }
 
 }  // namespace klatch

@@ -7,11 +7,14 @@
 //   post rings  [64 B]   [64 B]   [64 B]
 //
 // Thread safety: one writer (the loader before the worker starts, then the worker); Find and At
-// from any thread without a lock. Lifetime: persons and rings live as long as the store. Bound:
+// from any thread without a lock; Wake from any thread. Lifetime: persons and rings live as long as the store. Bound:
 // persons_max persons; FindOrAdd answers null past it. Memory is reserved, not used, up front.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "common/lockfree/insert_only_table.h"
 #include "common/lockfree/timeline_ring.h"
@@ -37,6 +40,11 @@ class PersonStore {
   Person& At(uint32_t index) const { return table_.At(index); }
   uint32_t size() const { return static_cast<uint32_t>(table_.size()); }
 
+  // Leaves word that the person is back, for the writer.
+  void Wake(uint32_t index) const;
+  // Writer only: whom such word was left for since the last call.
+  std::vector<uint32_t> TakeWoken();
+
   // REQUIRES: index < size().
   lockfree::TimelineRing& Home(uint32_t index) const { return rings_[index]; }
   lockfree::TimelineRing& Posts(uint32_t index) const { return rings_[persons_max_ + index]; }
@@ -51,6 +59,11 @@ class PersonStore {
   lockfree::InsertOnlyTable<Person> table_;
   // 2 * persons_max_ rings in reserved memory; a ring is constructed when its person is added.
   lockfree::TimelineRing* rings_;
+
+  // Whether there is word; for whom is guarded by mutex_.
+  mutable std::atomic<bool> has_woken_{false};
+  mutable std::mutex mutex_;
+  mutable std::vector<uint32_t> woken_;
 };
 
 }  // namespace klatch

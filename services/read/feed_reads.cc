@@ -57,7 +57,7 @@ FeedReads::FeedReads(Dependencies dependencies)
       watch_tokens_(d_.layout, d_.cursor_key),
       stored_(d_.redis, d_.layout),
       hydrator_(d_.bodies, stored_, d_.executor),
-      homes_(d_.layout, d_.people, d_.groups, d_.redis, stored_) {}
+      homes_(d_.layout, d_.people, d_.groups, d_.redis, stored_, d_.clock) {}
 
 FeedReads::~FeedReads() = default;
 

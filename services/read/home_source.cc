@@ -102,7 +102,23 @@ base::Task<absl::StatusOr<Candidates>> HomeSource::All() {
   co_return found;
 }
 
-std::vector<PulledFeed> HomeSources::FeedsOf(const Person& person) const {
+bool HomeSources::IsQuiet(const Person& person) {
+  // Relaxed, both: hints for the worker.
+  person.seen_ns.store(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(clock_.Monotonic().time_since_epoch())
+          .count(),
+      std::memory_order_relaxed);
+  // Acquire: 0 means that all that was left out is stored, which is asked for later.
+  if (person.quiet_since.load(std::memory_order_acquire) == 0) {
+    return false;
+  }
+  if (!person.is_woken.exchange(true, std::memory_order_relaxed)) {
+    people_.Wake(person);
+  }
+  return true;
+}
+
+std::vector<PulledFeed> HomeSources::FeedsOf(const Person& person, bool of_all) const {
   std::vector<PulledFeed> feeds;
   const lockfree::EpochReclaimer::Guard guard(people_.epochs());
   const MembershipList* memberships = person.memberships.Load(guard);
@@ -110,7 +126,8 @@ std::vector<PulledFeed> HomeSources::FeedsOf(const Person& person) const {
     return feeds;
   }
   for (const Membership& membership : memberships->items()) {
-    if (membership.stay.role != Role::kNone && !groups_.FeedMark(membership.group).is_zero() &&
+    if (membership.stay.role != Role::kNone &&
+        (of_all || !groups_.FeedMark(membership.group).is_zero()) &&
         feeds.size() <= limits::kPulledFeedsMax) {
       const GroupEntry& group = groups_.At(membership.group);
       feeds.push_back({group.id, group.shard, membership.stay.joined});
@@ -125,7 +142,7 @@ std::unique_ptr<TimelineSource> HomeSources::Open(const PersonId& id,
   if (person == nullptr) {
     return std::make_unique<EmptySource>();
   }
-  std::vector<PulledFeed> feeds = FeedsOf(*person);
+  std::vector<PulledFeed> feeds = FeedsOf(*person, IsQuiet(*person));
   auto copies = std::make_unique<RingSource>(*person->home, people_.ArenaOf(*person), redis_,
                                              keys_.Timeline(id));
   if (feeds.empty()) {

@@ -1,12 +1,14 @@
 #pragma once
 // Where the ids of a home timeline come from: copies in memory and in Redis, and the feeds of those
-// of the person's groups whose updates were not all copied, now or lately.
+// of the person's groups whose updates were not all copied, now or lately; of all of them if the
+// person has been quiet. To open it is to read: it is what keeps a person from falling quiet, and
+// what wakes them.
 //
-//   Progress ──▶ marks of the person's groups ──▶ ring in memory ──▶ stored ring, feeds
+//   Progress ──▶ marks of the person and their groups ──▶ ring in memory ──▶ stored ring, feeds
 //
-// In this order, whoever reads: a worker skips copies only of groups that were marked before
-// (persons/group_directory.h), so what was applied by the positions that were noted first is in a
-// ring, or in a feed that is asked for. Ids from a feed are candidates only: may_see decides.
+// In this order, whoever reads: a worker leaves out copies only of groups and to persons that were
+// marked before (persons/group_directory.h, persons/person.h), so what was applied by the positions
+// that were noted first is in a ring, or in a feed that is asked for. Ids from a feed are candidates only: may_see decides.
 //
 // Thread safety: Open from any thread; a source is one call's.
 // Lifetime: what HomeSources refers to outlives it and its sources.
@@ -18,6 +20,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/redis/pipeline.h"
 #include "services/log/bodies.h"
 #include "services/model/keys.h"
@@ -71,8 +74,13 @@ class HomeSource final : public TimelineSource {
 class HomeSources {
  public:
   HomeSources(const Layout& layout, People& people, const GroupDirectory& groups,
-              redis::Pipeline& redis, Bodies& stored)
-      : keys_(layout), people_(people), groups_(groups), redis_(redis), stored_(stored) {}
+              redis::Pipeline& redis, Bodies& stored, const base::Clock& clock)
+      : keys_(layout),
+        people_(people),
+        groups_(groups),
+        redis_(redis),
+        stored_(stored),
+        clock_(clock) {}
 
   // Of a person that may not be known. REQUIRES: `applied` are the positions of the person's worker
   // or lower ones.
@@ -82,14 +90,17 @@ class HomeSources {
   uint64_t pulled_reads() const { return pulled_reads_.load(std::memory_order_relaxed); }
 
  private:
-  // Those to be asked for the person; at most one more than the bound.
-  std::vector<PulledFeed> FeedsOf(const Person& person) const;
+  // Notes that the person reads; whether copies of theirs may be missing.
+  bool IsQuiet(const Person& person);
+  // Those to be asked for the person, of all groups or those that are marked; at most one more than the bound.
+  std::vector<PulledFeed> FeedsOf(const Person& person, bool of_all) const;
 
   const Keys keys_;
   People& people_;
   const GroupDirectory& groups_;
   redis::Pipeline& redis_;
   Bodies& stored_;
+  const base::Clock& clock_;
   std::atomic<uint64_t> pulled_reads_{0};  // publishes nothing
 };
 

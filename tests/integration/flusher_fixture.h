@@ -42,7 +42,7 @@ class FlusherFixture : public RedisTest {
     ASSERT_TRUE(leases_.TakeAll(*redis, clock_.Monotonic() + kPatience).ok());
     persons_ = std::make_unique<PersonStore>(layout_, 1'000, ring_bytes);
     worker_ = std::make_unique<Worker>(
-        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}, *persons_);
+        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, clock_}, *persons_);
     guard_ = std::make_unique<redis::RunGuard>(redis::Probe(*redis)->run_id);
     Loader loader(layout_, *redis, groups_, [this](const RestoredPerson& person) {
       return worker_->Restore(person.id, person.memberships, person.floor, person.hole_since);

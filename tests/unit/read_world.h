@@ -91,6 +91,7 @@ class FakePeople final : public People {
     return found == persons_.end() ? nullptr : found->second.get();
   }
   lockfree::EpochReclaimer& epochs() override { return epochs_; }
+  void Wake(const Person& person) override { woken_.push_back(person.id.value()); }
   const lockfree::RingArena& ArenaOf(const Person&) const override { return arena_; }
 
   Person& Add(const std::string& id) {
@@ -106,9 +107,12 @@ class FakePeople final : public People {
     return *person;
   }
   lockfree::RingArena& arena() { return arena_; }
+  // Who was reported to be back.
+  const std::vector<std::string>& woken() const { return woken_; }
 
  private:
   friend class ReadWorld;
+  std::vector<std::string> woken_;
   lockfree::RingArena arena_;
   lockfree::EpochReclaimer epochs_;
   std::vector<std::unique_ptr<lockfree::TimelineRing>> rings_;

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
 #include <string>
 #include <tuple>
 
+#include "common/lockfree/doorbell.h"
 #include "services/persons/person_store.h"
 
 namespace klatch {
@@ -15,13 +17,30 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kPatience{20};
 
+// Stands still until it is moved.
+class StepClock final : public base::Clock {
+ public:
+  base::MonotonicTime Monotonic() const override {
+    return base::MonotonicTime(milliseconds(now_ms_.load(std::memory_order_relaxed)));
+  }
+  base::WallTime Wall() const override {
+    return base::WallTime(milliseconds(now_ms_.load(std::memory_order_relaxed)));
+  }
+  void Advance(milliseconds by) { now_ms_.fetch_add(by.count(), std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> now_ms_{1'000'000};
+};
+
 // A worker that owns everything, fed by hand.
 class WorkerTest : public testing::Test {
  protected:
   void MakeWorker(size_t ring_bytes = 64 << 20, uint32_t persons_max = 1'000) {
     persons_ = std::make_unique<PersonStore>(layout_, persons_max, ring_bytes);
     worker_ = std::make_unique<Worker>(
-        0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}, *persons_);
+        0, 1,
+        Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, steps_, quiet_after_},
+        *persons_);
   }
   void StartWorker(size_t ring_bytes = 64 << 20) {
     MakeWorker(ring_bytes);
@@ -105,6 +124,21 @@ class WorkerTest : public testing::Test {
     return slot->position;
   }
 
+  void AwaitQuiet(uint64_t count) {
+    const auto deadline = clock_.Monotonic() + kPatience;
+    while (worker_->quiet() != count) {
+      ASSERT_LT(clock_.Monotonic(), deadline);
+      // It looks again some time after it has looked.
+      steps_.Advance(milliseconds(1));
+      std::this_thread::yield();
+    }
+  }
+  void Read(const std::string& person) {
+    persons_->Find(person)->seen_ns.store(
+        std::chrono::nanoseconds(steps_.Monotonic().time_since_epoch()).count(),
+        std::memory_order_relaxed);
+  }
+
   void AwaitApplied(Position position) {
     const auto deadline = clock_.Monotonic() + kPatience;
     while (progress_.Applied(ShardIndex(0)) < position) {
@@ -131,6 +165,9 @@ class WorkerTest : public testing::Test {
   lockfree::EpochReclaimer epochs_;
   lockfree::BroadcastRing<Event> ring_{64, 1};
   Progress progress_{layout_.shard_count, 1, executor_, clock_};
+  // Of who reads; nobody falls quiet unless a test says after how long.
+  StepClock steps_;
+  milliseconds quiet_after_{0};
   GroupDirectory groups_{layout_, 10};
   GroupSizes sizes_{groups_, {.above = 2}};
   std::unique_ptr<PersonStore> persons_;
@@ -221,10 +258,108 @@ TEST_F(WorkerTest, TellsOfEachMemberThatComesAndGoes) {
   EXPECT_EQ(sizes_.TakeCrossed(), std::set<GroupIndex>{GroupIndex(0)}) << "fewer than 2";
 }
 
+TEST_F(WorkerTest, WhoDoesNotReadGetsNoCopiesUntilTheyAreBack) {
+  quiet_after_ = std::chrono::hours(1);
+  StartWorker();
+  Join("ann");
+  AwaitApplied(Join("bob"));
+  steps_.Advance(std::chrono::minutes(59));
+  Read("ann");
+  steps_.Advance(std::chrono::minutes(1));
+  AwaitQuiet(1);
+  const Person& bob = *persons_->Find("bob");
+  EXPECT_NE(bob.quiet_since.load(), 0u);
+  EXPECT_EQ(persons_->Find("ann")->quiet_since.load(), 0u);
+  const Position missed = Publish("ann");
+  AwaitApplied(missed);
+  EXPECT_EQ(HomeOf("ann"), std::set<uint64_t>{missed.value()});
+  EXPECT_TRUE(HomeOf("bob").empty());
+
+  persons_->Wake(bob.index);
+  AwaitQuiet(0);
+  const Position later = Publish("ann");
+  AwaitApplied(later);
+  EXPECT_EQ(HomeOf("bob"), std::set<uint64_t>{later.value()});
+  EXPECT_GE(bob.home->floor(), missed.value()) << "memory lacks it";
+  EXPECT_NE(bob.quiet_since.load(), 0u) << "what was missed is not stored yet";
+  EXPECT_EQ(bob.hole_since.load(), 0u) << "but pages are whole";
+
+  const auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->quiet.size(), 2u);
+  EXPECT_NE(batch->quiet[0].since, 0u);
+  EXPECT_EQ(batch->quiet[1].since, 0u);
+  ASSERT_EQ(batch->holes.size(), 1u);
+  EXPECT_EQ(batch->holes[0].person, bob.index);
+  ASSERT_TRUE(
+      worker_->Tell({.rebuilt = {{bob.index, batch->holes[0].generation}}}, kPatience));
+  EXPECT_EQ(bob.quiet_since.load(), 0u);
+}
+
+TEST_F(WorkerTest, WhoFallsQuietBeforeTheyAreRebuiltStaysMarked) {
+  quiet_after_ = std::chrono::hours(1);
+  StartWorker();
+  AwaitApplied(Join("ann"));
+  steps_.Advance(quiet_after_);
+  AwaitQuiet(1);
+  const Person& ann = *persons_->Find("ann");
+  persons_->Wake(ann.index);
+  AwaitQuiet(0);
+  steps_.Advance(quiet_after_);
+  AwaitQuiet(1);
+  const auto batch = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->quiet.size(), 3u);
+  EXPECT_EQ(batch->quiet[2].since, batch->quiet[0].since) << "the older counts";
+  ASSERT_TRUE(
+      worker_->Tell({.rebuilt = {{ann.index, batch->holes[0].generation}}}, kPatience));
+  EXPECT_NE(ann.quiet_since.load(), 0u);
+}
+
+TEST_F(WorkerTest, WhoIsWatchedDoesNotFallQuiet) {
+  lockfree::Doorbell bell;
+  quiet_after_ = std::chrono::hours(1);
+  MakeWorker();
+  worker_->watch_tap().Connect(bell);
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  Join("ann");
+  AwaitApplied(Join("bob"));
+  steps_.Advance(quiet_after_);
+  AwaitQuiet(2);
+  worker_->watch_tap().Watch("ann");
+  AwaitQuiet(1);
+  EXPECT_NE(persons_->Find("bob")->quiet_since.load(), 0u);
+  steps_.Advance(quiet_after_);
+  persons_->Wake(persons_->Find("bob")->index);
+  AwaitQuiet(0);
+  const Position posted = Publish("ann");
+  AwaitApplied(posted);
+  EXPECT_EQ(HomeOf("ann"), std::set<uint64_t>{posted.value()});
+}
+
+TEST_F(WorkerTest, WhoIsLoadedAsQuietGetsNoCopies) {
+  MakeWorker();
+  const Position joined(100, ShardIndex(0), 0);
+  const Membership member{GroupIndex(0), Stay{Role::kMember, joined, joined}, joined};
+  for (const char* person : {"ann", "bob"}) {
+    ASSERT_TRUE(worker_->Restore(person, {member}, UpdateId(), 0).ok());
+  }
+  worker_->RestoreQuiet("bob", 7);
+  worker_->Start(std::vector<Position>(layout_.shard_count));
+  ms_ = 200;
+  const Position posted = Publish("ann");
+  AwaitApplied(posted);
+  EXPECT_EQ(HomeOf("ann"), std::set<uint64_t>{posted.value()});
+  EXPECT_TRUE(HomeOf("bob").empty());
+  EXPECT_EQ(persons_->Find("bob")->quiet_since.load(), 7u);
+  EXPECT_EQ(worker_->quiet(), 1u);
+}
+
 TEST_F(WorkerTest, IgnoresChangesThatTheRestoredViewHoldsAlready) {
   persons_ = std::make_unique<PersonStore>(layout_, 1'000, 64 << 20);
   worker_ = std::make_unique<Worker>(
-      0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_}, *persons_);
+      0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, steps_, quiet_after_},
+      *persons_);
   // Ann left at 100; the log from 50 on still says that she joined.
   const Membership left{GroupIndex(0), Stay{}, Position(100, ShardIndex(0), 0)};
   ASSERT_TRUE(worker_->Restore("ann", {left}, UpdateId(), 0).ok());
