@@ -1,6 +1,7 @@
 // How it is decided, known and read that a group is pulled.
 
 #include "services/model/delivery.h"
+#include "services/model/limits.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
