@@ -86,7 +86,7 @@ class CommandLine {
   void AddGroupPolicyOptions(CLI::App& command);
   void AddMemberCommands(CLI::App& group);
   void AddImportCommand();
-  void AddImportUpdatesCommand(CLI::App& import);
+  void AddImportUpdatesCommand(CLI::App& parent);
   void AddSyncCommand(CLI::App& group);
   void AddPersonCommands();
   void AddBlockCommands();

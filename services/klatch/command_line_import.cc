@@ -14,46 +14,50 @@
 namespace klatch::cli {
 
 void CommandLine::AddImportCommand() {
-  CLI::App* import = app_.add_subcommand("import", "create groups with their members from files");
-  AddCommonOptions(*import);
-  import->add_option("file", files_, "edges (a b), NAME.circles, or .csv (group,person[,role])")
+  CLI::App* command = app_.add_subcommand("import", "create groups with their members from files");
+  AddCommonOptions(*command);
+  command->add_option("file", files_, "edges (a b), NAME.circles, or .csv (group,person[,role])")
       ->type_name("FILE");
-  import->add_option("--parallel", import_.parallel, "groups under way at once")
+  command->add_option("--parallel", import_.parallel, "groups under way at once")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  import->footer(
+  command->footer(
       "Edges make a group friends:PERSON of each person and their friends, circles make\n"
       "circle:EGO:NAME. Each group is created by its owner. Repeating an import does no harm.\n"
       "Examples:\n"
       "  klatch import facebook_combined.txt 0.circles 107.circles\n"
       "  klatch import staff.csv --json");
-  import->callback(
-      [this] { command_ = [this](const Session& session) { return RunImport(session);
-};
-}  // namespace klatch::cli
-);
+  command->callback([this] {
+    needs_actor_ = false;
+    if (!files_.empty()) {
+      command_ = [this](const Session& session) { return RunImport(session); };
+    }
+  });
+  AddImportUpdatesCommand(*command);
 }
 
-void CommandLine::AddImportUpdatesCommand(CLI::App& import) {
-  CLI::App* updates = import.add_subcommand("updates", "import updates of the past");
+void CommandLine::AddImportUpdatesCommand(CLI::App& parent) {
+  CLI::App* updates = parent.add_subcommand("updates", "import updates of the past");
   AddCommonOptions(*updates);
   updates->add_option("file", updates_file_, "a line of JSON for each update; - reads stdin")
       ->type_name("FILE")
       ->required();
   updates->footer(
-      "A line is an ImportedUpdate of the API. The source_id is the app's own key of the update: "
-      "what\n"
-      "was imported with it once is not imported again, so repeating an import does no harm. "
-      "Nobody\n"
-      "who watches is told. With --json a line for each update, with the id that it has.\n"
+      "A line is an ImportedUpdate of the API, such as\n"
+      "  {\"source_id\": \"post-17\", \"author\": \"alice\",\n"
+      "   \"original_time\": \"2019-05-01T08:00:00Z\",\n"
+      "   \"update\": {\"groups\": [\"hiking\"], \"text\": \"The first hut\"}}\n"
+      "but on one line. The source_id is the app's own key of the update: what was imported\n"
+      "with it once is not imported again, so repeating an import does no harm. Nobody who\n"
+      "watches is told.\n"
+      "With --json a line for each update, with the id that it has.\n"
       "Examples:\n"
       "  klatch import updates posts.jsonl\n"
-      "  echo '{\"source_id\": \"p1\", \"author\": \"alice\", \"original_time\": "
-      "\"2019-05-01T08:00:00Z\",\n"
-      "    \"update\": {\"groups\": [\"hiking\"], \"text\": \"The first hut\"}}' | tr -d '\\n' |\n"
-      "    klatch import updates -");
-  updates->callback(
-      [this] { command_ = [this](const Session& session) { return RunImportUpdates(session); }; });
+      "  gunzip -c posts.jsonl.gz | klatch import updates -");
+  updates->callback([this] {
+    needs_actor_ = false;
+    command_ = [this](const Session& session) { return RunImportUpdates(session); };
+  });
 }
 
 void CommandLine::AddSyncCommand(CLI::App& group) {
@@ -67,13 +71,12 @@ void CommandLine::AddSyncCommand(CLI::App& group) {
       ->type_name("FILE")
       ->required();
   sync->footer(
-      "Who is not on the list is removed; at least one is an owner. A version older than the one "
-      "that\n"
-      "the group has is refused; the same list again goes on where it broke off.\n"
+      "Who is not on the list is removed; at least one is an owner. A version older than the one\n"
+      "that the group has is refused; the same list again goes on where it broke off.\n"
       "Examples:\n"
       "  klatch group sync hiking --version 7 hiking.csv\n"
-      "  psql -Atc \"SELECT person, role FROM hikers\" -F, | klatch group sync hiking --version 8 "
-      "-");
+      "  psql -AtF, -c \"SELECT person, role FROM hikers\" |\n"
+      "    klatch group sync hiking --version 8 -");
   sync->callback([this] {
     needs_actor_ = false;
     command_ = [this](const Session& session) {
