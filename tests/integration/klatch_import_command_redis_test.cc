@@ -98,7 +98,7 @@ TEST_F(KlatchImportCommandTest, UpdatesComeFromAFileOnceHoweverOften) {
 TEST_F(KlatchImportCommandTest, UpdatesComeFromStdinAndTheLastLineNeedsNoLineFeed) {
   MakeGroup("stdin");
   const std::string file = FileOf("in", Line("one", "stdin") + Line("two", "stdin"));
-  const Outcome outcome = RunBehind(fmt::format(R"(printf %s "$(cat '{}')" | "$@") ", file),
+  const Outcome outcome = RunBehind(fmt::format(R"sh(printf %s "$(cat '{}')" | "$@")sh", file),
                                     Klatch({"import", "updates", "-"}));
   EXPECT_EQ(outcome.exit_code, kExitGood) << outcome.errors;
   EXPECT_THAT(TextsIn("stdin"), ElementsAre("two", "one"));
