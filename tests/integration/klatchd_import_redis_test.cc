@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <iostream>
 #include <map>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "klatch/v1/log_record.pb.h"
@@ -109,25 +109,38 @@ class KlatchdImportTest : public ::testing::Test {
     return client_.Groups(&v1::GroupService::Stub::GetGroup, request)->group().member_count();
   }
 
-  // Kills klatchd and starts it again, at moments of its own choice, until `work`, which another thread
-  // does, has ended. How often.
-  int KillDuring(const std::function<void()>& work, unsigned seed) {
+  // Does `work(step)` for each step in another thread. Each time one of `kills` has begun, and a random
+  // moment of up to `moment_max` later, klatchd is killed and started again. How often.
+  int KillDuring(int steps, const std::function<void(int)>& work, const std::vector<int>& kills,
+                 std::chrono::milliseconds moment_max) {
+    const unsigned seed = std::random_device()();
+    RecordProperty("seed", static_cast<int>(seed));
+    std::cerr << "seed " << seed << "\n";
     std::mt19937 random(seed);
-    std::atomic<bool> done{false};
+    std::atomic<int> begun{-1};
     std::thread worker([&] {
-      work();
-      done.store(true);
+      for (int step = 0; step < steps; ++step) {
+        begun.store(step);
+        work(step);
+      }
+      begun.store(steps);
     });
-    int kills = 0;
-    for (; !done.load() && kills < 12; ++kills) {
-      const auto until =
-          std::chrono::steady_clock::now() + std::chrono::milliseconds(random() % 60);
-      EXPECT_TRUE(Eventually([&] { return std::chrono::steady_clock::now() >= until; }));
+    int killed = 0;
+    for (const int step : kills) {
+      EXPECT_TRUE(Eventually([&] { return begun.load() >= step; }));
+      const auto moment = std::chrono::steady_clock::now() +
+                          std::chrono::microseconds(random() % (1'000 * moment_max.count() + 1));
+      while (std::chrono::steady_clock::now() < moment) {
+        std::this_thread::yield();
+      }
+      killed += begun.load() < steps ? 1 : 0;
       klatchd_.Kill();
       klatchd_.Start();
     }
     worker.join();
-    return kills;
+    // The channel finds the new one.
+    EXPECT_TRUE(Eventually([&] { return client_.Home("bob").ok(); }));
+    return killed;
   }
 
   // Calls until the answer is not that there is none.
@@ -147,6 +160,22 @@ class KlatchdImportTest : public ::testing::Test {
         return answer;
       }
     }
+  }
+
+  // Whether all of it is in. What is has the ids that it had before.
+  bool ImportWhole(const v1::ImportUpdatesRequest& request, std::map<std::string, uint64_t>& ids) {
+    const auto answer = CallThroughKills(&Stub::ImportUpdates, request);
+    EXPECT_THAT(answer, Succeeds());
+    bool is_whole = true;
+    for (int i = 0; i < answer->results_size(); ++i) {
+      const v1::ImportResult& result = answer->results(i);
+      is_whole = is_whole && result.has_imported();
+      if (result.has_imported()) {
+        const uint64_t id = result.imported().update_id();
+        EXPECT_EQ(ids.emplace(request.updates(i).source_id(), id).first->second, id);
+      }
+    }
+    return is_whole;
   }
 
   Klatchd klatchd_{
@@ -250,33 +279,18 @@ TEST_F(KlatchdImportTest, ImportThroughKillsIsWholeAndNothingIsTwice) {
   std::vector<std::string> expected;
   std::map<std::string, uint64_t> ids;
   const int kills = KillDuring(
-      [&] {
-        for (int batch = 0; batch < kBatches; ++batch) {
-          v1::ImportUpdatesRequest request;
-          for (int i = 0; i < kPerBatch; ++i) {
-            expected.push_back(fmt::format("old {}", expected.size()));
-            *request.add_updates() = Old(expected.back(), i % 2 == 0 ? "ann" : "bob", "hiking");
-          }
-          bool is_whole = false;
-          while (!is_whole) {
-            const auto answer = CallThroughKills(&Stub::ImportUpdates, request);
-            ASSERT_THAT(answer, Succeeds());
-            is_whole = true;
-            for (int i = 0; i < kPerBatch; ++i) {
-              const v1::ImportResult& result = answer->results(i);
-              is_whole = is_whole && result.has_imported();
-              if (result.has_imported()) {
-                const auto [known, is_new] =
-                    ids.emplace(request.updates(i).source_id(), result.imported().update_id());
-                EXPECT_EQ(known->second, result.imported().update_id());
-                static_cast<void>(is_new);
-              }
-            }
-          }
+      kBatches,
+      [&](int) {
+        v1::ImportUpdatesRequest request;
+        for (int i = 0; i < kPerBatch; ++i) {
+          expected.push_back(fmt::format("old {}", expected.size()));
+          *request.add_updates() = Old(expected.back(), i % 2 == 0 ? "ann" : "bob", "hiking");
+        }
+        while (!ImportWhole(request, ids)) {
         }
       },
-      20'260'101);
-  EXPECT_GE(kills, 2);
+      {2, 7, 12, 17, 22}, std::chrono::milliseconds(4));
+  EXPECT_GE(kills, 3);
   std::vector<v1::ImportedUpdate> last = {Old(expected.back(), "bob", "hiking")};
   const auto again = Import(last);
   ASSERT_THAT(again, Succeeds());
@@ -381,15 +395,14 @@ TEST_F(KlatchdImportTest, ListThroughKillsIsWholeAndNobodyJoinsTwice) {
   }
   Tokens tokens;
   const int kills = KillDuring(
-      [&] {
-        for (size_t i = 0; i < lists.size(); ++i) {
-          const auto synced =
-              CallThroughKills(&Stub::SyncMembers, ListOf("hiking", i + 1, lists[i]));
-          ASSERT_THAT(synced, Succeeds());
-          tokens = synced->tokens();
-        }
+      static_cast<int>(lists.size()),
+      [&](int step) {
+        const auto i = static_cast<size_t>(step);
+        const auto synced = CallThroughKills(&Stub::SyncMembers, ListOf("hiking", i + 1, lists[i]));
+        ASSERT_THAT(synced, Succeeds());
+        tokens = synced->tokens();
       },
-      7);
+      {0, 1, 2, 3}, std::chrono::milliseconds(40));
   EXPECT_GE(kills, 2);
   EXPECT_EQ(MembersOf("hiking"), lists.back());
   EXPECT_EQ(CountOf("hiking"), lists.back().size());
@@ -519,13 +532,12 @@ TEST_F(KlatchdSyncManyTest, StreamThatNeverEndsIsEndedAndOthersAreRefusedMeanwhi
     ASSERT_TRUE(open.back()->writer->Write(parts[0]));
   }
   EXPECT_TRUE(Eventually(
-      [&] { return SyncMany(parts).status.error_code() == StatusCode::RESOURCE_EXHAUSTED; }));
+      [&] { return SyncMany({}).status.error_code() == StatusCode::RESOURCE_EXHAUSTED; }));
   for (const auto& stream : open) {
     EXPECT_EQ(stream->writer->Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
   }
-  EXPECT_NE(MembersOf("hiking").size(), 0u);
+  EXPECT_EQ(MembersOf("hiking"), before);
   EXPECT_THAT(SyncMany(parts), Succeeds());
-  static_cast<void>(before);
 }
 
 }  // namespace
