@@ -111,6 +111,13 @@ TEST_F(RedisRightsTest, TheNeededCommandsSufficeForEveryCall) {
   const auto fifth = client.Publish(several);
   ASSERT_THAT(fifth, Succeeds());
   EXPECT_THAT(client.Delete("ann", fifth->update_id()), Succeeds());
+  v1::UpdateGroupRequest bound;
+  bound.set_actor("ann");
+  bound.mutable_group()->set_id("g");
+  bound.mutable_group()->mutable_retention()->set_count(1);
+  EXPECT_THAT(client.Groups(&v1::GroupService::Stub::UpdateGroup, bound), Succeeds());
+  EXPECT_THAT(client.Publish("ann", "g", "sixth"), Succeeds());
+  EXPECT_TRUE(Eventually([&] { return client.GroupPage("ann", "g")->updates_size() == 1; }));
   v1::ListMembersRequest members;
   members.set_actor("ann");
   members.set_group("g");

@@ -56,6 +56,7 @@ class LogFaultsRedisTest : public LogRedisTest {
     const GroupId hiking("hiking");
     const std::string log = keys_.Log(update_.shard());
     const std::string groups = keys_.Groups(update_.shard());
+    const std::string kept = keys_.Kept(update_.shard());
     const std::string group = keys_.Group(hiking);
     const std::string members = keys_.Members(hiking);
     const std::string feed = keys_.Feed(hiking);
@@ -85,11 +86,11 @@ class LogFaultsRedisTest : public LogRedisTest {
          }},
         {"create group",
          {log, Once(fresh_.c_str(), "create"), keys_.Group(fresh), keys_.Members(fresh),
-          keys_.Feed(fresh), groups},
+          keys_.Feed(fresh), groups, kept},
          [this] {
            return Await(appender_->CreateGroup(NewGroup("ann", fresh_.c_str()))).status();
          }},
-        {"update group", {log, group, members}, [this] { return Rename(); }},
+        {"update group", {log, group, members, kept}, [this] { return Rename(); }},
         {"add members",
          {log, Once("hiking", "a2"), group, members},
          [this] {
@@ -112,7 +113,7 @@ class LogFaultsRedisTest : public LogRedisTest {
          [this] { return Remove("ann", "hiking", {"ben"}, "d1").status(); }},
         {"tick", {log}, [this] { return Await(appender_->Tick(update_.shard())).status(); }},
         {"delete group",
-         {log, group, members, feed, groups},
+         {log, group, members, feed, groups, kept},
          [this] {
            return Await(appender_->DeleteGroup(PersonId("ann"), GroupId("hiking"))).status();
          }},
