@@ -39,7 +39,7 @@ WatchHub::WatchHub(Dependencies dependencies, std::vector<WatchTap*> taps,
                    std::vector<Position> replay_after)
     : d_(std::move(dependencies)),
       tokens_(d_.layout, d_.cursor_key),
-      hydrator_(d_.bodies, d_.stored_bodies, d_.executor, d_.clock),
+      hydrator_(d_.bodies, d_.stored_bodies, d_.executor),
       resume_reader_(d_.layout, d_.people, d_.groups, d_.redis, d_.stored_bodies, d_.executor,
                      d_.clock),
       intake_(static_cast<uint32_t>(taps.size())),
