@@ -28,6 +28,7 @@ constexpr char kStreamHead[] =
     "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
     "X-Content-Type-Options: nosniff\r\nConnection: close\r\n";
 constexpr std::chrono::milliseconds kRetryAfter{1'000};
+constexpr std::chrono::milliseconds kCancelPause{100};
 constexpr size_t kBufferBytesMax = limits::kHttpHeadBytesMax + 65'536;
 
 std::optional<HttpHeader> HeaderOf(const http::fields& fields, const std::string& name) {
@@ -117,7 +118,7 @@ void HttpConnection::AwaitRequest() {
   Limit(std::exchange(has_had_request_, true) ? shared_.times.idle : shared_.times.head);
   socket_.async_wait(asio::ip::tcp::socket::wait_read,
                      [self = shared_from_this()](const ErrorCode& error) {
-                       if (error || self->timed_out_) {
+                       if (error || self->timed_out_ || self->is_closed_) {
                          self->Close();
                        } else {
                          self->ReadHead();
@@ -133,6 +134,9 @@ void HttpConnection::ReadHead() {
 }
 
 void HttpConnection::OnHead(const ErrorCode& error) {
+  if (is_closed_) {
+    return;  // after the head had come, before it was looked at
+  }
   if (error) {
     OnBadRequest(error);
     return;
@@ -154,7 +158,7 @@ void HttpConnection::OnHead(const ErrorCode& error) {
   } else {
     asio::async_write(socket_, asio::buffer(kContinue, sizeof(kContinue) - 1),
                       [self = shared_from_this(), read_body](const ErrorCode& failed, size_t) {
-                        if (failed) {
+                        if (failed || self->timed_out_ || self->is_closed_) {
                           self->Close();
                         } else {
                           read_body();
@@ -164,6 +168,9 @@ void HttpConnection::OnHead(const ErrorCode& error) {
 }
 
 void HttpConnection::OnBody(const ErrorCode& error) {
+  if (is_closed_) {
+    return;
+  }
   if (error) {
     OnBadRequest(error);
     return;
@@ -330,7 +337,7 @@ void HttpConnection::AwaitPeer() {
   awaits_peer_ = true;
   socket_.async_read_some(asio::buffer(away_),
                           [self = shared_from_this()](const ErrorCode& error, size_t) {
-                            if (error) {
+                            if (error || self->timed_out_) {
                               self->Close();
                             } else {
                               self->AwaitPeer();
@@ -421,7 +428,10 @@ void HttpConnection::Close() {
 
 void HttpConnection::Limit(std::chrono::milliseconds time) {
   timed_out_ = false;
-  const uint64_t limit = ++limit_;
+  AwaitLimit(++limit_, time);
+}
+
+void HttpConnection::AwaitLimit(uint64_t limit, std::chrono::milliseconds time) {
   timer_.expires_after(time);
   timer_.async_wait([weak = weak_from_this(), limit](const ErrorCode& error) {
     const auto self = weak.lock();
@@ -429,11 +439,14 @@ void HttpConnection::Limit(std::chrono::milliseconds time) {
       self->timed_out_ = true;
       ErrorCode ignored;
       self->socket_.cancel(ignored);
+      // Between two steps of what is to end there is nothing to cancel.
+      self->AwaitLimit(limit, kCancelPause);
     }
   });
 }
 
 void HttpConnection::Unlimit() {
+  timed_out_ = false;
   ++limit_;
   timer_.cancel();
 }

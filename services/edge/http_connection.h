@@ -80,6 +80,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   // What takes longer is cancelled: its handler gets operation_aborted, and timed_out_ is set.
   void Limit(std::chrono::milliseconds time);
   void Unlimit();
+  void AwaitLimit(uint64_t limit, std::chrono::milliseconds time);
 
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer timer_;

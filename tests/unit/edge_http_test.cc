@@ -275,7 +275,7 @@ TEST_F(HttpEdgeTest, RefusesWhatIsNoHttpAndCloses) {
       {std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\r\n\r\n", 16), 400},
       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
       {"GET / HTTP/3.7\r\n\r\n", 505},
-      {"GET /a b HTTP/1.1\r\n\r\n", 400},
+      {"GET /a b HTTP/1.1\r\n\r\n", 505},
       {length + "Content-Length: -1\r\n\r\n", 400},
       {length + "Content-Length: 99999999999999999999\r\n\r\n", 400},
       {length + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400},

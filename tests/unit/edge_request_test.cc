@@ -302,6 +302,7 @@ TEST(TranscoderTest, LeavesOutDetailsThatItDoesNotKnow) {
   error.set_code(5);
   error.set_message("gone");
   error.add_details()->set_type_url("type.googleapis.com/no.such.Message");
+  error.mutable_details(0)->set_value("\x0a\x01x");
   EXPECT_EQ(Transcoder().ErrorJson(error), R"({"code":5,"message":"gone"})");
 }
 
