@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -90,6 +91,12 @@ class Shown {
   bool AwaitBegun() {
     return AwaitThat([this] { return messages_ > 0; });
   }
+  // False: it ended without a message.
+  bool AwaitBegunOrEnd() {
+    AwaitThat([this] { return messages_ > 0 || status_.has_value(); });
+    std::lock_guard lock(mutex_);
+    return messages_ > 0;
+  }
   // Until the events are such.
   template <typename Condition>
   bool Await(Condition condition) {
@@ -114,6 +121,18 @@ class Shown {
   Events committed() const {
     std::lock_guard lock(mutex_);
     return Events(events_.begin(), events_.begin() + static_cast<ptrdiff_t>(committed_));
+  }
+  // Of those in front of the last token, all but the first `count`: once there are any, or the stream
+  // has ended, or after `limit`.
+  Events AwaitCommittedFrom(size_t count, std::chrono::milliseconds limit) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, limit, [&] { return committed_ > count || status_.has_value(); });
+    return Events(events_.begin() + static_cast<ptrdiff_t>(std::min(count, committed_)),
+                  events_.begin() + static_cast<ptrdiff_t>(committed_));
+  }
+  bool has_ended() const {
+    std::lock_guard lock(mutex_);
+    return status_.has_value();
   }
   std::string token() const {
     std::lock_guard lock(mutex_);

@@ -1,0 +1,214 @@
+// A seeded random history of operations on a real klatchd, killed and started again meanwhile, against
+// a model of what SEMANTICS.md promises: each answer, pages on every path, and what watches show.
+//
+//   KLATCH_OPERATIONS=1000000 KLATCH_SEED=7 klatchd_history_redis_test
+//   KLATCH_WORLD=12 KLATCH_SEED=7 …    only that world, without kills: to look closer at what was found
+//
+// What a world does follows from seed and number alone; when klatchd dies does not.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "tests/integration/history_world.h"
+#include "tests/integration/klatchd_process.h"
+
+namespace klatch::testing {
+namespace {
+
+// Sanitizers slow all down about twenty times.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kOperations = 4'000;
+#else
+constexpr int kOperations = 100'000;
+#endif
+constexpr int kOperationsPerWorld = 1'500;
+constexpr int kWorldsAtOnce = 12;
+constexpr int kKills = 4;
+
+uint64_t Setting(const char* name, uint64_t otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+uint64_t Seed() { return Setting("KLATCH_SEED", std::random_device()()); }
+
+Klatchd::Options Arguments() {
+  return {.arguments = {"--shards", "5", "--partitions", "7", "--workers", "2", "--flush-interval",
+                        "100ms"}};
+}
+
+// Worlds on some threads, each on one at a time.
+class Worlds {
+ public:
+  Worlds(Klatchd& klatchd, uint64_t seed, int operations, int first, int count)
+      : seed_(seed), operations_(operations), first_(first), worlds_(static_cast<size_t>(count)) {
+    for (int i = 0; i < std::min(kWorldsAtOnce, count); ++i) {
+      channels_.push_back(klatchd.Channel());
+    }
+  }
+
+  // Begins all; each is done when it has ended or found something.
+  void Start() {
+    for (const auto& channel : channels_) {
+      threads_.emplace_back([this, channel] {
+        for (size_t i = next_++; i < worlds_.size(); i = next_++) {
+          Run(i, channel);
+        }
+        ++ended_;
+      });
+    }
+  }
+  void CompareAgain() {
+    next_ = 0;
+    for (size_t t = 0; t < channels_.size(); ++t) {
+      threads_.emplace_back([this] {
+        for (size_t i = next_++; i < worlds_.size(); i = next_++) {
+          worlds_[i]->CompareEverything();
+        }
+      });
+    }
+    Join();
+  }
+  void Join() {
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
+    threads_.clear();
+  }
+
+  // Operations that are done.
+  int64_t done() const { return done_.load(std::memory_order_relaxed); }
+  bool has_ended() const { return ended_ == channels_.size(); }
+  std::string FirstMismatch() const {
+    for (const auto& world : worlds_) {
+      if (world != nullptr && !world->mismatch().empty()) {
+        return world->mismatch();
+      }
+    }
+    return "";
+  }
+  WorldCounts counts() const {
+    WorldCounts counts;
+    for (const auto& world : worlds_) {
+      counts.Add(world->counts());
+    }
+    return counts;
+  }
+
+ private:
+  void Run(size_t i, const std::shared_ptr<grpc::Channel>& channel) {
+    worlds_[i] =
+        std::make_unique<HistoryWorld>(channel, WorldOptions{.seed = seed_,
+                                                             .number = first_ + static_cast<int>(i),
+                                                             .operations = operations_});
+    while (!has_failed_ && worlds_[i]->Step()) {
+      done_.fetch_add(1, std::memory_order_relaxed);
+    }
+    if (!has_failed_) {
+      worlds_[i]->Finish();
+    }
+    if (!worlds_[i]->mismatch().empty()) {
+      has_failed_ = true;
+    }
+  }
+
+  const uint64_t seed_;
+  const int operations_;
+  const int first_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  // Each written by the thread that runs it.
+  std::vector<std::unique_ptr<HistoryWorld>> worlds_;
+  std::vector<std::thread> threads_;
+  std::atomic<size_t> next_ = 0;
+  std::atomic<size_t> ended_ = 0;
+  std::atomic<int64_t> done_ = 0;
+  // The others need not go on.
+  std::atomic<bool> has_failed_ = false;
+};
+
+void Print(const WorldCounts& counts, std::chrono::steady_clock::duration took) {
+  const double seconds = std::chrono::duration<double>(took).count();
+  std::cout << fmt::format(
+      "{} operations in {:.1f} s: {} calls, {} pages, {} by an old cursor, {} incomplete; {} "
+      "updates, "
+      "{} refused, {} repeated\nwatches: {} begun, {} resumed, {} published, {} edited, {} "
+      "deleted, "
+      "{} joins and leaves, {} gaps\n",
+      counts.operations, seconds, counts.calls, counts.pages, counts.cursors, counts.incomplete,
+      counts.updates, counts.refused, counts.repeated, counts.watched.begins,
+      counts.watched.resumes, counts.watched.published, counts.watched.edited,
+      counts.watched.deleted, counts.watched.groups, counts.watched.gaps);
+}
+
+TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
+  const uint64_t seed = Seed();
+  const auto operations = static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations));
+  const bool is_single = std::getenv("KLATCH_WORLD") != nullptr;
+  const auto first = static_cast<int>(Setting("KLATCH_WORLD", 0));
+  const int per_world = std::max(1, std::min(kOperationsPerWorld, operations / kWorldsAtOnce));
+  std::cout << "seed " << seed << "\n";
+  const auto start = std::chrono::steady_clock::now();
+  Klatchd klatchd(Arguments());
+  Worlds worlds(klatchd, seed, is_single ? kOperationsPerWorld : per_world, first,
+                is_single ? 1 : operations / per_world);
+  worlds.Start();
+  for (int kill = 1; kill <= (is_single ? 0 : kKills); ++kill) {
+    while (!worlds.has_ended() && worlds.done() < operations / (kKills + 1) * kill) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    klatchd.Kill();
+    klatchd.Start();
+  }
+  worlds.Join();
+  ASSERT_EQ(worlds.FirstMismatch(), "");
+  // What is stored says the same.
+  klatchd.Kill();
+  klatchd.Start();
+  worlds.CompareAgain();
+  EXPECT_EQ(worlds.FirstMismatch(), "");
+  Print(worlds.counts(), std::chrono::steady_clock::now() - start);
+}
+
+// The test of the test: of a model that gets one rule wrong, it finds that.
+class KlatchdHistoryFaultTest : public ::testing::TestWithParam<Fault> {
+ protected:
+  static void SetUpTestSuite() { klatchd_ = new Klatchd(Arguments()); }
+  static void TearDownTestSuite() { delete klatchd_; }
+
+  static inline Klatchd* klatchd_ = nullptr;
+};
+
+TEST_P(KlatchdHistoryFaultTest, IsFound) {
+  const uint64_t seed = Seed();
+  HistoryWorld world(klatchd_->Channel(), {.seed = seed,
+                                           .number = 1'000 + static_cast<int>(GetParam()),
+                                           .operations = kOperationsPerWorld,
+                                           .fault = GetParam()});
+  while (world.Step()) {
+  }
+  world.Finish();
+  EXPECT_EQ(world.mismatch().empty(), GetParam() == Fault::kNone)
+      << "seed " << seed << ", " << world.mismatch();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    OfTheModel, KlatchdHistoryFaultTest,
+    ::testing::Values(Fault::kNone, Fault::kForgetsBlocks, Fault::kForgetsMutes,
+                      Fault::kForgetsHidden, Fault::kForgetsLeaves, Fault::kForgetsDeletions,
+                      Fault::kForgetsEdits, Fault::kForgetsWhereHistoryBegins,
+                      Fault::kForgetsAudience, Fault::kForgetsRemovalsFromGroups,
+                      Fault::kForgetsPostRole, Fault::kForgetsMarkers, Fault::kLosesWatchedPosts,
+                      Fault::kRepeatsWatchedPosts, Fault::kLosesWatchedDeletions),
+    [](const ::testing::TestParamInfo<Fault>& fault) {
+      return "Fault" + std::to_string(static_cast<int>(fault.param));
+    });
+
+}  // namespace
+}  // namespace klatch::testing
