@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -109,6 +110,9 @@ struct WatchSubscription {
   std::deque<UpdateId> several_sent = {};
   // The record of the last edit or deletion that was told: one for several groups comes as often.
   Position last_change = {};
+  // Updates of several groups of which it was told lately that groups have them no longer, and how
+  // many there were then (TakenOut): the records of those say nothing new.
+  std::deque<std::pair<UpdateId, size_t>> removals_told = {};
 };
 
 struct WatchStream {

@@ -41,6 +41,7 @@
 #include "services/live/intake.h"
 #include "services/live/resume_reader.h"
 #include "services/live/stream.h"
+#include "services/live/taken_out.h"
 #include "services/live/watch_history.h"
 #include "services/log/bodies.h"
 #include "services/persons/group_directory.h"
@@ -210,6 +211,7 @@ class WatchHub final : public WatchFence {
   std::vector<WorkerState> workers_;
   Intake intake_;
   WatchHistory history_;
+  TakenOut taken_out_;
   bool caught_up_ = false;
   // Since when the node has been stopping.
   std::optional<base::MonotonicTime> closing_since_;

@@ -91,9 +91,11 @@ void WatchHub::ShowReady() {
 void WatchHub::Remember(uint32_t worker, const WatchItem& item) {
   switch (item.kind) {
     // Nobody's publications are those of posts to several groups.
+    case WatchItem::Kind::kTakenOut:
+      taken_out_.Add(item.update, item.group);
+      [[fallthrough]];
     case WatchItem::Kind::kPublished:
     case WatchItem::Kind::kEdited:
-    case WatchItem::Kind::kTakenOut:
     case WatchItem::Kind::kDeleted:
       if (item.person == WatchItem::kNobody) {
         history_.AddChange(EventOf(item));

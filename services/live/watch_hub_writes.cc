@@ -187,6 +187,9 @@ class WatchHub::Composer {
     if (IsChange(event) && subscription.last_change == event.position) {
       return;  // told for another of its groups
     }
+    if (event.kind == WatchedEvent::Kind::kTakenOut && !IsNews(event, subscription)) {
+      return;
+    }
     const GroupEntry* group = IsChange(event) ? &hub_.d_.groups.At(event.group) : nullptr;
     bool is_shown = false;
     switch (event.kind) {
@@ -196,17 +199,11 @@ class WatchHub::Composer {
         told.shown[{}].push_back(name);
         return;
       case WatchedEvent::Kind::kPublished:
-        is_shown = IsVisible(person, entry) && IsFirstSight(subscription, entry);
+        is_shown = IsShown(person, entry) && IsFirstSight(subscription, entry);
         break;
       case WatchedEvent::Kind::kEdited:
-        is_shown = IsVisible(person, entry);
-        break;
       case WatchedEvent::Kind::kTakenOut:
-        is_shown = entry.body != nullptr && IsVisible(person, entry);
-        std::erase_if(entry.through, [&](uint8_t index) {
-          return entry.body->header().targets[index].group == group->id;
-        });
-        is_shown = is_shown && !entry.through.empty();
+        is_shown = IsShown(person, entry);
         break;
       case WatchedEvent::Kind::kDeleted:
         break;
@@ -224,6 +221,43 @@ class WatchHub::Composer {
     if (IsChange(event)) {
       subscription.last_change = event.position;
     }
+  }
+
+  // Whether the person sees it, through other groups than those that have said that they have it no
+  // longer: the body may not say so yet.
+  bool IsShown(const WatchedPerson& person, PageEntry& entry) const {
+    if (entry.body == nullptr || !IsVisible(person, entry)) {
+      return false;
+    }
+    if (!entry.body->header().is_of_several()) {
+      return true;
+    }
+    for (const GroupIndex taken_out : hub_.taken_out_.Of(entry.id)) {
+      const GroupId& group = hub_.d_.groups.At(taken_out).id;
+      std::erase_if(entry.through, [&](uint8_t index) {
+        return entry.body->header().targets[index].group == group;
+      });
+    }
+    return !entry.through.empty();
+  }
+
+  // Whether the removal was not told yet with that from another group, which came a moment before.
+  bool IsNews(const WatchedEvent& event, WatchSubscription& subscription) const {
+    const std::span<const GroupIndex> groups = hub_.taken_out_.Of(event.update);
+    auto& told = subscription.removals_told;
+    const auto before = std::ranges::find(told, event.update, &std::pair<UpdateId, size_t>::first);
+    if (before != told.end()) {
+      const auto known = groups.first(std::min(before->second, groups.size()));
+      if (std::ranges::find(known, event.group) != known.end()) {
+        return false;
+      }
+      told.erase(before);
+    }
+    if (told.size() == limits::kWatchSeveralMax) {
+      told.pop_front();
+    }
+    told.emplace_back(event.update, groups.size());
+    return true;
   }
 
   // Whether an update that is visible was not shown yet; it counts as shown then.

@@ -111,6 +111,7 @@ void HistoryWorld::ChangePolicy() {
   };
   change("display_name", 30, [&] { policy.set_display_name(wanted.display_name()); });
   change("history", 40, [&] {
+    request.mutable_update_mask()->add_paths("history_count");
     policy.set_history(wanted.history());
     policy.set_history_count(wanted.history_count());
   });

@@ -1,5 +1,7 @@
 #include "tests/integration/history_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -388,6 +390,22 @@ bool Model::LearnsOfRemoval(PersonNumber watcher, const ModelUpdate& update) con
            return stay.is_member() && stay.joined < carry.time &&
                   !person.muted_groups[IndexOf(carry.group)];
          });
+}
+
+std::string Model::Explain(PersonNumber viewer, const ModelUpdate& update) const {
+  std::string text = fmt::format("{} of p{}, revision {}{}", update.id, IndexOf(update.author),
+                                 update.revision(), update.is_deleted ? ", deleted" : "");
+  for (const ModelCarry& carry : update.carries) {
+    const Stay& stay = StayOf(viewer, carry.group);
+    text += fmt::format(
+        "; g{} took it at {}{}, for {} since {}, p{} {} a member then, {} now, joined {}, sees "
+        "from {}",
+        IndexOf(carry.group), carry.time, carry.is_there ? "" : " and has it no longer",
+        v1::Audience_Name(carry.audience), carry.open_since, IndexOf(viewer),
+        carry.members[IndexOf(viewer)] ? "was" : "was not", v1::Role_Name(stay.role), stay.joined,
+        stay.visible_from);
+  }
+  return text;
 }
 
 }  // namespace klatch::testing

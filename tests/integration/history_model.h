@@ -212,6 +212,8 @@ class Model {
   std::vector<Sight> GroupPage(PersonNumber viewer, GroupNumber group, Extent extent = {}) const;
   std::vector<Sight> Profile(PersonNumber viewer, PersonNumber author, Extent extent = {}) const;
   bool IsBlockBetween(PersonNumber a, PersonNumber b) const;
+  // Why somebody sees it or not, for whoever looks into a finding.
+  std::string Explain(PersonNumber viewer, const ModelUpdate& update) const;
   // Whether a watcher is told that it is gone, of what was removed last.
   bool LearnsOfRemoval(PersonNumber watcher, const ModelUpdate& update) const;
 

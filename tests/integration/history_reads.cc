@@ -210,15 +210,17 @@ void HistoryReads::Compare(const Path& path, const Page& page, int size, uint64_
   const auto pass = [&](uint64_t id) {
     for (; sight != sights.end() && sight->update->id > id; ++sight) {
       if (must_be_shown(*sight)) {
-        desk_.findings.Report(fmt::format("{} lacks {} of p{}", where, sight->update->id,
-                                          IndexOf(sight->update->author)));
+        desk_.findings.Report(where + " lacks " + desk_.model.Explain(path.viewer, *sight->update));
       }
     }
   };
   for (const v1::Update& shown : page.updates) {
     pass(shown.id());
     if (sight == sights.end() || sight->update->id != shown.id()) {
-      desk_.findings.Report(fmt::format("{} shows {} ({})", where, shown.id(), shown.text()));
+      const ModelUpdate* update = desk_.model.Find(shown.id());
+      desk_.findings.Report(where + " shows " +
+                            (update == nullptr ? shown.ShortDebugString()
+                                               : desk_.model.Explain(path.viewer, *update)));
       return;
     }
     CompareUpdate(where, shown, *sight);

@@ -335,7 +335,8 @@ std::string HistoryWatch::Missing() const {
                        fmt::join(GroupsByModel(), " "));
   }
   for (const uint64_t id : owed_gone_) {
-    if (!gone_.contains(id)) {
+    // Of what came and went while the stream was away nothing is told.
+    if (known_.contains(id)) {
       return fmt::format("the end of {}", id);
     }
   }

@@ -7,7 +7,7 @@
 //   watch.Resume();                    // breaks the stream off and goes on from the last token
 //
 // What is due: the publication of what the person sees from its posting to the check; the last edit of
-// what they see all the time; that something is gone which they saw; their groups. What may be shown:
+// what they see all the time; that something is gone which the watch had shown; their groups. What may be shown:
 // what they saw at the end of some operation since the last check, each publication once. What is taken
 // away and given back between two checks may be shown or not. A gap, as after a restart, excuses what
 // is missing, and the watch begins anew from a page, as an app would.
@@ -85,7 +85,7 @@ class HistoryWatch {
   std::map<uint64_t, Known> known_;
   std::set<uint64_t> published_;
   std::map<uint64_t, int> gone_;
-  // The person must be told that they are gone.
+  // The person must be told that they are gone, if they are known.
   std::set<uint64_t> owed_gone_;
   std::set<std::string> groups_;
   bool has_gap_ = false;

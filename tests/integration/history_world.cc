@@ -207,7 +207,8 @@ uint64_t HistoryWorld::AnyUpdate() {
 std::string HistoryWorld::NewRequestId() { return fmt::format("r{}", ++request_ids_); }
 
 bool HistoryWorld::Check(const std::string& what, const grpc::Status& status, StatusCode expected) {
-  findings_.Note(fmt::format("{}: {} {}", operations_, what, CodeName(status.error_code())));
+  findings_.Note(fmt::format("{}: {} {}{}", operations_, what, CodeName(status.error_code()),
+                             caller_.was_repeated() ? ", by a later try" : ""));
   counts_.refused += status.ok() ? 0 : 1;
   if (status.error_code() == expected) {
     return status.ok();

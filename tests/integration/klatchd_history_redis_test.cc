@@ -1,7 +1,7 @@
 // A seeded random history of operations on a real klatchd, killed and started again meanwhile, against
 // a model of what SEMANTICS.md promises: each answer, pages on every path, and what watches show.
 //
-//   KLATCH_OPERATIONS=1000000 KLATCH_SEED=7 klatchd_history_redis_test
+//   KLATCH_OPERATIONS=1000000 KLATCH_SEED=7 KLATCH_KILLS=40 klatchd_history_redis_test
 //   KLATCH_WORLD=12 KLATCH_SEED=7 …    only that world, without kills: to look closer at what was found
 //
 // What a world does follows from seed and number alone; when klatchd dies does not.
@@ -159,8 +159,9 @@ TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
   Worlds worlds(klatchd, seed, is_single ? kOperationsPerWorld : per_world, first,
                 is_single ? 1 : operations / per_world);
   worlds.Start();
-  for (int kill = 1; kill <= (is_single ? 0 : kKills); ++kill) {
-    while (!worlds.has_ended() && worlds.done() < operations / (kKills + 1) * kill) {
+  const auto kills = static_cast<int>(is_single ? 0 : Setting("KLATCH_KILLS", kKills));
+  for (int kill = 1; kill <= kills; ++kill) {
+    while (!worlds.has_ended() && worlds.done() < operations / (kills + 1) * kill) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     klatchd.Kill();

@@ -10,6 +10,7 @@
 namespace klatch::testing {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
@@ -89,6 +90,49 @@ TEST_F(KlatchdWatchSeveralTest, WhatAModeratorTakesOutIsGoneForThoseWhoSawItTher
   EXPECT_THAT(WordsUntilMark(cid), ElementsAre("-", "+mark"));
   ASSERT_THAT(WordsUntilMark(bob), ElementsAre("~both", "+mark"));
   EXPECT_THAT(bob.events()[0].edited().groups(), ElementsAre("hiking"));
+}
+
+TEST_F(KlatchdWatchSeveralTest, WhatAModeratorTakesOutOfAllOfAWatchersGroupsIsDeletedOnce) {
+  for (const char* group : {"hiking", "chess"}) {
+    ASSERT_THAT(client_.Add("ann", group, {"mod"}, v1::ROLE_MODERATOR), Succeeds());
+  }
+  // The record of one group may come a round before the other's: then there is an edit between.
+  for (int i = 0; i < 10; ++i) {
+    const auto posted = PostToBoth("both");
+    ASSERT_THAT(posted, Succeeds());
+    ASSERT_THAT(client_.Home("bob", posted->tokens()), Succeeds());
+    Watcher bob(klatchd_.Channel(), "bob");
+    ASSERT_TRUE(bob.AwaitBegun());
+    ASSERT_THAT(client_.Delete("mod", posted->update_id()), Succeeds());
+    Mark();
+    EXPECT_THAT(WordsUntilMark(bob),
+                AnyOf(ElementsAre("-", "+mark"), ElementsAre("~both", "-", "+mark")));
+  }
+}
+
+TEST_F(KlatchdWatchSeveralTest, WhatAModeratorTakesOutOfTwoGroupsIsLeftInTheThird) {
+  ASSERT_THAT(client_.CreateGroup("ann", "rowing"), Succeeds());
+  ASSERT_THAT(client_.AddApplied("ann", "rowing", {"bob"}), Succeeds());
+  for (const char* group : {"hiking", "chess"}) {
+    ASSERT_THAT(client_.Add("ann", group, {"mod"}, v1::ROLE_MODERATOR), Succeeds());
+  }
+  for (int i = 0; i < 10; ++i) {
+    auto request = Client::Post("ann", "hiking", "three");
+    request.mutable_update()->add_groups("chess");
+    request.mutable_update()->add_groups("rowing");
+    const auto posted = client_.Publish(request);
+    ASSERT_THAT(posted, Succeeds());
+    ASSERT_THAT(client_.Home("bob", posted->tokens()), Succeeds());
+    Watcher bob(klatchd_.Channel(), "bob");
+    ASSERT_TRUE(bob.AwaitBegun());
+    ASSERT_THAT(client_.Delete("mod", posted->update_id()), Succeeds());
+    Mark();
+    const std::vector<std::string> words = WordsUntilMark(bob);
+    EXPECT_THAT(words,
+                AnyOf(ElementsAre("~three", "+mark"), ElementsAre("~three", "~three", "+mark")));
+    // Of two edits the last one stands.
+    EXPECT_THAT(bob.events()[words.size() - 2].edited().groups(), ElementsAre("rowing"));
+  }
 }
 
 TEST_F(KlatchdWatchSeveralTest, ResumedWatchShowsWhatCameToItsGroupsMeanwhile) {
