@@ -7,6 +7,8 @@
 #include <memory>
 #include <utility>
 
+#include "services/model/past.h"
+
 namespace klatch {
 namespace {
 
@@ -363,9 +365,9 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
   SetMembership(*person, after);
   if (change.kind == MemberChange::Kind::kJoined && event.has_past) {
     // Nothing of the past was delivered to them: the flusher fetches it from the feed, and pages ask
-    // for what is stored.
+    // for what is stored. Posts to several groups are older by their ids than what they are to it.
     person->home->RaiseFloor(event.position.value());
-    MarkHole(person->index, std::max<uint64_t>(after.stay.visible_from.value(), 1));
+    MarkHole(person->index, OldestIdTakenFrom(after.stay.visible_from).value());
   }
   if (is_member && !was_member) {
     tap_.TellWatched(std::span(&person->index, 1), {.kind = WatchItem::Kind::kJoined,

@@ -4,18 +4,14 @@
 //
 // Thread safety: a function without state.
 
-#include <chrono>
 #include <cstdint>
 #include <vector>
 
-#include "services/model/limits.h"
 #include "services/model/membership.h"
+#include "services/model/past.h"
 #include "services/model/position.h"
 
 namespace klatch {
-
-constexpr uint64_t kCarriedLaterMsMax =
-    std::chrono::duration_cast<std::chrono::milliseconds>(limits::kCarriedLaterMax).count();
 
 enum class Due { kYes, kNo, kPerhaps };
 
