@@ -10,11 +10,13 @@ void JudgeAnswers(const Graph& graph, const Model& model, std::span<const Refusa
     violations.AddOther(fmt::format("two posts were accepted under one id, {}", id));
   }
   for (const PostRecord& post : model.posts()) {
-    if (model.MembershipAt(post.group, post.author, post.id) == Access::kNone) {
-      violations.AddOther(fmt::format("accepted: update {} of {}, who was no member of {} then",
-                                      post.id, graph.person(post.author),
-                                      graph.group(post.group).id));
-    }
+    post.ForEachPlace([&](const Place& place) {
+      if (model.MembershipAt(place.group, post.author, place.position) == Access::kNone) {
+        violations.AddOther(fmt::format("accepted: update {} of {}, who was no member of {} then",
+                                        post.id, graph.person(post.author),
+                                        graph.group(place.group).id));
+      }
+    });
   }
   for (const Refusal& refusal : refusals) {
     if (!model.HasLeft(refusal.group, refusal.author)) {

@@ -43,7 +43,8 @@ uint64_t PerThousand(uint64_t posts, uint64_t share, uint64_t most) {
 
 }  // namespace
 
-Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan) {
+Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan,
+                        const Quarrels& quarrels) {
   Programme programme{.target = MakeTarget(options)};
   uint64_t per_post = std::max<uint64_t>(1, graph.membership_count() / graph.group_count());
   programme.posts = std::max<uint64_t>(
@@ -53,6 +54,9 @@ Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Pl
   programme.samples = options.probers == 0 ? 0 : std::min(samples, programme.posts / 2);
   programme.departures = PerThousand(programme.posts, options.churn, kDeparturesMax);
   programme.revisions = PerThousand(programme.posts, options.revisions, kRevisionsMax);
+  // Each is some posts and forty reads: a small load has few.
+  programme.quarrels =
+      std::min<uint64_t>(quarrels.all().size(), std::max<uint64_t>(1, programme.posts / 20));
   // Half: draws may find nobody in a while, and some return when the load is over.
   programme.departures_min = CountLeavers(graph, plan, programme.departures) / 2;
   programme.returns_min = programme.departures_min / 2;
@@ -60,8 +64,12 @@ Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Pl
 }
 
 Cast::Cast(const LoadOptions& options, const Client::Options& client, const Stage& stage,
-           const Programme& programme)
-    : options_(options), client_(client), stage_(stage), programme_(programme) {
+           const Programme& programme, Watchers* watchers)
+    : options_(options),
+      client_(client),
+      stage_(stage),
+      programme_(programme),
+      watchers_(watchers) {
   auto& companions = stage_.state.companions;
   if (programme_.samples != 0) {
     Pace& pace = *companions.emplace_back(std::make_unique<Pace>(programme_.samples));
@@ -76,6 +84,21 @@ Cast::Cast(const LoadOptions& options, const Client::Options& client, const Stag
     reviser_ =
         std::make_unique<Reviser>(stage_, client_, Mix(options_.seed ^ 0x72657669736fULL), pace);
   }
+  MakeQuarreller();
+  if (watchers_ != nullptr && watchers_->drops() != 0) {
+    drop_pace_ = companions.emplace_back(std::make_unique<Pace>(watchers_->drops())).get();
+  }
+}
+
+void Cast::MakeQuarreller() {
+  if (programme_.quarrels != 0) {
+    Pace& pace = *stage_.state.companions.emplace_back(std::make_unique<Pace>(programme_.quarrels));
+    quarreller_ = std::make_unique<Quarreller>(stage_, client_, pace);
+  }
+}
+
+absl::Status Cast::ClearLeftovers() {
+  return quarreller_ == nullptr ? absl::OkStatus() : quarreller_->ClearLeftovers();
 }
 
 void Cast::MakeChurns() {
@@ -131,6 +154,12 @@ void Cast::Run(std::chrono::steady_clock::time_point start) {
   if (reviser_ != nullptr) {
     others.emplace_back([this] { reviser_->Run(); });
   }
+  if (quarreller_ != nullptr) {
+    others.emplace_back([this] { quarreller_->Run(); });
+  }
+  if (drop_pace_ != nullptr) {
+    others.emplace_back([this] { watchers_->Drop(*drop_pace_); });
+  }
   std::vector<std::thread> publishing;
   for (uint32_t i = 0; i < options_.connections; ++i) {
     Publisher& publisher = *publishers_.emplace_back(std::make_unique<Publisher>(
@@ -157,6 +186,9 @@ void Cast::ForEachHistory(const std::function<void(const History&)>& take) const
   }
   if (reviser_ != nullptr) {
     take(reviser_->history());
+  }
+  if (quarreller_ != nullptr) {
+    take(quarreller_->history());
   }
   for (const auto& publisher : publishers_) {
     take(publisher->history());

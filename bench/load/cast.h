@@ -1,6 +1,6 @@
 #pragma once
 // Everybody who takes part in the load, with a thread and a connection each: publishers, probers,
-// those who come and go, who edits and deletes, and the drill that kills the node.
+// those who come and go, who edits and deletes, who quarrels, and the drill that kills the node.
 //
 // Use: one Cast per run; Run once, on one thread; then take the histories. All references outlive
 // it.
@@ -16,7 +16,9 @@
 #include "bench/load/options.h"
 #include "bench/load/player.h"
 #include "bench/load/prober.h"
+#include "bench/load/quarreller.h"
 #include "bench/load/reviser.h"
+#include "bench/load/watchers.h"
 
 namespace klatch::load {
 
@@ -28,17 +30,23 @@ struct Programme {
   uint64_t samples = 0;
   uint64_t departures = 0;
   uint64_t revisions = 0;
+  uint64_t quarrels = 0;
   // At least so many must have happened, or the run has not shown what it should.
   uint64_t departures_min = 0;
   uint64_t returns_min = 0;
 };
 
-Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan);
+Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan,
+                        const Quarrels& quarrels);
 
 class Cast {
  public:
+  // `watchers` may be null: nobody watches.
   Cast(const LoadOptions& options, const Client::Options& client, const Stage& stage,
-       const Programme& programme);
+       const Programme& programme, Watchers* watchers);
+
+  // Before Run: undoes what a former run's quarrels have left.
+  absl::Status ClearLeftovers();
 
   // Returns when everybody is done, or the run must stop. `start` is when the first post is sent.
   void Run(std::chrono::steady_clock::time_point start);
@@ -49,6 +57,7 @@ class Cast {
 
  private:
   void MakeChurns();
+  void MakeQuarreller();
   void Drill();
 
   const LoadOptions& options_;
@@ -59,6 +68,9 @@ class Cast {
   std::vector<std::unique_ptr<Prober>> probers_;
   std::vector<std::unique_ptr<Churn>> churns_;
   std::unique_ptr<Reviser> reviser_;
+  std::unique_ptr<Quarreller> quarreller_;
+  Watchers* const watchers_;
+  Pace* drop_pace_ = nullptr;  // the watchers', if any are dropped
   std::vector<std::unique_ptr<Publisher>> publishers_;
   // Written by the drill's thread, read after it has been joined.
   uint64_t node_kills_ = 0;

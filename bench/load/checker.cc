@@ -16,19 +16,21 @@ constexpr std::chrono::milliseconds kHolePause{100};
 
 bool MustNotSee(Access access) { return access == Access::kNone || access == Access::kPast; }
 
-std::string_view NameOf(CheckPath path) {
+Surface SurfaceOf(CheckPath path) {
   switch (path) {
     case CheckPath::kHome:
-      return "home timeline";
+      return Surface::kHome;
     case CheckPath::kGroup:
-      return "group timeline";
+      return Surface::kGroup;
     case CheckPath::kProfile:
-      return "profile timeline";
+      return Surface::kProfile;
     case CheckPath::kSingle:
       break;
   }
-  return "single update";
+  return Surface::kSingle;
 }
+
+std::string_view NameOf(CheckPath path) { return NameOf(SurfaceOf(path)); }
 
 std::vector<uint64_t> IdsOf(const TimelineRead& read) {
   std::vector<uint64_t> ids;
@@ -41,15 +43,54 @@ std::vector<uint64_t> IdsOf(const TimelineRead& read) {
 
 }  // namespace
 
-bool Checker::IsPost(const Update& update, uint64_t number) const {
+bool Checker::IsPlanned(const Update& update, uint64_t number) const {
   PlannedPost post = plan_.At(number);
-  return update.author() == graph_.person(post.author) && update.groups_size() == 1 &&
-         update.groups(0) == graph_.group(post.group).id && update.text() == plan_.TextOf(number);
+  const auto& groups = update.groups();
+  // Of several: those that took it, which nobody knows.
+  bool in_group = post.is_several()
+                      ? !groups.empty()
+                      : groups.size() == 1 && groups[0] == graph_.group(post.group).id;
+  return in_group && update.author() == graph_.person(post.author) &&
+         update.text() == plan_.TextOf(number);
 }
 
-bool Checker::SameAsPosted(const Update& update, const PostRecord& post) const {
-  if (update.author() != graph_.person(post.author) || update.groups_size() != 1 ||
-      update.groups(0) != graph_.group(post.group).id) {
+bool Checker::Repeats(const Update& update, const PostRecord& post) const {
+  bool in_group = false;
+  post.ForEachPlace([&](const Place& place) {
+    const auto& groups = update.groups();
+    in_group = in_group || std::find(groups.begin(), groups.end(), graph_.group(place.group).id) !=
+                               groups.end();
+  });
+  return in_group && update.author() == graph_.person(post.author) &&
+         update.text() == plan_.TextOf(post.number);
+}
+
+bool Checker::NamesItsGroups(const CheckTask& task, const Update& update,
+                             const PostRecord& post) const {
+  const std::set<std::string_view> named(update.groups().begin(), update.groups().end());
+  if (static_cast<int>(named.size()) != update.groups_size()) {
+    return false;
+  }
+  size_t known = 0;
+  bool right = task.path != CheckPath::kGroup || named.contains(graph_.group(task.subject).id);
+  post.ForEachPlace([&](const Place& place) {
+    const bool is_named = named.contains(graph_.group(place.group).id);
+    const Access access = model_.AccessThrough(task.viewer, post, place);
+    known += is_named ? 1 : 0;
+    // A group's page shows it through that group; of the others it may be silent.
+    const bool must = access == Access::kVisible && task.path != CheckPath::kGroup;
+    right = right && (is_named ? !MustNotSee(access) : !must);
+  });
+  return right && (known == named.size() || post.elsewhere);
+}
+
+bool Checker::SameAsPosted(const CheckTask& task, const Update& update,
+                           const PostRecord& post) const {
+  if (update.author() != graph_.person(post.author)) {
+    return false;
+  }
+  // Whoever must not see it is told as that.
+  if (!MustNotSee(model_.AccessTo(task.viewer, post)) && !NamesItsGroups(task, update, post)) {
     return false;
   }
   bool may_be_old = post.fate != Fate::kEdited;
@@ -60,7 +101,7 @@ bool Checker::SameAsPosted(const Update& update, const PostRecord& post) const {
 
 std::optional<Stray> Checker::ClassifyUndecided(PersonNumber viewer, const Update& update) {
   for (uint64_t number : model_.unknown_posts()) {
-    if (!IsPost(update, number)) {
+    if (!IsPlanned(update, number)) {
       continue;
     }
     PlannedPost planned = plan_.At(number);
@@ -94,7 +135,7 @@ Stray Checker::Classify(PersonNumber viewer, const Update& update) {
   // In a group of ours, by a person of ours, and no answer named it: either a second copy of a post
   // or one that was refused.
   for (const DueUpdate& due : model_.ProfileSeenBy(viewer, *author)) {
-    if (IsPost(update, model_.Find(due.id)->number)) {
+    if (Repeats(update, *model_.Find(due.id))) {
       return Stray::kDuplicate;
     }
   }
@@ -140,11 +181,11 @@ void Checker::Reader::CheckSingle(const CheckTask& task) {
   if (!outcome.done() && outcome.status.error_code() != grpc::StatusCode::NOT_FOUND) {
     Failed(task, outcome.status);
   } else if (access == Access::kVisible && !outcome.done()) {
-    checker_.violations_.Add(Violation::kLost, task.viewer, post.id, NameOf(task.path));
+    checker_.violations_.Add(Violation::kLost, Surface::kSingle, task.viewer, post.id);
   } else if (outcome.done() && MustNotSee(access)) {
-    checker_.violations_.Add(Violation::kLeaked, task.viewer, post.id, NameOf(task.path));
+    checker_.violations_.Add(Violation::kLeaked, Surface::kSingle, task.viewer, post.id);
   } else if (outcome.done() && (outcome.response.update().id() != post.id ||
-                                !checker_.SameAsPosted(outcome.response.update(), post))) {
+                                !checker_.SameAsPosted(task, outcome.response.update(), post))) {
     checker_.violations_.AddOther(fmt::format("update {} is not as it was posted", post.id));
   }
 }
@@ -190,7 +231,7 @@ TimelineRead Checker::Reader::ReadWhole(const CheckTask& task) {
 void Checker::Reader::AddAll(const std::vector<uint64_t>& ids, Violation kind,
                              const CheckTask& task) {
   for (uint64_t id : ids) {
-    checker_.violations_.Add(kind, task.viewer, id, NameOf(task.path));
+    checker_.violations_.Add(kind, SurfaceOf(task.path), task.viewer, id);
   }
 }
 
@@ -216,7 +257,7 @@ void Checker::Reader::Judge(const CheckTask& task, const TimelineRead& read) {
   }
   for (const Update& update : read.updates) {
     const PostRecord* post = checker_.model_.Find(update.id());
-    if (post != nullptr && !checker_.SameAsPosted(update, *post)) {
+    if (post != nullptr && !checker_.SameAsPosted(task, update, *post)) {
       checker_.violations_.AddOther(fmt::format("update {} is not as it was posted ({} of {})",
                                                 update.id(), NameOf(task.path), viewer));
     }

@@ -56,9 +56,15 @@ class Checker {
   // were members then.
   std::optional<Stray> ClassifyUndecided(PersonNumber viewer, const klatch::v1::Update& update);
   // Whether what is shown under a known id is what was posted, and edited since.
-  bool SameAsPosted(const klatch::v1::Update& update, const PostRecord& post) const;
-  // Whether it is the post with this number, by author, group and text.
-  bool IsPost(const klatch::v1::Update& update, uint64_t number) const;
+  bool SameAsPosted(const CheckTask& task, const klatch::v1::Update& update,
+                    const PostRecord& post) const;
+  // Whether it names the groups that it must, and no other: those through which the viewer sees it.
+  bool NamesItsGroups(const CheckTask& task, const klatch::v1::Update& update,
+                      const PostRecord& post) const;
+  // Whether it is the post with this number in the plan, by author, group and text.
+  bool IsPlanned(const klatch::v1::Update& update, uint64_t number) const;
+  // Whether it says what this post does, in its author's name.
+  bool Repeats(const klatch::v1::Update& update, const PostRecord& post) const;
   CheckResult Count(const std::vector<CheckTask>& tasks) const;
 
   const Graph& graph_;

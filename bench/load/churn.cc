@@ -98,20 +98,24 @@ void Churn::Leave(GroupNumber group, PersonNumber person) {
 
 bool Churn::StaysAway() { return departures_++ % kOneForGoodOf == options_.index % kOneForGoodOf; }
 
-void Churn::JudgePage(const Away& away, const TimelineRead& read, std::string_view path) {
+// Whether it is shown through the group. What several groups have may be seen through another.
+bool Churn::IsOf(const klatch::v1::Update& update, GroupNumber group) const {
+  const auto& groups = update.groups();
+  return std::find(groups.begin(), groups.end(), stage_.graph.group(group).id) != groups.end();
+}
+
+void Churn::JudgePage(const Away& away, const TimelineRead& read, Surface surface) {
   if (!read.ok()) {
     if (!stage_.state.MustStop()) {
-      stage_.violations.AddOther(fmt::format("{} of {} could not be read: {}", path,
+      stage_.violations.AddOther(fmt::format("{} of {} could not be read: {}", NameOf(surface),
                                              stage_.graph.person(away.person),
                                              read.status.error_message()));
     }
     return;
   }
-  const std::string& group_id = stage_.graph.group(away.group).id;
   for (const auto& update : read.updates) {
-    if (update.groups_size() > 0 && update.groups(0) == group_id) {
-      stage_.violations.Add(Violation::kLeaked, away.person, update.id(),
-                            fmt::format("{} after leaving", path));
+    if (IsOf(update, away.group)) {
+      stage_.violations.Add(Violation::kLeaked, surface, away.person, update.id(), "after leaving");
     }
   }
 }
@@ -119,7 +123,11 @@ void Churn::JudgePage(const Away& away, const TimelineRead& read, std::string_vi
 void Churn::JudgeSingle(const Away& away, uint64_t update) {
   auto outcome = client_.GetUpdate(stage_.graph.person(away.person), update, {});
   if (outcome.done()) {
-    stage_.violations.Add(Violation::kLeaked, away.person, update, "single update after leaving");
+    const klatch::v1::Update& shown = outcome.response.update();
+    if (shown.groups().empty() || IsOf(shown, away.group)) {
+      stage_.violations.Add(Violation::kLeaked, Surface::kSingle, away.person, update,
+                            "after leaving");
+    }
   } else if (outcome.status.error_code() != grpc::StatusCode::NOT_FOUND &&
              !stage_.state.MustStop()) {
     stage_.violations.AddOther(fmt::format("update {} could not be asked for: {}", update,
@@ -129,12 +137,12 @@ void Churn::JudgeSingle(const Away& away, uint64_t update) {
 
 void Churn::LookForLeaks(const Away& away) {
   const std::string& actor = stage_.graph.person(away.person);
-  JudgePage(away, client_.ReadHome(actor, {}, {}), "home timeline");
+  JudgePage(away, client_.ReadHome(actor, {}, {}), Surface::kHome);
   TimelineRead feed = client_.ReadGroup(actor, stage_.graph.group(away.group).id, {},
                                         {.page_size = 50, .pages_max = 1});
   // The group is closed to them; an answer is only right if it is empty.
   if (feed.status.error_code() != grpc::StatusCode::PERMISSION_DENIED) {
-    JudgePage(away, feed, "group timeline");
+    JudgePage(away, feed, Surface::kGroup);
   }
   for (const Seen& seen : away.seen) {
     JudgeSingle(away, seen.update);
@@ -142,7 +150,7 @@ void Churn::LookForLeaks(const Away& away) {
   if (!away.seen.empty()) {
     TimelineRead profile = client_.ReadProfile(actor, away.seen.front().author, {},
                                                {.down_to = away.seen.front().update});
-    JudgePage(away, profile, "profile timeline");
+    JudgePage(away, profile, Surface::kProfile);
   }
 }
 

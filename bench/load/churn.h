@@ -64,7 +64,8 @@ class Churn {
   std::vector<Seen> LookAround(GroupNumber group, PersonNumber person);
   bool StaysAway();
   void LookForLeaks(const Away& away);
-  void JudgePage(const Away& away, const TimelineRead& read, std::string_view path);
+  bool IsOf(const klatch::v1::Update& update, GroupNumber group) const;
+  void JudgePage(const Away& away, const TimelineRead& read, Surface surface);
   void JudgeSingle(const Away& away, uint64_t update);
   std::string NextRequestId();
   // From here on the model does not judge this membership.

@@ -36,13 +36,15 @@ struct PublishOutcome {
   Certainty certainty = Certainty::kRefused;
   uint64_t update_id = 0;
   std::vector<klatch::v1::Token> tokens;
+  // Of a post to several groups.
+  std::vector<klatch::v1::GroupResult> groups;
   grpc::Status status;
   // Not empty: the answer said OK, and what was wrong with it. The outcome is kUnknown then.
   std::string fault;
 };
 
-// What is wrong with an answer that says that an update was published: no result, no id, or a token
-// that is not the id's. Nothing if it can be believed.
+// What is wrong with an answer that says that an update was published: no result, no id, or no token
+// that is the id's or, of several groups, of a carry behind it. Nothing if it can be believed.
 std::string FaultOf(const klatch::v1::BatchPublishResult& result);
 
 // A timeline read to its end, or up to what was asked for.
@@ -54,8 +56,13 @@ struct TimelineRead {
   uint64_t hole_since = 0;
   // The server handed out the same page token twice, or more pages than any cap allows.
   bool endless = false;
+  // Of a home timeline's first page.
+  std::string watch_token;
   grpc::Status status;
 };
+
+// Our way to a node: a connection of its own, made again soon when it breaks.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target);
 
 struct ReadLimits {
   int page_size = 200;

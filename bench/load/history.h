@@ -4,6 +4,7 @@
 // them all when the threads have ended.
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "bench/load/graph.h"
@@ -35,14 +36,36 @@ enum class Fate : uint8_t {
   kMaybeDeleted,
 };
 
+// Where a group has a post: at its id, or, of a post to several groups, at its carry.
+struct Place {
+  GroupNumber group = 0;
+  uint64_t position = 0;
+};
+
 struct PostRecord {
   uint64_t id = 0;
   uint64_t number = 0;  // in the plan
+  // Of several: the first that took it.
   GroupNumber group = 0;
   PersonNumber author = 0;
   // Audience "members now" instead of "members at posting".
   bool members_now = false;
   Fate fate = Fate::kAsPosted;
+  // Of a post to several groups: those that took it.
+  std::vector<Place> carries = {};
+  // Groups that are none of the graph's took it too, and who reads it there isn't known.
+  bool elsewhere = false;
+
+  bool is_several() const { return !carries.empty() || elsewhere; }
+  template <typename Take>
+  void ForEachPlace(const Take& take) const {
+    if (!is_several()) {
+      take(Place{group, id});
+    }
+    for (const Place& place : carries) {
+      take(place);
+    }
+  }
 };
 
 // A post that was refused because its author, who may leave, was said to be no member.
@@ -58,6 +81,8 @@ struct History {
   // Numbers in the plan of posts that stayed undecided.
   std::vector<uint64_t> unknown_posts;
   std::vector<Refusal> refusals;
+  // Posts that were sent while their reader wanted nothing of their author or group.
+  std::vector<std::pair<PersonNumber, uint64_t>> unwanted;
 };
 
 }  // namespace klatch::load

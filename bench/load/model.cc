@@ -33,6 +33,7 @@ void Model::Add(const History& history) {
   posts_.insert(posts_.end(), history.posts.begin(), history.posts.end());
   unknown_posts_.insert(unknown_posts_.end(), history.unknown_posts.begin(),
                         history.unknown_posts.end());
+  unwanted_.insert(history.unwanted.begin(), history.unwanted.end());
 }
 
 void Model::Finish() {
@@ -46,12 +47,35 @@ void Model::Finish() {
     return a.id == b.id;
   };
   posts_.erase(std::unique(posts_.begin(), posts_.end(), same), posts_.end());
-  Bucket(
-      posts_, graph_.group_count(), [](const PostRecord& post) { return post.group; }, group_begin_,
-      group_posts_);
+  SortPostsByGroup();
   Bucket(
       posts_, graph_.person_count(), [](const PostRecord& post) { return post.author; },
       author_begin_, author_posts_);
+}
+
+void Model::SortPostsByGroup() {
+  struct Placed {
+    Place place;
+    uint32_t post = 0;
+  };
+  std::vector<Placed> placed;
+  placed.reserve(posts_.size());
+  for (uint32_t i = 0; i < posts_.size(); ++i) {
+    posts_[i].ForEachPlace([&](const Place& place) { placed.push_back({place, i}); });
+  }
+  std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
+    return std::tuple(a.place.group, a.place.position) <
+           std::tuple(b.place.group, b.place.position);
+  });
+  group_begin_.assign(graph_.group_count() + 1, 0);
+  group_posts_.reserve(placed.size());
+  for (const Placed& one : placed) {
+    ++group_begin_[one.place.group + 1];
+    group_posts_.push_back({one.place.position, one.post});
+  }
+  for (size_t i = 1; i < group_begin_.size(); ++i) {
+    group_begin_[i] += group_begin_[i - 1];
+  }
 }
 
 void Model::BuildStays() {
@@ -113,7 +137,7 @@ std::span<const Model::Stay> Model::StaysOf(PersonNumber person, GroupNumber gro
   return {first, last};
 }
 
-std::span<const uint32_t> Model::PostsOfGroup(GroupNumber group) const {
+std::span<const Model::PostInGroup> Model::PostsOfGroup(GroupNumber group) const {
   return std::span(group_posts_)
       .subspan(group_begin_[group], group_begin_[group + 1] - group_begin_[group]);
 }
@@ -126,8 +150,8 @@ bool Model::IsForeign(uint64_t id) const {
   return shard >= floors_.size() || floors_[shard] == 0 || id <= floors_[shard];
 }
 
-Access Model::AccessTo(PersonNumber viewer, const PostRecord& post) const {
-  std::span<const Stay> stays = StaysOf(viewer, post.group);
+Access Model::AccessThrough(PersonNumber viewer, const PostRecord& post, const Place& place) const {
+  std::span<const Stay> stays = StaysOf(viewer, place.group);
   if (stays.empty()) {
     return Access::kNone;
   }
@@ -137,12 +161,38 @@ Access Model::AccessTo(PersonNumber viewer, const PostRecord& post) const {
   }
   bool is_member = last.left == UINT64_MAX;
   if (post.fate != Fate::kDeleted && is_member &&
-      post.id > (post.members_now ? last.visible_from : last.joined)) {
+      place.position > (post.members_now ? last.visible_from : last.joined)) {
     return post.fate == Fate::kMaybeDeleted ? Access::kUncertain : Access::kVisible;
   }
-  bool was_due = std::any_of(stays.begin(), stays.end(),
-                             [&post](const Stay& stay) { return stay.Shows(post); });
+  bool was_due = std::any_of(stays.begin(), stays.end(), [&](const Stay& stay) {
+    return stay.Shows(place.position, post.members_now);
+  });
   return was_due ? Access::kPast : Access::kNone;
+}
+
+Access Model::AccessTo(PersonNumber viewer, const PostRecord& post) const {
+  // What is visible through one group is visible; what is uncertain through one may be.
+  constexpr auto kRank = [](Access access) {
+    return access == Access::kVisible     ? 3
+           : access == Access::kUncertain ? 2
+                                          : access == Access::kPast;
+  };
+  Access most = post.elsewhere ? Access::kUncertain : Access::kNone;
+  post.ForEachPlace([&](const Place& place) {
+    const Access access = AccessThrough(viewer, post, place);
+    most = kRank(access) > kRank(most) ? access : most;
+  });
+  return most;
+}
+
+bool Model::HasFromPosting(PersonNumber viewer, const PostRecord& post) const {
+  bool has = false;
+  post.ForEachPlace([&](const Place& place) {
+    std::span<const Stay> stays = StaysOf(viewer, place.group);
+    has = has || (!stays.empty() && !stays.back().uncertain && stays.back().left == UINT64_MAX &&
+                  stays.back().joined < place.position);
+  });
+  return has;
 }
 
 Access Model::MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const {
@@ -195,16 +245,41 @@ uint64_t Model::CountDeliveries() const {
     std::sort(left[group].begin(), left[group].end());
     size_t came = 0;
     size_t went = 0;
-    for (uint32_t index : PostsOfGroup(group)) {
-      uint64_t id = posts_[index].id;
-      while (came < joined[group].size() && joined[group][came] < id) {
+    for (const PostInGroup& post : PostsOfGroup(group)) {
+      while (came < joined[group].size() && joined[group][came] < post.position) {
         ++came;
       }
-      while (went < left[group].size() && left[group][went] < id) {
+      while (went < left[group].size() && left[group][went] < post.position) {
         ++went;
       }
-      deliveries += came - went;
+      deliveries += posts_[post.post].is_several() ? 0 : came - went;
     }
+  }
+  return deliveries + CountSeveral();
+}
+
+// Who is in several of a post's groups counts once.
+uint64_t Model::CountSeveral() const {
+  if (std::none_of(posts_.begin(), posts_.end(),
+                   [](const PostRecord& post) { return post.is_several(); })) {
+    return 0;
+  }
+  std::vector<std::vector<uint32_t>> stays_of(graph_.group_count());
+  for (uint32_t i = 0; i < stays_.size(); ++i) {
+    stays_of[stays_[i].group].push_back(i);
+  }
+  uint64_t deliveries = 0;
+  std::set<PersonNumber> reached;
+  for (const PostRecord& post : posts_) {
+    reached.clear();
+    for (const Place& place : post.carries) {
+      for (uint32_t index : stays_of[place.group]) {
+        if (!stays_[index].uncertain && stays_[index].Covers(place.position)) {
+          reached.insert(stays_[index].person);
+        }
+      }
+    }
+    deliveries += reached.size();
   }
   return deliveries;
 }
@@ -212,18 +287,18 @@ uint64_t Model::CountDeliveries() const {
 std::vector<DueUpdate> Model::HomeOf(PersonNumber person) const {
   std::vector<DueUpdate> due;
   for (const Stay& stay : StaysOf(person)) {
-    std::span<const uint32_t> posts = PostsOfGroup(stay.group);
+    std::span<const PostInGroup> posts = PostsOfGroup(stay.group);
     auto first = std::lower_bound(
         posts.begin(), posts.end(), std::min(stay.visible_from, stay.joined),
-        [this](uint32_t index, uint64_t position) { return posts_[index].id < position; });
-    for (; first != posts.end() && posts_[*first].id < stay.left; ++first) {
-      const PostRecord& post = posts_[*first];
-      if (post.id > stay.joined || post.members_now) {
+        [](const PostInGroup& post, uint64_t position) { return post.position < position; });
+    for (; first != posts.end() && first->position < stay.left; ++first) {
+      const PostRecord& post = posts_[first->post];
+      if (first->position > stay.joined || post.members_now) {
         due.push_back({post.id, AccessTo(person, post)});
       }
     }
   }
-  // The past of one stay may be the present of another.
+  // The past of one stay may be the present of another, and one post may be in several groups.
   std::sort(due.begin(), due.end(),
             [](const DueUpdate& a, const DueUpdate& b) { return a.id > b.id; });
   due.erase(std::unique(due.begin(), due.end(),
@@ -232,23 +307,27 @@ std::vector<DueUpdate> Model::HomeOf(PersonNumber person) const {
   return due;
 }
 
-std::vector<DueUpdate> Model::Seen(PersonNumber viewer, std::span<const uint32_t> posts) const {
+std::vector<DueUpdate> Model::GroupSeenBy(PersonNumber viewer, GroupNumber group) const {
   std::vector<DueUpdate> due;
+  for (const PostInGroup& in_group : PostsOfGroup(group)) {
+    const PostRecord& post = posts_[in_group.post];
+    due.push_back({post.id, AccessThrough(viewer, post, {group, in_group.position})});
+  }
+  std::sort(due.begin(), due.end(),
+            [](const DueUpdate& a, const DueUpdate& b) { return a.id > b.id; });
+  return due;
+}
+
+std::vector<DueUpdate> Model::ProfileSeenBy(PersonNumber viewer, PersonNumber author) const {
+  std::vector<DueUpdate> due;
+  const auto posts =
+      std::span(author_posts_)
+          .subspan(author_begin_[author], author_begin_[author + 1] - author_begin_[author]);
   due.reserve(posts.size());
   for (auto index = posts.rbegin(); index != posts.rend(); ++index) {
     due.push_back({posts_[*index].id, AccessTo(viewer, posts_[*index])});
   }
   return due;
-}
-
-std::vector<DueUpdate> Model::GroupSeenBy(PersonNumber viewer, GroupNumber group) const {
-  return Seen(viewer, PostsOfGroup(group));
-}
-
-std::vector<DueUpdate> Model::ProfileSeenBy(PersonNumber viewer, PersonNumber author) const {
-  return Seen(viewer, std::span(author_posts_)
-                          .subspan(author_begin_[author],
-                                   author_begin_[author + 1] - author_begin_[author]));
 }
 
 }  // namespace klatch::load

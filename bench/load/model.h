@@ -5,9 +5,14 @@
 // the past; unless it was deleted.
 //
 // Use: Add histories, Finish once, then ask. Thread safety: any thread after Finish.
-// Bound: about 60 bytes per membership, 32 per post.
+//
+// Of an update of several groups all of that holds through each that took it, with the position of
+// its carry there; who sees it through one of them sees it.
+//
+// Bound: about 60 bytes per membership, 80 per post and 16 per group that took it.
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -50,6 +55,15 @@ class Model {
   uint64_t CountDeliveries() const;
 
   Access AccessTo(PersonNumber viewer, const PostRecord& post) const;
+  // The same through one of its groups.
+  Access AccessThrough(PersonNumber viewer, const PostRecord& post, const Place& place) const;
+  // Whether it was delivered to the viewer, and nothing that they did since took it away: it was
+  // posted in the stay that still lasts. Its own fate does not matter.
+  bool HasFromPosting(PersonNumber viewer, const PostRecord& post) const;
+  // Whether the post was wanted by its reader when it was sent, as far as the run knows.
+  bool IsUnwanted(PersonNumber viewer, uint64_t id) const {
+    return unwanted_.contains({viewer, id});
+  }
   // Whether the person was a member at this position: kVisible, kNone or kUncertain.
   Access MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const;
   // Whether a stay of the person in the group has ended, be it for certain or not.
@@ -81,9 +95,9 @@ class Model {
     bool uncertain = false;
 
     bool Covers(uint64_t position) const { return joined < position && position < left; }
-    // Whether the post was shown in this stay, be it as its past.
-    bool Shows(const PostRecord& post) const {
-      return Covers(post.id) || (post.members_now && visible_from < post.id && post.id < left);
+    // Whether a post at this position was shown in this stay, be it as its past.
+    bool Shows(uint64_t position, bool members_now) const {
+      return Covers(position) || (members_now && visible_from < position && position < left);
     }
   };
 
@@ -91,21 +105,29 @@ class Model {
   // The stays of one person, ordered by group, then by time.
   std::span<const Stay> StaysOf(PersonNumber person) const;
   std::span<const Stay> StaysOf(PersonNumber person, GroupNumber group) const;
-  std::span<const uint32_t> PostsOfGroup(GroupNumber group) const;
-  std::vector<DueUpdate> Seen(PersonNumber viewer, std::span<const uint32_t> posts) const;
+  // A group's post by its place in posts_.
+  struct PostInGroup {
+    uint64_t position = 0;
+    uint32_t post = 0;
+  };
+  void SortPostsByGroup();
+  // Ascending by position.
+  std::span<const PostInGroup> PostsOfGroup(GroupNumber group) const;
+  uint64_t CountSeveral() const;
 
   const Graph& graph_;
   std::vector<uint64_t> floors_;       // by shard; empty: nothing was there before
   std::vector<MembershipTurn> turns_;  // emptied by Finish
   std::vector<uint64_t> unknown_posts_;
+  std::set<std::pair<PersonNumber, uint64_t>> unwanted_;
 
   // Immutable after Finish.
   std::vector<PostRecord> posts_;  // by id
   std::vector<uint64_t> repeated_ids_;
   std::vector<Stay> stays_;  // by person, group, time
   std::vector<uint32_t> stay_begin_;
-  // Indexes into posts_, ascending; a group's or author's begin at their entry of *_begin_.
-  std::vector<uint32_t> group_posts_;
+  // A group's or author's begin at their entry of *_begin_. The latter are indexes into posts_.
+  std::vector<PostInGroup> group_posts_;
   std::vector<uint32_t> group_begin_;
   std::vector<uint32_t> author_posts_;
   std::vector<uint32_t> author_begin_;

@@ -117,6 +117,18 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Edits and deletions per thousand updates, 250 at most",
              .value = base::Count(&options.revisions, 0, 1'000)});
+  table.Add({.name = "several",
+             .group = "What is played",
+             .description = "Updates per thousand that go to several groups of their author",
+             .value = base::Count(&options.several, 0, 1'000)});
+  table.Add({.name = "watched",
+             .group = "What is played",
+             .description = "Persons who are watched throughout, over streams that drop and resume",
+             .value = base::Count(&options.watched, 0, 100'000)});
+  table.Add({.name = "quarrels",
+             .group = "What is played",
+             .description = "Blocks, mutes and hidden updates that are made, checked and undone",
+             .value = base::Count(&options.quarrels, 0, 1'000)});
 }
 
 void AddDrillOptions(base::OptionTable& table, LoadOptions& options) {
@@ -167,9 +179,10 @@ base::OptionTable MakeOptionTable(LoadOptions& options) {
                            .version = "0.1.0",
                            .usage = "klatch-load play [options]",
                            .summary =
-                               "Plays a social graph against Klatch while people leave, come "
-                               "back, edit and delete, and checks on every path and in Redis that "
-                               "each person sees what they must, once, and nothing else."});
+                               "Plays a social graph against Klatch while people watch, leave, "
+                               "come back, quarrel, edit and delete, and checks on every path and "
+                               "in Redis that each person sees what they must, once, and nothing "
+                               "else."});
   AddServerOptions(table, options);
   AddGraphOptions(table, options);
   AddPlayOptions(table, options);

@@ -31,6 +31,9 @@ struct LoadOptions {
   uint64_t rate = 0;
   uint32_t churn = 20;
   uint32_t revisions = 10;
+  uint32_t several = 50;
+  uint32_t watched = 400;
+  uint32_t quarrels = 10;
 
   std::string kill_node_at;
   int64_t node_pid = 0;

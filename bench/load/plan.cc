@@ -12,6 +12,10 @@ namespace {
 constexpr uint64_t kLeaverSalt = 0x6c65617665727321ULL;
 constexpr uint64_t kPostSalt = 0x706f737473657121ULL;
 constexpr uint64_t kPastSalt = 0x6f70656e70617374ULL;
+// Who has more groups never posts to all of them: one such post would be as many as all others.
+constexpr size_t kAllGroupsMax = 20;
+constexpr uint64_t kOthersMax = 3;
+constexpr int kDrawsPerOther = 4;
 
 }  // namespace
 
@@ -22,7 +26,30 @@ PlannedPost Plan::At(uint64_t number) const {
     author = static_cast<PersonNumber>(random.Below(graph_.person_count()));
   } while (graph_.GroupsOf(author).empty());
   GroupNumber group = GroupFor(author, random);
-  return {number, author, group, random.Below(8) == 0};
+  PlannedPost post{number, author, group, random.Below(8) == 0};
+  if (several_per_thousand_ != 0 && random.Below(1'000) < several_per_thousand_) {
+    AddGroups(post, random);
+  }
+  return post;
+}
+
+void Plan::AddGroups(PlannedPost& post, Random& random) const {
+  std::span<const GroupNumber> groups = graph_.GroupsOf(post.author);
+  if (groups.size() < 2) {
+    return;
+  }
+  if (groups.size() <= kAllGroupsMax && random.Below(4) == 0) {
+    post.all_my_groups = true;
+    return;
+  }
+  const size_t wanted = std::min<size_t>(1 + random.Below(kOthersMax), groups.size() - 1);
+  for (size_t draw = 0; draw < wanted * kDrawsPerOther && post.others.size() < wanted; ++draw) {
+    const GroupNumber other = groups[random.Below(groups.size())];
+    if (other != post.group &&
+        std::find(post.others.begin(), post.others.end(), other) == post.others.end()) {
+      post.others.push_back(other);
+    }
+  }
 }
 
 GroupNumber Plan::GroupFor(PersonNumber author, Random& random) const {

@@ -24,6 +24,11 @@ namespace {
 constexpr uint64_t kVisibleSamplesMin = 1'000;
 // Where nobody says what is flushed, stored rings have a while to become what they must be.
 constexpr std::chrono::milliseconds kSettleTimeout{10'000};
+constexpr std::chrono::milliseconds kWatchBeginTimeout{10'000};
+// Behind the drain, for what is on its way to those who watch.
+constexpr std::chrono::milliseconds kWatchTimeout{15'000};
+constexpr uint64_t kQuarrelSalt = 0x717561727265ULL;
+constexpr uint64_t kWatchSalt = 0x7761746368ULL;
 
 void Complain(std::string_view text) {
   static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("klatch-load: {}\n", text)));
@@ -68,11 +73,15 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
     : options_(options),
       graph_(graph),
       state_(interrupted, graph),
-      plan_(graph, options.seed, fmt::format("load-{:016x}", base::RandomUint64())),
-      programme_(MakeProgramme(options, graph, plan_)),
+      plan_(graph, options.seed, fmt::format("load-{:016x}", base::RandomUint64()),
+            options.several),
+      quarrels_(graph, plan_, options.quarrels, options.seed ^ kQuarrelSalt),
+      programme_(MakeProgramme(options, graph, plan_, quarrels_)),
       samples_(programme_.samples, programme_.posts, Mix(options.seed ^ 0x73616d706cULL)),
       model_(graph),
-      violations_(graph) {
+      violations_(graph),
+      stage_{graph,    plan_,  quarrels_,  programme_.target,
+             samples_, state_, latencies_, violations_} {
   summary_.persons = graph.person_count();
   summary_.groups = graph.group_count();
   more_.memberships = graph.membership_count();
@@ -120,16 +129,14 @@ std::string Play::PlayText() const {
 }
 
 void Play::PlayAll() {
-  const Stage stage{graph_, plan_, programme_.target, samples_, state_, latencies_, violations_};
-  Cast cast(options_, ClientOptions(), stage, programme_);
   ProgressLine line([this] { return PlayText(); });
   first_publish_ = std::chrono::steady_clock::now();
-  cast.Run(first_publish_);
-  cast.ForEachHistory([this](const History& history) {
+  cast_->Run(first_publish_);
+  cast_->ForEachHistory([this](const History& history) {
     model_.Add(history);
     refusals_.insert(refusals_.end(), history.refusals.begin(), history.refusals.end());
   });
-  more_.node_kills = cast.node_kills();
+  more_.node_kills = cast_->node_kills();
 }
 
 // What setting up left behind would be paid for by the first posts: the clock starts when it is
@@ -140,6 +147,16 @@ absl::Status Play::Settle() {
   KLATCH_RETURN_IF_ERROR(WaitApplied(client, graph_.person(0), state_, options_.drain_timeout));
   return options_.metrics.empty() ? absl::OkStatus()
                                   : WaitFlushed(options_.metrics, state_, options_.drain_timeout);
+}
+
+absl::Status Play::Gather() {
+  if (options_.watched != 0) {
+    watchers_ = std::make_unique<Watchers>(stage_, ClientOptions(), options_.watched,
+                                           options_.seed ^ kWatchSalt);
+  }
+  cast_ = std::make_unique<Cast>(options_, ClientOptions(), stage_, programme_, watchers_.get());
+  KLATCH_RETURN_IF_ERROR(cast_->ClearLeftovers());
+  return watchers_ == nullptr ? absl::OkStatus() : watchers_->Begin(kWatchBeginTimeout);
 }
 
 void Play::Drain() {
@@ -224,10 +241,29 @@ void Play::CheckProgramme() {
   at_least("returns", state_.returns.load(std::memory_order_relaxed), programme_.returns_min);
   at_least("edits and deletions", state_.revisions.load(std::memory_order_relaxed),
            programme_.revisions / 2);
+  at_least("quarrels", state_.quarrels.load(std::memory_order_relaxed), programme_.quarrels / 2);
+  at_least("watches that resumed", summary_.resumes,
+           watchers_ == nullptr ? 0 : watchers_->drops() / 3);
+}
+
+// Before other checks, while nothing is asked of the node.
+void Play::CheckWatches() {
+  if (watchers_ == nullptr) {
+    return;
+  }
+  ProgressLine line([] { return std::string("Checking what watches have shown"); });
+  const WatchResult result = watchers_->Judge(model_, kWatchTimeout);
+  watchers_->Stop();
+  summary_.gaps = result.gaps;
+  summary_.resumes = result.resumes;
+  more_.watched = result.persons;
+  more_.watch_shown = result.shown;
+  more_.watch_paged = result.paged;
 }
 
 void Play::Check() {
   JudgeAnswers(graph_, model_, refusals_, violations_);
+  CheckWatches();
   CheckProgramme();
   if (!options_.redis.empty()) {
     CheckStored();
@@ -268,6 +304,15 @@ void Play::Report() {
   more_.departures = state_.departures.load(std::memory_order_relaxed);
   more_.returns = state_.returns.load(std::memory_order_relaxed);
   more_.retries = state_.retries.load(std::memory_order_relaxed);
+  more_.several = state_.several.load(std::memory_order_relaxed);
+  more_.quarrels = state_.quarrels.load(std::memory_order_relaxed);
+  for (size_t surface = 0; surface < kSurfaces; ++surface) {
+    auto count = [&](Violation kind) {
+      return violations_.Count(kind, static_cast<Surface>(surface));
+    };
+    summary_.paths[surface] = {count(Violation::kLost), count(Violation::kDuplicated),
+                               count(Violation::kLeaked)};
+  }
   more_.revisions = state_.revisions.load(std::memory_order_relaxed);
   more_.refused_rightly = refusals_.size();
   more_.other_violations = violations_.other_count();
@@ -310,6 +355,9 @@ ExitCode Play::Run() {
   }
   if (ready.ok()) {
     ready = Settle();
+  }
+  if (ready.ok()) {
+    ready = Gather();
   }
   if (!ready.ok()) {
     return CutShort(ready);

@@ -47,10 +47,13 @@ class Play {
   absl::Status SetUp();
   void PlayAll();
   absl::Status Settle();
+  // Who plays, up to the moment before the first post.
+  absl::Status Gather();
   void Drain();
   void Check();
   void CheckStored();
   void CheckApi();
+  void CheckWatches();
   // Whether the load was what the programme promised.
   void CheckProgramme();
   void ShowTimelines();
@@ -66,6 +69,7 @@ class Play {
   const Graph& graph_;
   RunState state_;
   const Plan plan_;
+  const Quarrels quarrels_;
   const Programme programme_;
   const Samples samples_;
   Model model_;
@@ -73,6 +77,9 @@ class Play {
   Latencies latencies_;
   Summary summary_;
   Circumstances more_;
+  const Stage stage_;
+  std::unique_ptr<Watchers> watchers_;  // null: nobody watches
+  std::unique_ptr<Cast> cast_;
   std::chrono::steady_clock::time_point first_publish_;
   std::vector<Refusal> refusals_;
   // The result could not be written.

@@ -3,12 +3,91 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <thread>
 
 namespace klatch::load {
 namespace {
 
 constexpr std::chrono::microseconds kTurnPoll{2000};
+constexpr int kReaderDraws = 16;
+// What the posts of a batch may name together, and what one to all groups counts as.
+constexpr size_t kGroupsPerBatchMax = 1'000;
+constexpr size_t kAllMyGroupsCount = 100;
+
+size_t GroupsNamed(const PlannedPost& post) {
+  return post.all_my_groups ? kAllMyGroupsCount : 1 + post.others.size();
+}
+
+bool IsRefusal(const Stage& stage, GroupNumber group, PersonNumber author, grpc::StatusCode code) {
+  return code == grpc::StatusCode::PERMISSION_DENIED && stage.plan.MayLeave(group, author);
+}
+
+// What the groups of an accepted post say: who took it goes to `record`, who refused rightly to
+// `history`.
+class Carries {
+ public:
+  Carries(const Stage& stage, const PlannedPost& post, PostRecord& record, History& history)
+      : stage_(stage), post_(post), record_(record), history_(history) {}
+
+  void Take(const std::vector<klatch::v1::GroupResult>& results) {
+    for (const klatch::v1::GroupResult& result : results) {
+      TakeOne(result);
+    }
+    if (!record_.carries.empty()) {
+      record_.group = record_.carries.front().group;
+    }
+    for (GroupNumber group : Wanted()) {
+      // Who has just left is not counted to the group any more.
+      bool may_lack = post_.all_my_groups && stage_.plan.MayLeave(group, post_.author);
+      if (!answered_.contains(group) && !may_lack) {
+        Fault(fmt::format("says nothing of {}", stage_.graph.group(group).id));
+      }
+    }
+  }
+
+ private:
+  void TakeOne(const klatch::v1::GroupResult& result) {
+    std::optional<GroupNumber> group = stage_.graph.FindGroup(result.group());
+    const bool took = result.position() != 0;
+    if (!group.has_value()) {
+      record_.elsewhere = record_.elsewhere || took;
+      if (!post_.all_my_groups) {
+        Fault(fmt::format("speaks of {}, which was not asked for", result.group()));
+      }
+      return;
+    }
+    answered_.insert(*group);
+    if (took) {
+      record_.carries.push_back({*group, result.position()});
+    } else if (IsRefusal(stage_, *group, post_.author,
+                         static_cast<grpc::StatusCode>(result.error().code()))) {
+      history_.refusals.push_back({*group, post_.author});
+    } else {
+      Fault(fmt::format("is refused by {}: {}", result.group(), result.error().message()));
+    }
+  }
+  std::vector<GroupNumber> Wanted() const {
+    if (post_.all_my_groups) {
+      const auto groups = stage_.graph.GroupsOf(post_.author);
+      return {groups.begin(), groups.end()};
+    }
+    std::vector<GroupNumber> groups = post_.others;
+    groups.push_back(post_.group);
+    return groups;
+  }
+  void Fault(std::string_view what) {
+    stage_.violations.AddOther(
+        fmt::format("a post of {} to several groups {}", stage_.graph.person(post_.author), what));
+  }
+
+  const Stage& stage_;
+  const PlannedPost& post_;
+  PostRecord& record_;
+  History& history_;
+  std::set<GroupNumber> answered_;
+};
 
 }  // namespace
 
@@ -32,6 +111,16 @@ PlannedPost NextPost(const Stage& stage) {
   }
 }
 
+PersonNumber FindReader(const Stage& stage, GroupNumber group, Random& random) {
+  for (int draw = 0; draw < kReaderDraws; ++draw) {
+    const PersonNumber reader = stage.plan.StayingMember(group, random);
+    if (!stage.quarrels.Has(reader)) {
+      return reader;
+    }
+  }
+  return kNobody;
+}
+
 double Target::Fraction(const RunState& state) const {
   double fraction = 1.0;
   auto part = [&fraction](uint64_t reached, uint64_t wanted) {
@@ -48,7 +137,13 @@ klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPo
   klatch::v1::PublishUpdateRequest request;
   request.set_actor(stage.graph.person(post.author));
   request.set_request_id(stage.plan.RequestIdOf(post.number));
-  request.mutable_update()->add_groups(stage.graph.group(post.group).id);
+  request.set_all_my_groups(post.all_my_groups);
+  if (!post.all_my_groups) {
+    request.mutable_update()->add_groups(stage.graph.group(post.group).id);
+  }
+  for (GroupNumber other : post.others) {
+    request.mutable_update()->add_groups(stage.graph.group(other).id);
+  }
   request.mutable_update()->set_text(stage.plan.TextOf(post.number));
   request.mutable_update()->set_audience(post.members_now
                                              ? klatch::v1::AUDIENCE_MEMBERS_NOW
@@ -56,17 +151,58 @@ klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPo
   return request;
 }
 
+GroupNumber GroupThatTook(const Stage& stage, const PlannedPost& post,
+                          const PublishOutcome& outcome) {
+  for (const klatch::v1::GroupResult& result : outcome.groups) {
+    std::optional<GroupNumber> group = stage.graph.FindGroup(result.group());
+    if (result.position() != 0 && group.has_value()) {
+      return *group;
+    }
+  }
+  return post.group;
+}
+
+namespace {
+
+void RecordAccepted(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
+                    History& history) {
+  PostRecord record{outcome.update_id, post.number, post.group, post.author, post.members_now};
+  if (post.is_several()) {
+    Carries(stage, post, record, history).Take(outcome.groups);
+  }
+  uint32_t readers = 0;
+  record.ForEachPlace([&](const Place& place) {
+    stage.state.group_posts[place.group].fetch_add(1, std::memory_order_relaxed);
+    // Those of the largest: who is in several of its groups is reached once.
+    readers =
+        std::max(readers, stage.state.group_sizes[place.group].load(std::memory_order_relaxed));
+  });
+  stage.state.deliveries_expected.fetch_add(readers, std::memory_order_relaxed);
+  stage.state.published.fetch_add(1, std::memory_order_relaxed);
+  stage.state.several.fetch_add(post.is_several() ? 1 : 0, std::memory_order_relaxed);
+  history.posts.push_back(std::move(record));
+}
+
+// Whether its author may have left all of its groups.
+bool MayBeRefused(const Stage& stage, const PlannedPost& post, grpc::StatusCode code) {
+  if (post.all_my_groups) {
+    const auto groups = stage.graph.GroupsOf(post.author);
+    return code == grpc::StatusCode::FAILED_PRECONDITION &&
+           std::all_of(groups.begin(), groups.end(),
+                       [&](GroupNumber group) { return stage.plan.MayLeave(group, post.author); });
+  }
+  return IsRefusal(stage, post.group, post.author, code) &&
+         std::all_of(post.others.begin(), post.others.end(),
+                     [&](GroupNumber group) { return stage.plan.MayLeave(group, post.author); });
+}
+
+}  // namespace
+
 void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
             History& history) {
   switch (outcome.certainty) {
     case Certainty::kDone:
-      history.posts.push_back(
-          {outcome.update_id, post.number, post.group, post.author, post.members_now});
-      stage.state.group_posts[post.group].fetch_add(1, std::memory_order_relaxed);
-      stage.state.published.fetch_add(1, std::memory_order_relaxed);
-      stage.state.deliveries_expected.fetch_add(
-          stage.state.group_sizes[post.group].load(std::memory_order_relaxed),
-          std::memory_order_relaxed);
+      RecordAccepted(stage, post, outcome, history);
       return;
     case Certainty::kUnknown:
       history.unknown_posts.push_back(post.number);
@@ -80,9 +216,7 @@ void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& o
     case Certainty::kRefused:
       break;
   }
-  bool had_left = outcome.status.error_code() == grpc::StatusCode::PERMISSION_DENIED &&
-                  stage.plan.MayLeave(post.group, post.author);
-  if (had_left) {
+  if (MayBeRefused(stage, post, outcome.status.error_code())) {
     history.refusals.push_back({post.group, post.author});
   } else if (!stage.state.MustStop()) {
     stage.violations.AddOther(
@@ -100,15 +234,29 @@ std::chrono::steady_clock::time_point Publisher::WhenMeant(uint64_t number) cons
 void Publisher::PublishNext() {
   uint64_t first = stage_.state.next_post.fetch_add(options_.batch, std::memory_order_relaxed);
   std::vector<PlannedPost> posts;
-  std::vector<klatch::v1::PublishUpdateRequest> requests;
+  size_t groups_named = 0;
   for (uint64_t number = first; number < first + options_.batch; ++number) {
-    if (!stage_.samples.Contains(number)) {
-      posts.push_back(stage_.plan.At(number));
-      requests.push_back(MakeRequest(stage_, posts.back()));
+    if (stage_.samples.Contains(number)) {
+      continue;
     }
+    PlannedPost post = stage_.plan.At(number);
+    groups_named += GroupsNamed(post);
+    if (groups_named > kGroupsPerBatchMax) {
+      PublishAll(posts);
+      posts.clear();
+      groups_named = GroupsNamed(post);
+    }
+    posts.push_back(std::move(post));
   }
-  if (posts.empty()) {
-    return;
+  if (!posts.empty()) {
+    PublishAll(posts);
+  }
+}
+
+void Publisher::PublishAll(const std::vector<PlannedPost>& posts) {
+  std::vector<klatch::v1::PublishUpdateRequest> requests;
+  for (const PlannedPost& post : posts) {
+    requests.push_back(MakeRequest(stage_, post));
   }
   if (options_.rate != 0) {
     std::this_thread::sleep_until(WhenMeant(posts.back().number));

@@ -12,6 +12,7 @@
 #include "bench/load/client.h"
 #include "bench/load/history.h"
 #include "bench/load/plan.h"
+#include "bench/load/quarrels.h"
 #include "bench/load/run_state.h"
 #include "bench/load/samples.h"
 #include "bench/load/violations.h"
@@ -38,6 +39,7 @@ struct Latencies {
 struct Stage {
   const Graph& graph;
   const Plan& plan;
+  const Quarrels& quarrels;
   const Target& target;
   const Samples& samples;
   RunState& state;
@@ -51,7 +53,15 @@ bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task);
 // The next number of the plan that is not a sample.
 PlannedPost NextPost(const Stage& stage);
 
+// A member of the group who stays throughout and has no quarrel, whose pages can be foretold. Nobody
+// if none is drawn.
+PersonNumber FindReader(const Stage& stage, GroupNumber group, Random& random);
+
 klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPost& post);
+
+// The group through which its members see it: of several the first that took it.
+GroupNumber GroupThatTook(const Stage& stage, const PlannedPost& post,
+                          const PublishOutcome& outcome);
 
 // Takes down how one post ended.
 void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
@@ -78,6 +88,8 @@ class Publisher {
 
  private:
   void PublishNext();
+  // In one call.
+  void PublishAll(const std::vector<PlannedPost>& posts);
   // Until everybody beside has done what is due.
   void WaitForCompanions() const;
   std::chrono::steady_clock::time_point WhenMeant(uint64_t number) const;

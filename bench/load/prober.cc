@@ -16,7 +16,10 @@ constexpr int kDrawsMax = 64;
 void Prober::LookFor(const PlannedPost& post, const PublishOutcome& published,
                      std::chrono::steady_clock::time_point sent, Random& random) {
   const bool under_load = !stage_.state.publishing_done.load(std::memory_order_relaxed);
-  PersonNumber recipient = stage_.plan.StayingMember(post.group, random);
+  PersonNumber recipient = FindReader(stage_, GroupThatTook(stage_, post, published), random);
+  if (recipient == kNobody) {
+    return;
+  }
   TimelineRead read = client_.ReadHome(stage_.graph.person(recipient), published.tokens,
                                        {.page_size = kPageSize, .down_to = published.update_id});
   auto answered = std::chrono::steady_clock::now();
@@ -31,8 +34,8 @@ void Prober::LookFor(const PlannedPost& post, const PublishOutcome& published,
   bool found = std::any_of(read.updates.begin(), read.updates.end(),
                            [&](const auto& update) { return update.id() == published.update_id; });
   if (!found) {
-    stage_.violations.Add(Violation::kLost, recipient, published.update_id,
-                          "home timeline read with the token of its publish");
+    stage_.violations.Add(Violation::kLost, Surface::kHome, recipient, published.update_id,
+                          "read with the token of its publish");
   } else if (under_load) {
     stage_.latencies.visible.Record(answered - sent);
   }
@@ -42,8 +45,8 @@ void Prober::SendAgain(const PlannedPost& post, const klatch::v1::PublishUpdateR
                        const PublishOutcome& published) {
   PublishOutcome again = client_.Publish({request}).front();
   if (again.certainty == Certainty::kDone && again.update_id != published.update_id) {
-    stage_.violations.Add(Violation::kDuplicated, post.author, again.update_id,
-                          "publish repeated with the same request_id");
+    stage_.violations.Add(Violation::kDuplicated, Surface::kPublish, post.author, again.update_id,
+                          "repeated with the same request_id");
   } else if (again.certainty == Certainty::kRefused && !stage_.state.MustStop() &&
              !stage_.plan.MayLeave(post.group, post.author)) {
     stage_.violations.AddOther(

@@ -127,7 +127,12 @@ bool RedisChecker::MayLieThere(const Ring& ring, uint64_t id) const {
   if (ring.kind != RingKind::kTimeline) {
     return false;
   }
-  return model_.MembershipAt(post->group, ring.number, id) == Access::kUncertain;
+  bool may = post->elsewhere;
+  post->ForEachPlace([&](const Place& place) {
+    may =
+        may || model_.MembershipAt(place.group, ring.number, place.position) == Access::kUncertain;
+  });
+  return may;
 }
 
 bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations* violations) const {
@@ -141,6 +146,11 @@ bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations*
   };
   // A ring is bounded and says nothing of it; what is older than the cap is trimmed.
   Comparison comparison = Compare(DueIn(ring), {ids, true}, options_.cap, classify);
+  // A copy that another of its groups brought is known as one only while the first is in memory.
+  std::erase_if(comparison.duplicated, [this](uint64_t id) {
+    const PostRecord* post = model_.Find(id);
+    return post != nullptr && post->is_several();
+  });
   bool right = comparison.lost.empty() && comparison.duplicated.empty() && strays.empty();
   if (!right && violations != nullptr) {
     Tell(ring, comparison, strays, *violations);
@@ -153,10 +163,10 @@ void RedisChecker::Tell(const Ring& ring, const Comparison& comparison,
   const bool is_feed = ring.kind == RingKind::kFeed;
   PersonNumber person = is_feed ? graph_.group(ring.number).owner : ring.number;
   for (uint64_t id : comparison.lost) {
-    violations.Add(Violation::kLost, person, id, NameOf(ring.kind));
+    violations.Add(Violation::kLost, Surface::kStored, person, id, NameOf(ring.kind));
   }
   for (uint64_t id : comparison.duplicated) {
-    violations.Add(Violation::kDuplicated, person, id, NameOf(ring.kind));
+    violations.Add(Violation::kDuplicated, Surface::kStored, person, id, NameOf(ring.kind));
   }
   for (uint64_t id : strays) {
     violations.AddOther(

@@ -5,19 +5,80 @@
 namespace klatch::load {
 namespace {
 
+constexpr size_t kColumns = 96;
+constexpr size_t kIndent = 15;
+constexpr std::array<std::string_view, kSurfaces> kPathKeys = {
+    "home", "group", "profile", "single", "watch", "resumed_watch", "redis", "publish"};
+
+// Goes on in the next line, indented, where a line would be too long.
 std::string Row(std::string_view name, std::string_view text) {
-  return fmt::format("  {:<12} {}\n", name, text);
+  std::string row = fmt::format("  {:<12} ", name);
+  while (kIndent + text.size() > kColumns) {
+    const size_t end = text.rfind(' ', kColumns - kIndent);
+    if (end == std::string_view::npos || end == 0) {
+      break;
+    }
+    row += fmt::format("{}\n{:{}}", text.substr(0, end), "", kIndent);
+    text.remove_prefix(end + 1);
+  }
+  return fmt::format("{}{}\n", row, text);
 }
 
 std::string PostsText(const Summary& summary, const Circumstances& more) {
   std::string text = fmt::format("{} published over {} connections",
                                  WithThousands(summary.published), more.connections);
+  if (more.several != 0) {
+    text += fmt::format(", {} of them to several groups", WithThousands(more.several));
+  }
   if (more.refused_rightly != 0) {
     text += fmt::format(", {} refused as their author had just left",
                         WithThousands(more.refused_rightly));
   }
   if (summary.unknown != 0) {
     text += fmt::format(", {} calls undecided", WithThousands(summary.unknown));
+  }
+  return text;
+}
+
+std::string MeanwhileText(const Circumstances& more) {
+  std::string text = fmt::format("{} departures and {} returns, {} edits and deletions",
+                                 WithThousands(more.departures), WithThousands(more.returns),
+                                 WithThousands(more.revisions));
+  if (more.quarrels != 0) {
+    text += fmt::format(", {} quarrels", WithThousands(more.quarrels));
+  }
+  return text + (more.node_kills == 0 ? "" : ", the node killed once");
+}
+
+std::string WatchText(const Summary& summary, const Circumstances& more) {
+  std::string text = fmt::format("{} people, who were shown {} updates; {} resumes, {} gaps",
+                                 WithThousands(more.watched), WithThousands(more.watch_shown),
+                                 WithThousands(summary.resumes), WithThousands(summary.gaps));
+  if (more.watch_paged != 0) {
+    text += fmt::format(", behind which pages showed {} more", WithThousands(more.watch_paged));
+  }
+  return text;
+}
+
+// What each path showed wrongly; the verdict counts a pair once, on however many.
+std::string PathsText(const Summary& summary) {
+  std::string text =
+      Row("by path", fmt::format("{:<18}{:>8}{:>12}{:>8}", "", "lost", "duplicated", "leaked"));
+  for (size_t i = 0; i < kSurfaces; ++i) {
+    const PathCounts& path = summary.paths[i];
+    text += Row("", fmt::format("{:<18}{:>8}{:>12}{:>8}", NameOf(static_cast<Surface>(i)),
+                                WithThousands(path.lost), WithThousands(path.duplicated),
+                                WithThousands(path.leaked)));
+  }
+  return text;
+}
+
+std::string PathsJson(const Summary& summary) {
+  std::string text;
+  for (size_t i = 0; i < kSurfaces; ++i) {
+    const PathCounts& path = summary.paths[i];
+    text += fmt::format("{}\"{}\":{{\"lost\":{},\"duplicated\":{},\"leaked\":{}}}",
+                        i == 0 ? "" : ",", kPathKeys[i], path.lost, path.duplicated, path.leaked);
   }
   return text;
 }
@@ -85,10 +146,11 @@ std::string ToJson(const Summary& s) {
       "{{\"persons\":{},\"groups\":{},\"published\":{},\"unknown\":{},\"trimmed\":{},"
       "\"deliveries\":{},\"lost\":{},\"duplicated\":{},\"leaked\":{},\"publish_p50_us\":{},"
       "\"publish_p99_us\":{},\"visible_p50_us\":{},\"visible_p99_us\":{},"
-      "\"deliveries_per_second\":{:.0f},\"seconds\":{:.3f}}}",
+      "\"deliveries_per_second\":{:.0f},\"seconds\":{:.3f},\"gaps\":{},\"resumes\":{},"
+      "\"paths\":{{{}}}}}",
       s.persons, s.groups, s.published, s.unknown, s.trimmed, s.deliveries, s.lost, s.duplicated,
       s.leaked, s.publish_p50_us, s.publish_p99_us, s.visible_p50_us, s.visible_p99_us,
-      s.DeliveriesPerSecond(), s.seconds);
+      s.DeliveriesPerSecond(), s.seconds, s.gaps, s.resumes, PathsJson(s));
 }
 
 std::string WithThousands(uint64_t number) {
@@ -118,10 +180,10 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
                                     WithThousands(summary.persons), WithThousands(summary.groups),
                                     WithThousands(more.memberships), more.seed));
   text += Row("posts", PostsText(summary, more));
-  text += Row("meanwhile", fmt::format("{} departures and {} returns, {} edits and deletions{}",
-                                       WithThousands(more.departures), WithThousands(more.returns),
-                                       WithThousands(more.revisions),
-                                       more.node_kills == 0 ? "" : ", the node killed once"));
+  text += Row("meanwhile", MeanwhileText(more));
+  if (more.watched != 0) {
+    text += Row("watched", WatchText(summary, more));
+  }
   text += Row("delivered",
               fmt::format("{} in {:.2f} s: {} per second{}", WithThousands(summary.deliveries),
                           summary.seconds,
@@ -135,6 +197,7 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
                       LatencyText(summary.visible_p99_us), WithThousands(more.visible_samples)));
   if (more.checked) {
     text += Row("checked", CheckedText(more));
+    text += PathsText(summary);
   }
   if (summary.trimmed != 0) {
     text += Row("trimmed", fmt::format("{} older than the newest that a timeline keeps",

@@ -1,13 +1,24 @@
 #pragma once
 // The result of a run: for people a short table and a verdict, for programs one JSON object.
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "bench/load/violations.h"
+
 namespace klatch::load {
 
-// The keys of the JSON object, as DESIGN "Contracts" defines them.
+// What one path showed wrongly; a pair counts once for each that did.
+struct PathCounts {
+  uint64_t lost = 0;
+  uint64_t duplicated = 0;
+  uint64_t leaked = 0;
+};
+
+// The keys of the JSON object, as DESIGN "Contracts" defines them; behind them what watches went
+// through, and the counts by path.
 struct Summary {
   uint64_t persons = 0;
   uint64_t groups = 0;
@@ -23,6 +34,10 @@ struct Summary {
   uint64_t visible_p50_us = 0;
   uint64_t visible_p99_us = 0;
   double seconds = 0;
+  // Of watches: places where events may be missing, and goings on from a token.
+  uint64_t gaps = 0;
+  uint64_t resumes = 0;
+  std::array<PathCounts, kSurfaces> paths = {};
 
   double DeliveriesPerSecond() const {
     return seconds > 0 ? static_cast<double>(deliveries) / seconds : 0;
@@ -40,6 +55,11 @@ struct Circumstances {
   uint64_t refused_rightly = 0;
   uint64_t retries = 0;
   uint64_t node_kills = 0;
+  uint64_t several = 0;  // posts to several groups
+  uint64_t quarrels = 0;
+  uint64_t watched = 0;
+  uint64_t watch_shown = 0;
+  uint64_t watch_paged = 0;  // came by a page behind a gap instead
   uint64_t visible_samples = 0;
   bool flushed = false;  // waited until everything was in Redis
   bool checked = false;  // false: interrupted, or nobody to read from

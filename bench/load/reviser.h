@@ -6,9 +6,9 @@
 //
 // Threads: belongs to one thread; the history is read after it has been joined.
 
-#include <optional>
 #include <string_view>
 
+#include "bench/load/onlooker.h"
 #include "bench/load/player.h"
 
 namespace klatch::load {
@@ -17,20 +17,21 @@ class Reviser {
  public:
   // A task of `pace` is one edit or one deletion.
   Reviser(const Stage& stage, const Client::Options& client, uint64_t seed, Pace& pace)
-      : stage_(stage), client_(client, stage.state), random_(seed), pace_(pace) {}
+      : stage_(stage),
+        client_(client, stage.state),
+        onlooker_(stage, client_),
+        random_(seed),
+        pace_(pace) {}
 
   void Run();
 
   const History& history() const { return history_; }
 
  private:
-  enum class Expected { kText, kNothing };
-  // Reads all four paths and reports what is not as expected: `text`, or nothing at all.
-  void LookEverywhere(const PlannedPost& post, uint64_t id, Expected expected,
+  // As somebody who stays and has no quarrel.
+  void LookEverywhere(const PlannedPost& post, uint64_t id, const ShownOn& expected,
                       std::string_view text, std::span<const klatch::v1::Token> tokens,
                       std::string_view when);
-  void Judge(const PlannedPost& post, uint64_t id, PersonNumber reader, Expected expected,
-             std::string_view text, const klatch::v1::Update* shown, std::string_view where);
   void TakeTurn(uint64_t turn);
   Fate Edit(const PlannedPost& post, uint64_t id);
   Fate Delete(const PlannedPost& post, uint64_t id);
@@ -40,6 +41,7 @@ class Reviser {
 
   const Stage stage_;
   Client client_;
+  Onlooker onlooker_;
   Random random_;
   Pace& pace_;
   History history_;

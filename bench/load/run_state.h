@@ -95,6 +95,10 @@ struct RunState {
   std::atomic<uint64_t> telling_departures{0};
   std::atomic<uint64_t> returns{0};
   std::atomic<uint64_t> revisions{0};
+  // Of the published: those to several groups.
+  std::atomic<uint64_t> several{0};
+  // Blocks, mutes and hidden updates that were made and undone.
+  std::atomic<uint64_t> quarrels{0};
   std::atomic<uint64_t> retries{0};
   // The publishers have ended: what is still to be done beside them is done without waiting.
   std::atomic<bool> publishing_done{false};

@@ -7,20 +7,33 @@
 namespace klatch::load {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames = {"lost", "duplicated", "leaked"};
+constexpr std::array<std::string_view, kViolationKinds> kNames = {"lost", "duplicated", "leaked"};
+constexpr std::array<std::string_view, kSurfaces> kSurfaceNames = {
+    "home timeline", "group timeline", "profile timeline", "single update", "watch",
+    "resumed watch", "Redis",          "answer to a post"};
 
 }  // namespace
 
-void Violations::Add(Violation kind, PersonNumber person, uint64_t update, std::string_view where) {
-  std::lock_guard lock(mutex_);
-  Pairs& pairs = pairs_[static_cast<size_t>(kind)];
-  uint64_t pair = Mix(update) ^ person;
-  if (pairs.seen.size() < kPairsMax && !pairs.seen.insert(pair).second) {
-    return;
+std::string_view NameOf(Surface surface) { return kSurfaceNames[static_cast<size_t>(surface)]; }
+
+bool Violations::Pairs::Take(uint64_t pair) {
+  if (seen.size() < kPairsMax && !seen.insert(pair).second) {
+    return false;
   }
-  ++pairs.count;
-  AddExample(fmt::format("{}: update {} for {} ({})", kNames[static_cast<size_t>(kind)], update,
-                         graph_.person(person), where));
+  ++count;
+  return true;
+}
+
+void Violations::Add(Violation kind, Surface surface, PersonNumber person, uint64_t update,
+                     std::string_view when) {
+  std::lock_guard lock(mutex_);
+  const auto index = static_cast<size_t>(kind);
+  const uint64_t pair = Mix(update) ^ person;
+  by_surface_[index][static_cast<size_t>(surface)].Take(pair);
+  if (pairs_[index].Take(pair)) {
+    AddExample(fmt::format("{}: update {} for {} ({}{}{})", kNames[index], update,
+                           graph_.person(person), NameOf(surface), when.empty() ? "" : " ", when));
+  }
 }
 
 void Violations::AddOther(std::string what) {
@@ -38,6 +51,11 @@ void Violations::AddExample(std::string text) {
 uint64_t Violations::Count(Violation kind) const {
   std::lock_guard lock(mutex_);
   return pairs_[static_cast<size_t>(kind)].count;
+}
+
+uint64_t Violations::Count(Violation kind, Surface surface) const {
+  std::lock_guard lock(mutex_);
+  return by_surface_[static_cast<size_t>(kind)][static_cast<size_t>(surface)].count;
 }
 
 uint64_t Violations::other_count() const {
