@@ -85,6 +85,7 @@ Cast::Cast(const LoadOptions& options, const Client::Options& client, const Stag
         std::make_unique<Reviser>(stage_, client_, Mix(options_.seed ^ 0x72657669736fULL), pace);
   }
   MakeQuarreller();
+  MakeFlipper();
   if (watchers_ != nullptr && watchers_->drops() != 0) {
     drop_pace_ = companions.emplace_back(std::make_unique<Pace>(watchers_->drops())).get();
   }
@@ -94,6 +95,17 @@ void Cast::MakeQuarreller() {
   if (programme_.quarrels != 0) {
     Pace& pace = *stage_.state.companions.emplace_back(std::make_unique<Pace>(programme_.quarrels));
     quarreller_ = std::make_unique<Quarreller>(stage_, client_, pace);
+  }
+}
+
+void Cast::MakeFlipper() {
+  std::vector<GroupNumber> groups =
+      ChooseToFlip(stage_.graph, options_.flip_groups, options_.flip_above);
+  if (!groups.empty()) {
+    Pace& pace = *stage_.state.companions.emplace_back(
+        std::make_unique<Pace>(groups.size() * Flipper::kCrossingsPerGroup));
+    flipper_ =
+        std::make_unique<Flipper>(stage_, client_, std::move(groups), options_.flip_above, pace);
   }
 }
 
@@ -156,6 +168,9 @@ void Cast::Run(std::chrono::steady_clock::time_point start) {
   }
   if (quarreller_ != nullptr) {
     others.emplace_back([this] { quarreller_->Run(); });
+  }
+  if (flipper_ != nullptr) {
+    others.emplace_back([this] { flipper_->Run(); });
   }
   if (drop_pace_ != nullptr) {
     others.emplace_back([this] { watchers_->Drop(*drop_pace_); });

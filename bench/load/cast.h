@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bench/load/churn.h"
+#include "bench/load/flipper.h"
 #include "bench/load/options.h"
 #include "bench/load/player.h"
 #include "bench/load/prober.h"
@@ -54,10 +55,13 @@ class Cast {
   // In any order.
   void ForEachHistory(const std::function<void(const History&)>& take) const;
   uint64_t node_kills() const { return node_kills_; }
+  // See Flipper.
+  uint64_t flips() const { return flipper_ == nullptr ? 0 : flipper_->flips(); }
 
  private:
   void MakeChurns();
   void MakeQuarreller();
+  void MakeFlipper();
   void Drill();
 
   const LoadOptions& options_;
@@ -69,6 +73,7 @@ class Cast {
   std::vector<std::unique_ptr<Churn>> churns_;
   std::unique_ptr<Reviser> reviser_;
   std::unique_ptr<Quarreller> quarreller_;
+  std::unique_ptr<Flipper> flipper_;
   Watchers* const watchers_;
   Pace* drop_pace_ = nullptr;  // the watchers', if any are dropped
   std::vector<std::unique_ptr<Publisher>> publishers_;

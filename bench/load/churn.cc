@@ -201,7 +201,8 @@ bool Churn::SomebodyLeaves() {
     }
     const GroupSpec& spec = stage_.graph.group(group);
     PersonNumber person = spec.members[random_.Below(spec.members.size())];
-    if (stage_.plan.MayLeave(group, person) && !busy_.contains({group, person})) {
+    if (stage_.plan.MayLeave(group, person) && !busy_.contains({group, person}) &&
+        !stage_.quiet.Has(person)) {
       Leave(group, person);
       return true;
     }

@@ -44,6 +44,11 @@ void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
              .example = "unix:///run/klatch/redis.sock",
              .value = base::Text(&options.redis, CheckOptionalRedis),
              .redact = redis::Address::Redacted});
+  table.Add({.name = "http",
+             .group = "Server",
+             .description = "Where the node serves HTTP; some home timelines are compared too",
+             .example = "127.0.0.1:7422",
+             .value = base::Text(&options.http, CheckOptionalEndpoint)});
   table.Add({.name = "connect-timeout",
              .group = "Server",
              .description = "How long to wait for the node at the start",
@@ -129,6 +134,19 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Blocks, mutes and hidden updates that are made, checked and undone",
              .value = base::Count(&options.quarrels, 0, 1'000)});
+  table.Add({.name = "quiet",
+             .group = "What is played",
+             .description = "Persons who read nothing until the end. Then copies in Redis are due "
+                            "to nobody, as the node may find others quiet too",
+             .value = base::Count(&options.quiet, 0, 100'000)});
+  table.Add({.name = "flip-groups",
+             .group = "What is played",
+             .description = "Groups that grow beyond --flip-above and shrink again, twice",
+             .value = base::Count(&options.flip_groups, 0, 1'000)});
+  table.Add({.name = "flip-above",
+             .group = "What is played",
+             .description = "The node's --pull-above",
+             .value = base::Count(&options.flip_above, 1, 1'000'000)});
 }
 
 void AddDrillOptions(base::OptionTable& table, LoadOptions& options) {

@@ -15,6 +15,7 @@ struct LoadOptions {
   std::string target = "127.0.0.1:7420";
   std::string metrics;
   std::string redis;
+  std::string http;
 
   std::string graph;
   uint32_t persons = 2000;
@@ -34,6 +35,9 @@ struct LoadOptions {
   uint32_t several = 50;
   uint32_t watched = 400;
   uint32_t quarrels = 10;
+  uint32_t quiet = 0;
+  uint32_t flip_groups = 0;
+  uint32_t flip_above = 10'000;
 
   std::string kill_node_at;
   int64_t node_pid = 0;

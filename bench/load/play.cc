@@ -9,6 +9,7 @@
 #include "bench/load/check_tasks.h"
 #include "bench/load/drain.h"
 #include "bench/load/generated_graph.h"
+#include "bench/load/http_sample.h"
 #include "bench/load/progress_line.h"
 #include "bench/load/redis_checker.h"
 #include "bench/load/setup.h"
@@ -28,6 +29,7 @@ constexpr std::chrono::milliseconds kWatchBeginTimeout{10'000};
 // Behind the drain, for what is on its way to those who watch.
 constexpr std::chrono::milliseconds kWatchTimeout{15'000};
 constexpr uint64_t kQuarrelSalt = 0x717561727265ULL;
+constexpr uint64_t kQuietSalt = 0x7175696574ULL;
 constexpr uint64_t kWatchSalt = 0x7761746368ULL;
 
 void Complain(std::string_view text) {
@@ -76,11 +78,12 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
       plan_(graph, options.seed, fmt::format("load-{:016x}", base::RandomUint64()),
             options.several),
       quarrels_(graph, plan_, options.quarrels, options.seed ^ kQuarrelSalt),
+      quiet_(graph, quarrels_, options.quiet, options.seed ^ kQuietSalt),
       programme_(MakeProgramme(options, graph, plan_, quarrels_)),
       samples_(programme_.samples, programme_.posts, Mix(options.seed ^ 0x73616d706cULL)),
       model_(graph),
       violations_(graph),
-      stage_{graph,    plan_,  quarrels_,  programme_.target,
+      stage_{graph,    plan_,  quarrels_,  quiet_,     programme_.target,
              samples_, state_, latencies_, violations_} {
   summary_.persons = graph.person_count();
   summary_.groups = graph.group_count();
@@ -137,6 +140,7 @@ void Play::PlayAll() {
     refusals_.insert(refusals_.end(), history.refusals.begin(), history.refusals.end());
   });
   more_.node_kills = cast_->node_kills();
+  more_.flips = cast_->flips();
 }
 
 // What setting up left behind would be paid for by the first posts: the clock starts when it is
@@ -188,7 +192,11 @@ void Play::CheckStored() {
     return fmt::format("Checking Redis: {} of {} rings",
                        WithThousands(read.load(std::memory_order_relaxed)), WithThousands(rings));
   });
-  RedisCheckOptions redis{.uri = options_.redis, .cap = options_.cap};
+  RedisCheckOptions redis{
+      .uri = options_.redis, .cap = options_.cap, .somebody_is_quiet = quiet_.size() != 0};
+  if (more_.flips != 0) {
+    redis.pulled = ChooseToFlip(graph_, options_.flip_groups, options_.flip_above);
+  }
   if (options_.metrics.empty()) {
     redis.settle_timeout = kSettleTimeout;
   }
@@ -246,6 +254,18 @@ void Play::CheckProgramme() {
            watchers_ == nullptr ? 0 : watchers_->drops() / 3);
 }
 
+void Play::CheckHttp() {
+  ProgressLine line([] { return std::string("Checking over HTTP"); });
+  Client client(ClientOptions(), state_);
+  const HttpSampleOptions sample{.address = options_.http, .seed = Mix(options_.seed ^ 3)};
+  absl::StatusOr<uint64_t> pages = CompareHttp(graph_, client, sample, state_, violations_);
+  if (pages.ok()) {
+    more_.http_pages = *pages;
+  } else {
+    violations_.AddOther(base::MessageOf(pages.status()));
+  }
+}
+
 // Before other checks, while nothing is asked of the node.
 void Play::CheckWatches() {
   if (watchers_ == nullptr) {
@@ -270,6 +290,9 @@ void Play::Check() {
   }
   if (!state_.MustStop()) {
     CheckApi();
+  }
+  if (!options_.http.empty() && !state_.MustStop()) {
+    CheckHttp();
   }
   more_.checked = !state_.MustStop();
 }
@@ -304,6 +327,8 @@ void Play::Report() {
   more_.departures = state_.departures.load(std::memory_order_relaxed);
   more_.returns = state_.returns.load(std::memory_order_relaxed);
   more_.retries = state_.retries.load(std::memory_order_relaxed);
+  more_.quiet = quiet_.size();
+  more_.groups_to_flip = options_.flip_groups;
   more_.several = state_.several.load(std::memory_order_relaxed);
   more_.quarrels = state_.quarrels.load(std::memory_order_relaxed);
   for (size_t surface = 0; surface < kSurfaces; ++surface) {

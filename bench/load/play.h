@@ -53,6 +53,7 @@ class Play {
   void Check();
   void CheckStored();
   void CheckApi();
+  void CheckHttp();
   void CheckWatches();
   // Whether the load was what the programme promised.
   void CheckProgramme();
@@ -70,6 +71,7 @@ class Play {
   RunState state_;
   const Plan plan_;
   const Quarrels quarrels_;
+  const QuietPersons quiet_;
   const Programme programme_;
   const Samples samples_;
   Model model_;

@@ -114,7 +114,7 @@ PlannedPost NextPost(const Stage& stage) {
 PersonNumber FindReader(const Stage& stage, GroupNumber group, Random& random) {
   for (int draw = 0; draw < kReaderDraws; ++draw) {
     const PersonNumber reader = stage.plan.StayingMember(group, random);
-    if (!stage.quarrels.Has(reader)) {
+    if (!stage.quarrels.Has(reader) && !stage.quiet.Has(reader)) {
       return reader;
     }
   }

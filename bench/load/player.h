@@ -40,6 +40,7 @@ struct Stage {
   const Graph& graph;
   const Plan& plan;
   const Quarrels& quarrels;
+  const QuietPersons& quiet;
   const Target& target;
   const Samples& samples;
   RunState& state;
@@ -53,8 +54,8 @@ bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task);
 // The next number of the plan that is not a sample.
 PlannedPost NextPost(const Stage& stage);
 
-// A member of the group who stays throughout and has no quarrel, whose pages can be foretold. Nobody
-// if none is drawn.
+// A member of the group who stays throughout, is not quiet and has no quarrel, so that their pages
+// can be foretold. Nobody if none is drawn.
 PersonNumber FindReader(const Stage& stage, GroupNumber group, Random& random);
 
 klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPost& post);

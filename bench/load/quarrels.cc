@@ -23,6 +23,17 @@ Quarrels::Quarrels(const Graph& graph, const Plan& plan, uint64_t count, uint64_
   }
 }
 
+QuietPersons::QuietPersons(const Graph& graph, const Quarrels& quarrels, uint64_t count,
+                           uint64_t seed) {
+  Random random(Mix(seed));
+  for (uint64_t draw = 0; draw < 2 * count && persons_.size() < count; ++draw) {
+    const auto person = static_cast<PersonNumber>(random.Below(graph.person_count()));
+    if (person != 0 && !quarrels.Has(person)) {
+      persons_.insert(person);
+    }
+  }
+}
+
 bool Quarrels::Concerns(PersonNumber reader, PersonNumber author, GroupNumber group) const {
   const auto found = by_person_.find(reader);
   if (found == by_person_.end()) {

@@ -78,6 +78,7 @@ class RedisChecker {
  private:
   std::string KeyOf(const Ring& ring) const;
   std::vector<DueUpdate> DueIn(const Ring& ring) const;
+  bool IsCopied(const PostRecord& post) const;
   bool Judge(const Ring& ring, std::string_view content, Violations* violations) const;
   // Whether a copy may lie there that was not due for certain.
   bool MayLieThere(const Ring& ring, uint64_t id) const;
@@ -105,7 +106,13 @@ std::string RedisChecker::KeyOf(const Ring& ring) const {
 
 std::vector<DueUpdate> RedisChecker::DueIn(const Ring& ring) const {
   if (ring.kind == RingKind::kTimeline) {
-    return model_.HomeOf(ring.number);
+    std::vector<DueUpdate> due = model_.HomeOf(ring.number);
+    for (DueUpdate& update : due) {
+      if (update.access == Access::kVisible && !IsCopied(*model_.Find(update.id))) {
+        update.access = Access::kUncertain;
+      }
+    }
+    return due;
   }
   std::vector<DueUpdate> due =
       ring.kind == RingKind::kPosts
@@ -116,6 +123,16 @@ std::vector<DueUpdate> RedisChecker::DueIn(const Ring& ring) const {
     update.access = Access::kVisible;
   }
   return due;
+}
+
+// Whether its readers have copies of it, for certain.
+bool RedisChecker::IsCopied(const PostRecord& post) const {
+  bool copied = !options_.somebody_is_quiet;
+  post.ForEachPlace([&](const Place& place) {
+    copied = copied && std::find(options_.pulled.begin(), options_.pulled.end(), place.group) ==
+                           options_.pulled.end();
+  });
+  return copied;
 }
 
 bool RedisChecker::MayLieThere(const Ring& ring, uint64_t id) const {

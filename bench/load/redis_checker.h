@@ -23,6 +23,10 @@ struct RedisCheckOptions {
   std::string uri;
   size_t cap = 800;
   uint32_t connections = 2;
+  // Groups that were read from their feeds for a while: copies of their posts may lack.
+  std::vector<GroupNumber> pulled = {};
+  // The node copies nothing to who does not read: home timelines may lack anything.
+  bool somebody_is_quiet = false;
   // How long a ring may take to become what it must be; none if everything is known to be flushed.
   std::chrono::milliseconds settle_timeout{0};
 };

@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kColumns = 96;
 constexpr size_t kIndent = 15;
 constexpr std::array<std::string_view, kSurfaces> kPathKeys = {
-    "home", "group", "profile", "single", "watch", "resumed_watch", "redis", "publish"};
+    "home", "group", "profile", "single", "watch", "resumed_watch", "redis", "http", "publish"};
 
 // Goes on in the next line, indented, where a line would be too long.
 std::string Row(std::string_view name, std::string_view text) {
@@ -46,6 +46,13 @@ std::string MeanwhileText(const Circumstances& more) {
                                  WithThousands(more.revisions));
   if (more.quarrels != 0) {
     text += fmt::format(", {} quarrels", WithThousands(more.quarrels));
+  }
+  if (more.groups_to_flip != 0) {
+    text += more.flips == 0 ? ", not flipped: the node pulled no group"
+                            : fmt::format(", groups flipped {} times", WithThousands(more.flips));
+  }
+  if (more.quiet != 0) {
+    text += fmt::format(", {} people were quiet", WithThousands(more.quiet));
   }
   return text + (more.node_kills == 0 ? "" : ", the node killed once");
 }
@@ -99,6 +106,9 @@ std::string CheckedText(const Circumstances& more) {
   }
   if (more.stored_rings != 0) {
     text += fmt::format("; in Redis all {} rings", WithThousands(more.stored_rings));
+  }
+  if (more.http_pages != 0) {
+    text += fmt::format("; over HTTP {} home timelines", WithThousands(more.http_pages));
   }
   return text;
 }

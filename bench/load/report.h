@@ -57,6 +57,9 @@ struct Circumstances {
   uint64_t node_kills = 0;
   uint64_t several = 0;  // posts to several groups
   uint64_t quarrels = 0;
+  uint64_t quiet = 0;  // persons who read nothing before the check
+  uint64_t groups_to_flip = 0;
+  uint64_t flips = 0;
   uint64_t watched = 0;
   uint64_t watch_shown = 0;
   uint64_t watch_paged = 0;  // came by a page behind a gap instead
@@ -74,6 +77,7 @@ struct Circumstances {
   Share single_updates;
   Share departed;             // pairs of a group and somebody who left it
   uint64_t stored_rings = 0;  // of as many
+  uint64_t http_pages = 0;
   uint64_t other_violations = 0;
   std::vector<std::string> examples;
 };

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::array<std::string_view, kViolationKinds> kNames = {"lost", "duplicated", "leaked"};
 constexpr std::array<std::string_view, kSurfaces> kSurfaceNames = {
-    "home timeline", "group timeline", "profile timeline", "single update", "watch",
-    "resumed watch", "Redis",          "answer to a post"};
+    "home timeline", "group timeline", "profile timeline", "single update",   "watch",
+    "resumed watch", "Redis",          "home over HTTP",   "answer to a post"};
 
 }  // namespace
 

@@ -29,9 +29,10 @@ enum class Surface : uint8_t {
   kWatch,
   kResumedWatch,  // a watch that has gone on from a token
   kStored,        // in Redis
+  kHttp,          // a home timeline over HTTP
   kPublish,       // an answer to a post
 };
-constexpr size_t kSurfaces = 8;
+constexpr size_t kSurfaces = 9;
 
 // "home timeline", "resumed watch" …
 std::string_view NameOf(Surface surface);

@@ -21,7 +21,7 @@ std::vector<PersonNumber> Watchers::Choose(const Stage& stage, uint64_t count, u
   std::vector<PersonNumber> persons;
   std::set<PersonNumber> chosen;
   auto add = [&](PersonNumber person) {
-    if (persons.size() < count && chosen.insert(person).second) {
+    if (persons.size() < count && !stage.quiet.Has(person) && chosen.insert(person).second) {
       persons.push_back(person);
     }
   };

@@ -117,7 +117,54 @@ class FaultyProxy::Feed final : public v1::FeedService::Service {
     return status;
   }
 
+  grpc::Status WatchHomeTimeline(
+      grpc::ServerContext* context, const v1::WatchHomeTimelineRequest* request,
+      grpc::ServerWriter<v1::WatchHomeTimelineResponse>* writer) override {
+    const auto upstream = grpc::ClientContext::FromServerContext(*context);
+    auto reader = stub_->WatchHomeTimeline(upstream.get(), *request);
+    v1::WatchHomeTimelineResponse message;
+    while (reader->Read(&message)) {
+      for (v1::WatchEvent& event : *message.mutable_events()) {
+        event.add_persons(request->actor());
+      }
+      AfterWatched(*message.mutable_events());
+      for (v1::WatchEvent& event : *message.mutable_events()) {
+        event.clear_persons();
+      }
+      if (!writer->Write(message)) {
+        upstream->TryCancel();
+      }
+    }
+    return reader->Finish();
+  }
+
+  grpc::Status WatchHomeTimelines(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::WatchHomeTimelinesResponse, v1::WatchHomeTimelinesRequest>*
+          stream) override {
+    const auto upstream = grpc::ClientContext::FromServerContext(*context);
+    auto watch = stub_->WatchHomeTimelines(upstream.get());
+    v1::WatchHomeTimelinesRequest request;
+    if (stream->Read(&request)) {
+      watch->Write(request);
+    }
+    v1::WatchHomeTimelinesResponse message;
+    while (watch->Read(&message)) {
+      AfterWatched(*message.mutable_events());
+      if (!stream->Write(message)) {
+        upstream->TryCancel();
+      }
+    }
+    return watch->Finish();
+  }
+
  private:
+  void AfterWatched(WatchEvents& events) const {
+    if (faults_.watched) {
+      const std::lock_guard lock(mutex_);
+      faults_.watched(events);
+    }
+  }
   template <typename Request>
   static ReadCall CallOf(Path path, const Request& request, const std::string& subject) {
     return {.path = path,
@@ -187,15 +234,85 @@ class FaultyProxy::Groups final : public v1::GroupService::Service {
   std::mutex& mutex_;
 };
 
+class FaultyProxy::Persons final : public v1::PersonService::Service {
+ public:
+  using Stub = v1::PersonService::Stub;
+
+  Persons(const std::shared_ptr<grpc::Channel>& upstream, const Faults& faults, std::mutex& mutex)
+      : stub_(v1::PersonService::NewStub(upstream)), faults_(faults), mutex_(mutex) {}
+
+  grpc::Status BlockPerson(grpc::ServerContext* context, const v1::BlockPersonRequest* request,
+                           v1::BlockPersonResponse* response) override {
+    return Pretends(*request) ? grpc::Status::OK
+                              : HandOn(*stub_, &Stub::BlockPerson, *context, *request, response);
+  }
+  grpc::Status MutePerson(grpc::ServerContext* context, const v1::MutePersonRequest* request,
+                          v1::MutePersonResponse* response) override {
+    return Pretends(*request) ? grpc::Status::OK
+                              : HandOn(*stub_, &Stub::MutePerson, *context, *request, response);
+  }
+  grpc::Status MuteGroup(grpc::ServerContext* context, const v1::MuteGroupRequest* request,
+                         v1::MuteGroupResponse* response) override {
+    return Pretends(*request) ? grpc::Status::OK
+                              : HandOn(*stub_, &Stub::MuteGroup, *context, *request, response);
+  }
+  grpc::Status HideUpdate(grpc::ServerContext* context, const v1::HideUpdateRequest* request,
+                          v1::HideUpdateResponse* response) override {
+    return Pretends(*request) ? grpc::Status::OK
+                              : HandOn(*stub_, &Stub::HideUpdate, *context, *request, response);
+  }
+  grpc::Status UnblockPerson(grpc::ServerContext* context, const v1::UnblockPersonRequest* request,
+                             v1::UnblockPersonResponse* response) override {
+    return Pretends(*request) ? grpc::Status::OK
+                              : HandOn(*stub_, &Stub::UnblockPerson, *context, *request, response);
+  }
+  grpc::Status UnmutePerson(grpc::ServerContext* context, const v1::UnmutePersonRequest* request,
+                            v1::UnmutePersonResponse* response) override {
+    return HandOn(*stub_, &Stub::UnmutePerson, *context, *request, response);
+  }
+  grpc::Status UnmuteGroup(grpc::ServerContext* context, const v1::UnmuteGroupRequest* request,
+                           v1::UnmuteGroupResponse* response) override {
+    return HandOn(*stub_, &Stub::UnmuteGroup, *context, *request, response);
+  }
+  grpc::Status UnhideUpdate(grpc::ServerContext* context, const v1::UnhideUpdateRequest* request,
+                            v1::UnhideUpdateResponse* response) override {
+    return HandOn(*stub_, &Stub::UnhideUpdate, *context, *request, response);
+  }
+  grpc::Status ListBlocks(grpc::ServerContext* context, const v1::ListBlocksRequest* request,
+                          v1::ListBlocksResponse* response) override {
+    return HandOn(*stub_, &Stub::ListBlocks, *context, *request, response);
+  }
+  grpc::Status ListMutes(grpc::ServerContext* context, const v1::ListMutesRequest* request,
+                         v1::ListMutesResponse* response) override {
+    return HandOn(*stub_, &Stub::ListMutes, *context, *request, response);
+  }
+  grpc::Status ListHidden(grpc::ServerContext* context, const v1::ListHiddenRequest* request,
+                          v1::ListHiddenResponse* response) override {
+    return HandOn(*stub_, &Stub::ListHidden, *context, *request, response);
+  }
+
+ private:
+  bool Pretends(const google::protobuf::Message& request) const {
+    const std::lock_guard lock(mutex_);
+    return faults_.pretend_personal && faults_.pretend_personal(request);
+  }
+
+  const std::unique_ptr<Stub> stub_;
+  const Faults& faults_;
+  std::mutex& mutex_;
+};
+
 FaultyProxy::FaultyProxy(const std::shared_ptr<grpc::Channel>& upstream, const std::string& address,
                          Faults faults)
     : faults_(std::move(faults)),
       feed_(std::make_unique<Feed>(upstream, faults_, mutex_)),
-      groups_(std::make_unique<Groups>(upstream, faults_, mutex_)) {
+      groups_(std::make_unique<Groups>(upstream, faults_, mutex_)),
+      persons_(std::make_unique<Persons>(upstream, faults_, mutex_)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials());
   builder.RegisterService(feed_.get());
   builder.RegisterService(groups_.get());
+  builder.RegisterService(persons_.get());
   server_ = builder.BuildAndStart();
 }
 

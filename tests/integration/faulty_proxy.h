@@ -6,6 +6,8 @@
 //   faults.publish = [](const auto& request, grpc::Status& status, auto& response) { … };
 //   FaultyProxy proxy(klatchd.Channel(), "unix:/tmp/x/proxy.sock", std::move(faults));
 //
+// Of a gateway's stream the first request is handed on, and no other.
+//
 // Thread safety: hooks run on gRPC's threads, one at a time.
 
 #include <grpcpp/grpcpp.h>
@@ -17,6 +19,7 @@
 
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "klatch/v1/person_service.grpc.pb.h"
 
 namespace klatch::testing {
 
@@ -32,6 +35,7 @@ struct ReadCall {
   bool first_page = true;
 };
 
+using WatchEvents = google::protobuf::RepeatedPtrField<v1::WatchEvent>;
 using Updates = google::protobuf::RepeatedPtrField<v1::Update>;
 
 struct Faults {
@@ -49,6 +53,10 @@ struct Faults {
   // Say true to answer OK without doing it.
   std::function<bool(const v1::EditUpdateRequest&)> pretend_edit;
   std::function<bool(const v1::DeleteUpdateRequest&)> pretend_delete;
+  // The events of one message of a watch; of one person's with that person in each.
+  std::function<void(WatchEvents&)> watched;
+  // Of blocks, mutes and hidden updates: say true to answer OK without doing it.
+  std::function<bool(const google::protobuf::Message&)> pretend_personal;
 };
 
 class FaultyProxy {
@@ -62,11 +70,13 @@ class FaultyProxy {
  private:
   class Feed;
   class Groups;
+  class Persons;
 
   Faults faults_;
   std::mutex mutex_;
   std::unique_ptr<Feed> feed_;
   std::unique_ptr<Groups> groups_;
+  std::unique_ptr<Persons> persons_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -48,6 +48,10 @@ class LoadCheckerRedisTest : public ::testing::Test {
     options_.batch = 5;
     options_.churn = 60;
     options_.revisions = 40;
+    // LoadCheckerWholeRedisTest plays these.
+    options_.several = 0;
+    options_.watched = 0;
+    options_.quarrels = 0;
     options_.show_timelines = 0;
     options_.retry_for = std::chrono::milliseconds(500);
   }
@@ -401,6 +405,157 @@ TEST_F(LoadCheckerRedisTest, AnUndecidedPostThatStandsTwiceIsDuplicated) {
   EXPECT_EQ(summary_.unknown, 1u);
   EXPECT_GE(summary_.duplicated, 1u);
 }
+
+// Everything at once: posts to several groups, watches that drop and resume, quarrels.
+class LoadCheckerWholeRedisTest : public LoadCheckerRedisTest {
+ protected:
+  LoadCheckerWholeRedisTest() {
+    options_.several = 150;
+    options_.watched = 60;
+    options_.quarrels = 5;
+  }
+
+  uint64_t CountOnWatches(uint64_t load::PathCounts::*kind) const {
+    return summary_.paths[static_cast<size_t>(load::Surface::kWatch)].*kind +
+           summary_.paths[static_cast<size_t>(load::Surface::kResumedWatch)].*kind;
+  }
+  uint64_t CountOn(load::Surface surface, uint64_t load::PathCounts::*kind) const {
+    return summary_.paths[static_cast<size_t>(surface)].*kind;
+  }
+};
+
+TEST_F(LoadCheckerWholeRedisTest, FindsNothingWhereNothingIsWrong) {
+  Run({});
+  EXPECT_EQ(exit_, ExitCode::kGood) << ::testing::PrintToString(more_.examples);
+  EXPECT_EQ(summary_.lost + summary_.duplicated + summary_.leaked + summary_.unknown, 0u);
+  EXPECT_GE(more_.several, 10u);
+  EXPECT_GE(more_.quarrels, 3u);
+  EXPECT_EQ(more_.watched, 60u);
+  EXPECT_GE(more_.watch_shown, 1'000u);
+  EXPECT_GE(summary_.resumes, 4u);
+  EXPECT_EQ(summary_.gaps, 0u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, FindsUpdatesThatAWatchDoesNotShow) {
+  Faults faults;
+  faults.watched = [](WatchEvents& events) {
+    for (int i = events.size() - 1; i >= 0; --i) {
+      // Some of them, and never: also when the watch goes on.
+      if (events.Get(i).has_published() && events.Get(i).published().id() / 4096 % 16 == 0) {
+        events.DeleteSubrange(i, 1);
+      }
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(CountOnWatches(&load::PathCounts::lost), 1u);
+  EXPECT_EQ(CountOn(load::Surface::kHome, &load::PathCounts::lost), 0u);
+  EXPECT_EQ(summary_.duplicated + summary_.leaked, 0u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, FindsUpdatesThatAWatchShowsTwice) {
+  bool done = false;
+  Faults faults;
+  faults.watched = [&](WatchEvents& events) {
+    for (int i = 0; i < events.size() && !done; ++i) {
+      if (events.Get(i).has_published()) {
+        *events.Add() = v1::WatchEvent(events.Get(i));
+        done = true;
+      }
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(CountOnWatches(&load::PathCounts::duplicated), 1u);
+  EXPECT_EQ(summary_.lost + summary_.leaked, 0u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, FindsWhatAWatchShowsBehindTheWordThatSomebodyLeft) {
+  std::map<std::string, v1::Update> of_group;
+  Faults faults;
+  faults.watched = [&](WatchEvents& events) {
+    std::vector<v1::WatchEvent> leaks;
+    for (const v1::WatchEvent& event : events) {
+      if (event.has_published() && event.published().groups_size() == 1) {
+        of_group[event.published().groups(0)] = event.published();
+      } else if (of_group.contains(event.left_group())) {
+        v1::WatchEvent& leak = leaks.emplace_back(event);
+        *leak.mutable_edited() = of_group.at(event.left_group());
+      }
+    }
+    for (const v1::WatchEvent& leak : leaks) {
+      *events.Add() = leak;
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(CountOnWatches(&load::PathCounts::leaked), 1u);
+  EXPECT_EQ(summary_.lost + summary_.duplicated, 0u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, AGapIsNoLossIfThePageBehindItShowsWhatWasMissing) {
+  Faults faults;
+  faults.watched = [](WatchEvents& events) {
+    for (v1::WatchEvent& event : events) {
+      if (event.has_published() && event.published().id() / 4096 % 16 == 0) {
+        v1::Gap gap;
+        gap.set_reason(v1::GAP_REASON_SLOW_READER);
+        gap.mutable_since()->set_seconds(event.published().create_time().seconds() - 1);
+        *event.mutable_gap() = gap;
+      }
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kGood) << ::testing::PrintToString(more_.examples);
+  EXPECT_GE(summary_.gaps, 1u);
+  EXPECT_GE(more_.watch_paged, 1u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, FindsThatAPostToSeveralGroupsNamesTooFew) {
+  Faults faults;
+  faults.read = [](const ReadCall& call, grpc::Status&, Updates& updates) {
+    for (v1::Update& update : updates) {
+      if (call.path == Path::kHome && update.groups_size() > 1) {
+        update.mutable_groups()->RemoveLast();
+      }
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(more_.other_violations, 1u);
+}
+
+TEST_F(LoadCheckerWholeRedisTest, FindsAnUndoneBlockThatStandsAndTheNextRunTakesItBack) {
+  Faults faults;
+  faults.pretend_personal = [](const google::protobuf::Message& request) {
+    return request.GetDescriptor()->name() == "UnblockPersonRequest";
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(summary_.lost, 1u);
+  EXPECT_EQ(summary_.leaked, 0u);
+  Run({});
+  EXPECT_EQ(exit_, ExitCode::kGood) << ::testing::PrintToString(more_.examples);
+}
+
+class LoadCheckerQuarrelRedisTest : public LoadCheckerWholeRedisTest,
+                                    public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(LoadCheckerQuarrelRedisTest, FindsThatItIsIgnored) {
+  Faults faults;
+  faults.pretend_personal = [](const google::protobuf::Message& request) {
+    return request.GetDescriptor()->name() == GetParam();
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
+  EXPECT_GE(CountOn(load::Surface::kHome, &load::PathCounts::leaked), 1u);
+  EXPECT_EQ(summary_.lost + summary_.duplicated, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, LoadCheckerQuarrelRedisTest,
+                         Values("BlockPersonRequest", "MutePersonRequest", "MuteGroupRequest",
+                                "HideUpdateRequest"),
+                         [](const auto& kind) { return kind.param; });
 
 }  // namespace
 }  // namespace klatch::testing

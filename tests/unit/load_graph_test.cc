@@ -210,6 +210,32 @@ TEST(PlanTest, PostsFollowFromTheSeedAndAuthorsAreMembers) {
   EXPECT_NE(plan.RequestIdOf(1), again.RequestIdOf(1));
 }
 
+TEST(PlanTest, PostsToSeveralNameOtherGroupsOfTheirAuthorAndLeaveTheOthersAsTheyAre) {
+  auto graph = GenerateCommunities({.persons = 300}, 5);
+  ASSERT_TRUE(graph.ok());
+  Plan alone(**graph, 5, "a");
+  Plan plan(**graph, 5, "a", 500);
+  int several = 0;
+  int to_all = 0;
+  for (uint64_t number = 0; number < 1000; ++number) {
+    const PlannedPost post = plan.At(number);
+    EXPECT_EQ(post.author, alone.At(number).author);
+    EXPECT_EQ(post.group, alone.At(number).group);
+    EXPECT_FALSE(alone.At(number).is_several());
+    several += post.is_several() ? 1 : 0;
+    to_all += post.all_my_groups ? 1 : 0;
+    std::set<GroupNumber> named(post.others.begin(), post.others.end());
+    EXPECT_EQ(named.size(), post.others.size());
+    EXPECT_FALSE(named.contains(post.group));
+    auto groups = (*graph)->GroupsOf(post.author);
+    for (GroupNumber other : named) {
+      EXPECT_TRUE(std::binary_search(groups.begin(), groups.end(), other));
+    }
+  }
+  EXPECT_GT(several, 300);
+  EXPECT_GT(to_all, 50);
+}
+
 TEST(PlanTest, MostPostsOfAFriendshipGraphGoToTheAuthorsFriendsAndSomeToCircles) {
   Folder folder;
   folder.Write("facebook_combined.txt", "0 1\n0 2\n1 2\n2 3\n");

@@ -48,6 +48,10 @@ class ModelTest : public testing::Test {
   void PostedToMembersNow(uint64_t id, PersonNumber author, GroupNumber group) {
     history_.posts.push_back({id, id, group, author, true});
   }
+  void PostedTo(uint64_t id, PersonNumber author, std::vector<Place> carries) {
+    history_.posts.push_back(
+        {id, id, carries.front().group, author, false, Fate::kAsPosted, std::move(carries)});
+  }
   void Finish() {
     model_.Add(history_);
     model_.Finish();
@@ -173,6 +177,42 @@ TEST_F(ModelTest, WhatWasDeletedIsSeenByNobodyAndCountsAsDeliveredAllTheSame) {
   EXPECT_EQ(AccessOf(kEve, 20), Access::kNone);
   EXPECT_EQ(AccessOf(kBob, 21), Access::kUncertain);
   EXPECT_EQ(model_.CountDeliveries(), 4u);
+}
+
+TEST_F(ModelTest, APostToSeveralGroupsCountsOnceForWhoIsInMoreThanOne) {
+  PostedTo(20, kBob, {{kHiking, 21}, {kChoir, 22}});
+  Finish();
+  EXPECT_THAT(Ids(model_.HomeOf(kBob)), ElementsAre(20));
+  EXPECT_THAT(Ids(model_.HomeOf(kAnn)), ElementsAre(20));
+  EXPECT_THAT(Ids(model_.HomeOf(kEve)), ElementsAre(20));
+  EXPECT_THAT(Ids(model_.GroupSeenBy(kAnn, kHiking)), ElementsAre(20));
+  EXPECT_THAT(Ids(model_.GroupSeenBy(kEve, kChoir)), ElementsAre(20));
+  EXPECT_THAT(Ids(model_.ProfileSeenBy(kEve, kBob)), ElementsAre(20));
+  EXPECT_EQ(model_.CountDeliveries(), 3u);
+}
+
+TEST_F(ModelTest, EachCarryIsJudgedByItsOwnPosition) {
+  Turned(kHiking, kBob, 25, Turn::kLeft);
+  Turned(kChoir, kEve, 25, Turn::kLeft);
+  PostedTo(20, kBob, {{kHiking, 24}, {kChoir, 26}});
+  Finish();
+  // Eve was a member at the id, and no longer when the choir took it.
+  EXPECT_EQ(AccessOf(kEve, 20), Access::kNone);
+  EXPECT_EQ(AccessOf(kBob, 20), Access::kVisible);
+  const PostRecord& post = *model_.Find(20);
+  EXPECT_EQ(model_.AccessThrough(kBob, post, post.carries[0]), Access::kPast);
+  EXPECT_EQ(model_.AccessThrough(kBob, post, post.carries[1]), Access::kVisible);
+  EXPECT_EQ(model_.GroupSeenBy(kBob, kHiking).front().access, Access::kPast);
+  EXPECT_TRUE(model_.HasFromPosting(kBob, post));
+  EXPECT_EQ(model_.CountDeliveries(), 2u);
+}
+
+TEST_F(ModelTest, WhatGroupsOfOthersTookIsNotJudgedForWhoDoesNotSeeItHere) {
+  PostedTo(20, kBob, {{kHiking, 21}});
+  history_.posts.back().elsewhere = true;
+  Finish();
+  EXPECT_EQ(AccessOf(kAnn, 20), Access::kVisible);
+  EXPECT_EQ(AccessOf(kEve, 20), Access::kUncertain);
 }
 
 TEST_F(ModelTest, NamesWhoLeftOnceEachAlsoIfTheyCameBack) {
@@ -334,13 +374,17 @@ TEST(StoredRingTest, IdsComeNewestFirstWithoutEmptySlotsAndBrokenEnds) {
 TEST(ViolationsTest, CountsAPairOnceHoweverManyPathsShowIt) {
   Graph graph({"ann", "bob"}, {{"g", 0, {0, 1}}}, std::nullopt);
   Violations violations(graph);
-  violations.Add(Violation::kLost, kAnn, 7, "home timeline");
-  violations.Add(Violation::kLost, kAnn, 7, "stored timeline");
-  violations.Add(Violation::kLost, kBob, 7, "home timeline");
-  violations.Add(Violation::kLeaked, kAnn, 7, "home timeline");
+  violations.Add(Violation::kLost, Surface::kHome, kAnn, 7);
+  violations.Add(Violation::kLost, Surface::kStored, kAnn, 7);
+  violations.Add(Violation::kLost, Surface::kHome, kBob, 7);
+  violations.Add(Violation::kLost, Surface::kHome, kBob, 7, "after something else");
+  violations.Add(Violation::kLeaked, Surface::kHome, kAnn, 7);
   EXPECT_EQ(violations.Count(Violation::kLost), 2u);
   EXPECT_EQ(violations.Count(Violation::kLeaked), 1u);
   EXPECT_EQ(violations.Count(Violation::kDuplicated), 0u);
+  EXPECT_EQ(violations.Count(Violation::kLost, Surface::kHome), 2u);
+  EXPECT_EQ(violations.Count(Violation::kLost, Surface::kStored), 1u);
+  EXPECT_EQ(violations.Count(Violation::kLost, Surface::kWatch), 0u);
   EXPECT_EQ(violations.Examples().size(), 3u);
 }
 

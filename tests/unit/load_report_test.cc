@@ -40,9 +40,46 @@ TEST(ReportTest, JsonIsOneLineWithExactlyTheKeysOfTheContract) {
   EXPECT_THAT(KeysOf(json),
               ElementsAre("persons", "groups", "published", "unknown", "trimmed", "deliveries",
                           "lost", "duplicated", "leaked", "publish_p50_us", "publish_p99_us",
-                          "visible_p50_us", "visible_p99_us", "deliveries_per_second", "seconds"));
+                          "visible_p50_us", "visible_p99_us", "deliveries_per_second", "seconds",
+                          // Beyond the contract: watches, and counts by path.
+                          "gaps", "resumes", "paths", "home", "lost", "duplicated", "leaked",
+                          "group", "lost", "duplicated", "leaked", "profile", "lost", "duplicated",
+                          "leaked", "single", "lost", "duplicated", "leaked", "watch", "lost",
+                          "duplicated", "leaked", "resumed_watch", "lost", "duplicated", "leaked",
+                          "redis", "lost", "duplicated", "leaked", "http", "lost", "duplicated",
+                          "leaked", "publish", "lost", "duplicated", "leaked"));
   EXPECT_EQ(json.find('\n'), std::string::npos);
-  EXPECT_THAT(json, HasSubstr("\"deliveries_per_second\":2000000,\"seconds\":1.500}"));
+  EXPECT_THAT(json, HasSubstr("\"deliveries_per_second\":2000000,\"seconds\":1.500,\"gaps\":0,"));
+}
+
+TEST(ReportTest, CountsByPathStandUnderTheirNames) {
+  Summary summary;
+  summary.paths[static_cast<size_t>(Surface::kResumedWatch)] = {1, 2, 3};
+  EXPECT_THAT(ToJson(summary),
+              HasSubstr("\"resumed_watch\":{\"lost\":1,\"duplicated\":2,\"leaked\":3}"));
+}
+
+TEST(ReportTest, NoLineForPeopleIsLongerThanAHundredColumns) {
+  Summary summary;
+  summary.persons = summary.groups = summary.published = 123'456'789;
+  summary.gaps = summary.resumes = summary.trimmed = 123'456'789;
+  Circumstances more;
+  more.checked = true;
+  more.memberships = more.seed = more.several = more.refused_rightly = 123'456'789;
+  more.departures = more.returns = more.revisions = more.quarrels = more.node_kills = 123'456;
+  more.watched = more.watch_shown = more.watch_paged = more.stored_rings = 123'456'789;
+  more.home_timelines = more.group_timelines = more.profiles = {1'000'000, 123'456'789};
+  more.single_updates = more.departed = {1'000'000, 123'456'789};
+  const std::string text = ForPeople(summary, more);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin);
+    const std::string line = text.substr(begin, end - begin);
+    // The verdict is a sentence.
+    if (line.starts_with("  ")) {
+      EXPECT_LE(line.size(), 100u) << line;
+    }
+    begin = end + 1;
+  }
 }
 
 TEST(ReportTest, JsonOfARunWithoutTimeHasNoInfinity) {
