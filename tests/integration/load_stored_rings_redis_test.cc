@@ -49,11 +49,12 @@ class LoadStoredRingsRedisTest : public klatch::testing::RedisTest {
   }
 
   void Check() { Check(model_); }
-  void Check(const Model& model) {
+  void Check(const Model& model) { Check(model, {}); }
+  void Check(const Model& model, RedisCheckOptions options) {
     RunState state(interrupted_, graph_);
     std::atomic<uint64_t> done{0};
-    auto result = CheckRedis(graph_, model, {.uri = "unix://" + server_.address().socket_path},
-                             state, violations_, done);
+    options.uri = "unix://" + server_.address().socket_path;
+    auto result = CheckRedis(graph_, model, options, state, violations_, done);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(done.load(), 8u);
     EXPECT_EQ(result->timelines + result->posts + result->feeds, 8u);
@@ -113,6 +114,42 @@ TEST_F(LoadStoredRingsRedisTest, ACopyFromBeforeTheyJoinedIsAFault) {
   Write(keys_.Timeline(PersonId("eve")), {21});
   Check(joined);
   EXPECT_EQ(violations_.other_count(), 1u);
+}
+
+TEST_F(LoadStoredRingsRedisTest, OfPulledGroupsCopiesMayLackInTimelinesAndNowhereElse) {
+  Write(keys_.Timeline(PersonId("bob")), {20});
+  Check(model_, {.pulled = {kHiking}});
+  EXPECT_EQ(Count(Violation::kLost), 0u);
+  Write(keys_.Feed(GroupId("hiking")), {20});
+  Check(model_, {.pulled = {kHiking}});
+  EXPECT_EQ(Count(Violation::kLost), 2u);
+}
+
+TEST_F(LoadStoredRingsRedisTest, WhereSomebodyIsQuietTimelinesMayLackAnythingButHoldNothingElse) {
+  Write(keys_.Timeline(PersonId("bob")), {});
+  Write(keys_.Timeline(PersonId("eve")), {21});
+  Check(model_, {.somebody_is_quiet = true});
+  EXPECT_EQ(Count(Violation::kLost), 0u);
+  EXPECT_EQ(violations_.other_count(), 1u);
+}
+
+TEST_F(LoadStoredRingsRedisTest, ACopyForEachGroupOfAPostToSeveralIsNoFault) {
+  History history;
+  history.posts = {{23, 3, kHiking, kBob, false, Fate::kAsPosted, {{kHiking, 24}, {1, 25}}}};
+  Model several(graph_);
+  several.Add(history_);
+  several.Add(history);
+  several.SetFloors({15});
+  several.Finish();
+  Write(keys_.Timeline(PersonId("ann")), {22, 20, 21, 23});
+  Write(keys_.Timeline(PersonId("bob")), {20, 21, 22, 23, 23});
+  Write(keys_.Timeline(PersonId("eve")), {23});
+  Write(keys_.Posts(PersonId("bob")), {21, 23});
+  Write(keys_.Feed(GroupId("hiking")), {20, 21, 22, 23});
+  Write(keys_.Feed(GroupId("choir")), {23});
+  Check(several);
+  EXPECT_EQ(Count(Violation::kLost) + Count(Violation::kDuplicated), 0u);
+  EXPECT_EQ(violations_.other_count(), 0u);
 }
 
 TEST_F(LoadStoredRingsRedisTest, AnIdThatNobodyWasAnsweredWithIsAFault) {
