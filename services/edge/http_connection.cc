@@ -99,8 +99,6 @@ void HttpConnection::Drain() {
   }
 }
 
-void HttpConnection::Abort() { Close(); }
-
 void HttpConnection::AwaitRequest() {
   is_under_way_ = false;
   if (shared_.is_draining.load(std::memory_order_relaxed)) {

@@ -39,7 +39,8 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void TurnAway();
   // Closes at once if nothing is under way, else after the answer to it.
   void Drain();
-  void Abort();
+  // Closes at once; its call is cancelled. Idempotent.
+  void Close();
 
  private:
   using ErrorCode = boost::system::error_code;
@@ -75,7 +76,6 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   // The end.
   void Linger();
   void AwaitPeer();
-  void Close();
 
   // What takes longer is cancelled: its handler gets operation_aborted, and timed_out_ is set.
   void Limit(std::chrono::milliseconds time);

@@ -194,7 +194,7 @@ void HttpEdge::Shutdown(base::MonotonicTime deadline) {
   }
   StopAccepting();
   if (!state_->connections.Drain(deadline) || !state_->refusals.Drain(deadline)) {
-    state_->ForEach(&HttpConnection::Abort);
+    state_->ForEach(&HttpConnection::Close);
   }
   state_->connections.Drain(base::MonotonicTime::max());
   state_->refusals.Drain(base::MonotonicTime::max());
