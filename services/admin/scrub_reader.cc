@@ -255,7 +255,10 @@ void ScrubReader::Compare(size_t place, const Person& person, const Lists& lists
       differs->finding.set_person(person.id.value());
       found.push_back(*std::move(differs));
     } else if (stay) {
-      feeds.push_back({&group.id, &group.feed, *stay});
+      // Of a group whose updates are, or were lately, read from its feed copies are not due.
+      if (groups_.FeedMark(groups_.Find(group.id)->index).is_zero()) {
+        feeds.push_back({&group.id, &group.feed, *stay});
+      }
       if (view_wrong) {
         found[*view_wrong].stay =
             MendedStay{groups_.Find(group.id)->index, layout_.ShardOf(group.id), *stay, group.seen};
@@ -275,8 +278,11 @@ void ScrubReader::CompareCopies(size_t place, const Person& person,
                                 const std::vector<DueFeed>& feeds,
                                 const std::vector<Position>& written,
                                 std::vector<Found>& found) const {
-  if (person.hole_since.load(std::memory_order_relaxed) != 0) {
-    return;  // Its pages say that copies are missing, and they are being put back.
+  // Copies are missing by design, from who does not read, or are being put back. Acquire, partner of
+  // the worker's release before it leaves out the first copy.
+  if (person.hole_since.load(std::memory_order_relaxed) != 0 ||
+      person.quiet_since.load(std::memory_order_acquire) != 0) {
+    return;
   }
   for (const auto& [id, group] : MissingCopies(feeds, stored, written)) {
     Found missing;

@@ -452,5 +452,36 @@ TEST_F(KlatchdAdminTest, PostsToSeveralGroupsAreNoFindingsAndHaveTheirBodies) {
               ::testing::UnorderedElementsAre("hiking", "chess"));
 }
 
+// Copies that nobody is to have are not missing: of groups that are read from their feeds, and of
+// persons who don't read.
+TEST(KlatchdScrubTest, WhatIsNotCopiedByDesignIsNoFinding) {
+  Klatchd klatchd({.arguments = {"--shards", "4", "--partitions", "1", "--workers", "1",
+                                 "--pull-above", "3", "--quiet-after", "1s"}});
+  Client client(klatchd.Channel());
+  const auto found = [&client] {
+    v1::ScrubTimelinesRequest request;
+    const auto page = client.Admin(&Stub::ScrubTimelines, request);
+    EXPECT_EQ(page->next_page_token(), "");
+    return page->findings_size();
+  };
+  for (const char* group : {"crowd", "pair"}) {
+    ASSERT_THAT(client.CreateGroup("ann", group), Succeeds());
+    ASSERT_THAT(client.Add("ann", group, {"bob"}), Succeeds());
+  }
+  ASSERT_THAT(client.Publish("ann", "crowd", "copied"), Succeeds());
+  ASSERT_THAT(client.Add("ann", "crowd", {"cat", "dan"}), Succeeds());
+  const auto metric = [&klatchd](const std::string& line) {
+    return klatchd.Get("/metrics").second.find("\n" + line + "\n") != std::string::npos;
+  };
+  ASSERT_TRUE(Eventually([&] { return metric("klatch_pulled_groups 1"); }));
+  for (const char* group : {"crowd", "pair"}) {
+    ASSERT_THAT(client.Publish("ann", group, "more"), Succeeds());
+  }
+  EXPECT_EQ(found(), 0);
+  ASSERT_TRUE(Eventually([&] { return metric("klatch_quiet_persons 4"); }));
+  ASSERT_THAT(client.Publish("ann", "pair", "nobody looks"), Succeeds());
+  EXPECT_EQ(found(), 0);
+}
+
 }  // namespace
 }  // namespace klatch::testing
