@@ -28,6 +28,8 @@ constexpr std::chrono::milliseconds kSettleTimeout{10'000};
 constexpr std::chrono::milliseconds kWatchBeginTimeout{10'000};
 // Behind the drain, for what is on its way to those who watch.
 constexpr std::chrono::milliseconds kWatchTimeout{15'000};
+// Of fewer people too many would quarrel for others to be found who read what they must.
+constexpr uint32_t kPersonsPerQuarrel = 20;
 constexpr uint64_t kQuarrelSalt = 0x717561727265ULL;
 constexpr uint64_t kQuietSalt = 0x7175696574ULL;
 constexpr uint64_t kWatchSalt = 0x7761746368ULL;
@@ -77,7 +79,8 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
       state_(interrupted, graph),
       plan_(graph, options.seed, fmt::format("load-{:016x}", base::RandomUint64()),
             options.several),
-      quarrels_(graph, plan_, options.quarrels, options.seed ^ kQuarrelSalt),
+      quarrels_(graph, plan_, std::min(options.quarrels, graph.person_count() / kPersonsPerQuarrel),
+                options.seed ^ kQuarrelSalt),
       quiet_(graph, quarrels_, options.quiet, options.seed ^ kQuietSalt),
       programme_(MakeProgramme(options, graph, plan_, quarrels_)),
       samples_(programme_.samples, programme_.posts, Mix(options.seed ^ 0x73616d706cULL)),
