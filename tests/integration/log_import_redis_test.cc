@@ -95,7 +95,7 @@ TEST_F(LogImportRedisTest, DeletedImportDoesNotComeBack) {
   const auto again = Import(Post("ann", "hiking", "s1"));
   ASSERT_THAT(again, IsOk());
   EXPECT_EQ(again->position, first->position);
-  EXPECT_EQ(Redis({"EXISTS", keys_.Update(first->position)}).integer(), 0);
+  EXPECT_EQ(Redis({"STRLEN", keys_.Update(first->position)}).integer(), 0);
 }
 
 TEST_F(LogImportRedisTest, NeitherRolesNorAClosedGroupStopAnImport) {
