@@ -77,7 +77,7 @@ TEST_F(KlatchdBadHttpTest, Bodies) {
        Posting(kPublish, R"({"actor": "ann", "update": {"groups": ["g"], "text": "a"}})")},
       {"another namespace", 404, NOT_FOUND, "namespace",
        PostWith(groups + R"("text": "a")", R"(, "namespace": "other")")},
-      {"no member", 403, PERMISSION_DENIED, "",
+      {"no member", 403, PERMISSION_DENIED, "actor",
        Posting(
            kPublish,
            R"({"actor": "mallory", "requestId": "r", "update": {"groups": ["g"], "text": "a"}})")},
