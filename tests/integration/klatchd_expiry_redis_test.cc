@@ -60,6 +60,7 @@ class KlatchdExpiryTest : public ::testing::Test {
   uint32_t UnreadOfBob() {
     v1::GetUnreadCountsRequest request;
     request.set_actor("bob");
+    request.set_home(true);
     const auto answer = client_->Persons(&v1::PersonService::Stub::GetUnreadCounts, request);
     return answer->counts(0).count();
   }

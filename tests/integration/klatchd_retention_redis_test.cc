@@ -70,6 +70,7 @@ class KlatchdRetentionTest : public ::testing::Test {
   uint32_t UnreadOfBob() {
     v1::GetUnreadCountsRequest request;
     request.set_actor("bob");
+    request.set_home(true);
     return client_->Persons(&v1::PersonService::Stub::GetUnreadCounts, request)->counts(0).count();
   }
   bool AwaitGone(uint64_t update) {
