@@ -117,7 +117,8 @@ TEST_F(RedisRightsTest, TheNeededCommandsSufficeForEveryCall) {
   bound.mutable_group()->mutable_retention()->set_count(1);
   EXPECT_THAT(client.Groups(&v1::GroupService::Stub::UpdateGroup, bound), Succeeds());
   EXPECT_THAT(client.Publish("ann", "g", "sixth"), Succeeds());
-  EXPECT_TRUE(Eventually([&] { return client.GroupPage("ann", "g")->updates_size() == 1; }));
+  EXPECT_TRUE(
+      testing::Eventually([&] { return client.GroupPage("ann", "g")->updates_size() == 1; }));
   v1::ListMembersRequest members;
   members.set_actor("ann");
   members.set_group("g");
