@@ -6,7 +6,7 @@
 -- NO_GROUP, NOT_MEMBER, ROLE_TOO_LOW.
 
 local ROLE_OWNER = 4
-local RETENTION = {e = true, q = true, w = true}
+local RETENTION = {e = true, q = true, y = true}
 local group, members, kept = KEYS[2], KEYS[3], KEYS[4]
 local actor, id, record = ARGV[2], ARGV[3], ARGV[4]
 
