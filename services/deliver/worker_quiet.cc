@@ -15,11 +15,11 @@
 namespace klatch {
 namespace {
 
-// Persons looked at in one step, and how long after it the next one is due.
-constexpr uint32_t kLooksPerStep = 4'096;
+// Persons looked at in one step (each a cache miss), and how long after it the next one is due.
+constexpr uint32_t kLooksPerStep = 1'024;
 constexpr std::chrono::milliseconds kStepGap{10};
-// A look at all persons begins at most so often.
-constexpr std::chrono::milliseconds kPassGap{10'000};
+// The longest between two looks at all persons.
+constexpr std::chrono::milliseconds kPassGap{600'000};
 
 int64_t Nanoseconds(base::MonotonicTime time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
