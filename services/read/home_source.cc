@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "services/model/limits.h"
+#include "services/model/past.h"
 
 namespace klatch {
 namespace {
@@ -33,8 +34,6 @@ void Append(DueIds more, DueIds& to) {
 }  // namespace
 
 DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position applied) {
-  constexpr uint64_t kLaterMs =
-      std::chrono::duration_cast<std::chrono::milliseconds>(limits::kCarriedLaterMax).count();
   DueIds sorted;
   size_t later = 0;
   for (const UpdateId id : feed) {
@@ -43,7 +42,7 @@ DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position a
       ++later;
     } else if (is_of_shard ? id >= of.joined : id.ms() > of.joined.ms()) {
       sorted.due.push_back(id);
-    } else if (id.ms() + kLaterMs >= of.joined.ms()) {
+    } else if (id.ms() + kCarriedLaterMsMax >= of.joined.ms()) {
       // A carry may stand behind the joining though its id stands before.
       sorted.perhaps.push_back(id);
     }
