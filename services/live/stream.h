@@ -19,7 +19,6 @@
 #include <optional>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -110,9 +109,14 @@ struct WatchSubscription {
   std::deque<UpdateId> several_sent = {};
   // The record of the last edit or deletion that was told: one for several groups comes as often.
   Position last_change = {};
-  // Updates of several groups of which it was told lately that groups have them no longer, and how
-  // many there were then (TakenOut): the records of those say nothing new.
-  std::deque<std::pair<UpdateId, size_t>> removals_told = {};
+  // Of which updates it was told lately that groups have them no longer: the records of these groups
+  // say nothing new.
+  struct RemovalTold {
+    UpdateId update;
+    std::vector<GroupIndex> groups;
+    bool is_whole = false;  // of all of its groups
+  };
+  std::deque<RemovalTold> removals_told = {};
 };
 
 struct WatchStream {

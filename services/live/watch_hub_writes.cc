@@ -187,7 +187,7 @@ class WatchHub::Composer {
     if (IsChange(event) && subscription.last_change == event.position) {
       return;  // told for another of its groups
     }
-    if (event.kind == WatchedEvent::Kind::kTakenOut && !IsNews(event, subscription)) {
+    if (event.kind == WatchedEvent::Kind::kTakenOut && !IsNews(event, subscription, entry)) {
       return;
     }
     const GroupEntry* group = IsChange(event) ? &hub_.d_.groups.At(event.group) : nullptr;
@@ -241,14 +241,15 @@ class WatchHub::Composer {
     return !entry.through.empty();
   }
 
-  // Whether the removal was not told yet with that from another group, which came a moment before.
-  bool IsNews(const WatchedEvent& event, WatchSubscription& subscription) const {
-    const std::span<const GroupIndex> groups = hub_.taken_out_.Of(event.update);
+  // Whether the removal was not told yet with that from another group of the update.
+  bool IsNews(const WatchedEvent& event, WatchSubscription& subscription,
+              const PageEntry& entry) const {
     auto& told = subscription.removals_told;
-    const auto before = std::ranges::find(told, event.update, &std::pair<UpdateId, size_t>::first);
+    const auto before =
+        std::ranges::find(told, event.update, &WatchSubscription::RemovalTold::update);
     if (before != told.end()) {
-      const auto known = groups.first(std::min(before->second, groups.size()));
-      if (std::ranges::find(known, event.group) != known.end()) {
+      if (before->is_whole ||
+          std::ranges::find(before->groups, event.group) != before->groups.end()) {
         return false;
       }
       told.erase(before);
@@ -256,8 +257,26 @@ class WatchHub::Composer {
     if (told.size() == limits::kWatchSeveralMax) {
       told.pop_front();
     }
-    told.emplace_back(event.update, groups.size());
+    told.push_back(RemovalNow(event, entry));
     return true;
+  }
+
+  // What is told with it: what other records have said, and what the body says, which may be ahead of
+  // them.
+  WatchSubscription::RemovalTold RemovalNow(const WatchedEvent& event,
+                                            const PageEntry& entry) const {
+    WatchSubscription::RemovalTold now{event.update, {}, entry.body == nullptr};
+    const std::span<const GroupIndex> groups = hub_.taken_out_.Of(event.update);
+    now.groups.assign(groups.begin(), groups.end());
+    if (entry.body != nullptr) {
+      for (const Target& target : entry.body->header().targets) {
+        const GroupEntry* group = hub_.d_.groups.Find(target.group);
+        if (target.carry.refusal == CarryRefusal::kRemoved && group != nullptr) {
+          now.groups.push_back(group->index);
+        }
+      }
+    }
+    return now;
   }
 
   // Whether an update that is visible was not shown yet; it counts as shown then.

@@ -78,7 +78,7 @@ class Findings {
   bool any() const { return !mismatch_.empty(); }
 
  private:
-  static constexpr size_t kLinesMax = 60;
+  static constexpr size_t kLinesMax = 120;
 
   std::deque<std::string> lines_;
   std::string mismatch_;

@@ -215,6 +215,7 @@ void HistoryWatch::JudgeEvent(const v1::WatchEvent& event) {
   if (has_gap_) {
     return;
   }
+  desk_.findings.Note(fmt::format("{}: {}", Where(), event.ShortDebugString()));
   switch (event.event_case()) {
     case v1::WatchEvent::kPublished:
       return JudgePublished(event.published());
@@ -229,9 +230,11 @@ void HistoryWatch::JudgeEvent(const v1::WatchEvent& event) {
     case v1::WatchEvent::kLeftGroup:
       ++counts_.groups;
       groups_.erase(event.left_group());
+      for (auto& [id, known] : known_) {
+        std::erase(known.groups, event.left_group());
+      }
       return;
     case v1::WatchEvent::kGap:
-      desk_.findings.Note(Where() + " has a gap: " + v1::GapReason_Name(event.gap().reason()));
       has_gap_ = true;
       return;
     case v1::WatchEvent::EVENT_NOT_SET:
@@ -313,8 +316,8 @@ void HistoryWatch::JudgeGone(uint64_t id) {
   }
   const Trace& trace = traces_.at(id);
   if (++gone_[id] > update->removals || (trace.is_visible && trace.was_always)) {
-    desk_.findings.Report(fmt::format("{} names {} as deleted, time {} of {}", Where(), id,
-                                      gone_[id], update->removals));
+    desk_.findings.Report(fmt::format("{} names as deleted, time {} of {}, {}", Where(), gone_[id],
+                                      update->removals, desk_.model.Explain(person_, *update)));
   }
   known_.erase(id);
 }
@@ -337,7 +340,7 @@ std::string HistoryWatch::Missing() const {
   for (const uint64_t id : owed_gone_) {
     // Of what came and went while the stream was away nothing is told.
     if (known_.contains(id)) {
-      return fmt::format("the end of {}", id);
+      return "the end of " + desk_.model.Explain(person_, *desk_.model.Find(id));
     }
   }
   for (const auto& [id, trace] : traces_) {
@@ -348,18 +351,19 @@ std::string HistoryWatch::Missing() const {
     const auto known = known_.find(id);
     if (known == known_.end()) {
       if (!before_.contains(id) && !excused_.contains(id)) {
-        return fmt::format("the publication of {}", id);
+        return "the publication of " + desk_.model.Explain(person_, update);
       }
       continue;
     }
     if (known->second.revision != update.revision()) {
-      return fmt::format("revision {} of {}, has {}", update.revision(), id,
-                         known->second.revision);
+      return fmt::format("the edit behind {} of {}", known->second.revision,
+                         desk_.model.Explain(person_, update));
     }
     for (const ModelCarry& carry : update.carries) {
       if (!carry.is_there &&
           std::ranges::count(known->second.groups, desk_.names.Of(carry.group)) > 0) {
-        return fmt::format("that g{} has {} no longer", IndexOf(carry.group), id);
+        return fmt::format("that g{} has no longer {}", IndexOf(carry.group),
+                           desk_.model.Explain(person_, update));
       }
     }
   }
