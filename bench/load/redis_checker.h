@@ -20,7 +20,7 @@
 namespace klatch::load {
 
 struct RedisCheckOptions {
-  std::string uri;
+  std::string uri = {};
   size_t cap = 800;
   uint32_t connections = 2;
   // Groups that were read from their feeds for a while: copies of their posts may lack.
