@@ -55,6 +55,11 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
     newest = std::max(newest, membership.position);
     if (membership.stay.role != Role::kNone) {
       roster_.Add(membership.group, person->index);
+      if (membership.stay.visible_from < membership.stay.joined) {
+        // As when they joined: of the open past the replay delivers nothing, and pages ask for what
+        // is stored.
+        person->home->RaiseFloor(membership.stay.joined.value());
+      }
     } else {
       // A tombstone that a former node did not come to remove: the first batch does.
       dirty_.views.push_back(

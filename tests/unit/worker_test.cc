@@ -392,6 +392,25 @@ TEST_F(WorkerTest, ReplayDeliversNothingFromBeforeARestoredStay) {
   EXPECT_LT(carried, late);
 }
 
+TEST_F(WorkerTest, OfAnOpenPastThatIsNotReplayedPagesAskForWhatIsStored) {
+  MakeWorker();
+  const Position checkpoint(5, ShardIndex(0), 0);
+  const Position joined(20, ShardIndex(0), 0);
+  const auto restore = [&](const std::string& person, Position visible_from) {
+    return worker_->Restore(
+        person, {Membership{GroupIndex(0), {Role::kMember, joined, visible_from}, joined}},
+        checkpoint, 0);
+  };
+  ASSERT_TRUE(restore("ann", Position()).ok());
+  ASSERT_TRUE(restore("bob", joined).ok());
+  std::vector<lockfree::TimelineEntry> entries;
+  uint64_t floor = 0;
+  ASSERT_TRUE(persons_->Find("ann")->home->CopyNewest(persons_->arena(), entries, 100, &floor));
+  EXPECT_EQ(floor, joined.value());
+  ASSERT_TRUE(persons_->Find("bob")->home->CopyNewest(persons_->arena(), entries, 100, &floor));
+  EXPECT_EQ(floor, checkpoint.value()) << "a closed past takes nobody to Redis";
+}
+
 TEST_F(WorkerTest, RoleChangeKeepsTheStay) {
   StartWorker();
   const Position joined = Join("ann");
