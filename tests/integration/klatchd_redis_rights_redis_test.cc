@@ -18,6 +18,7 @@ namespace {
 
 using testing::Client;
 using ::testing::ElementsAre;
+using testing::Eventually;
 using ::testing::HasSubstr;
 using testing::Klatchd;
 using testing::RedisServer;

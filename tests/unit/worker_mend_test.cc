@@ -19,7 +19,10 @@ const Stay kNoStay;
 // A worker that owns everything, fed by hand, in one group of shard 0.
 class WorkerMendTest : public testing::Test {
  protected:
-  WorkerMendTest() { worker_.Start(std::vector<Position>(layout_.shard_count)); }
+  WorkerMendTest() {
+    EXPECT_EQ(groups_.FindOrAdd(GroupId("g")), kGroup);
+    worker_.Start(std::vector<Position>(layout_.shard_count));
+  }
   ~WorkerMendTest() override {
     worker_.Stop();
     progress_.Stop();
@@ -99,7 +102,10 @@ class WorkerMendTest : public testing::Test {
   lockfree::BroadcastRing<Event> ring_{64, 1};
   Progress progress_{layout_.shard_count, 1, executor_, clock_};
   PersonStore persons_{layout_, 1'000, 64 << 20};
-  Worker worker_{0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_}, persons_};
+  GroupDirectory groups_{layout_, 100};
+  GroupSizes sizes_{groups_, {}};
+  Worker worker_{0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, clock_},
+                 persons_};
   uint64_t ms_ = 1;
 };
 
