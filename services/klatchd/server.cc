@@ -40,7 +40,7 @@ void HoldLibrary() {
 // What apps call. Whatever is for operators only is not among it.
 std::vector<std::string> ServicesOverHttp() {
   return {v1::FeedService::service_full_name(), v1::GroupService::service_full_name(),
-          v1::PersonService::service_full_name()};
+          v1::PersonService::service_full_name(), v1::ImportService::service_full_name()};
 }
 
 // Null if HTTP is off.
