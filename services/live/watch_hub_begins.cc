@@ -154,10 +154,12 @@ void WatchHub::OnMissedRead(Queued queued, ResumeFound found) {
 }
 
 void WatchHub::AddMissed(WatchStart& start, uint32_t number, const WatchedEvent& event) {
-  // A gap's position only says since when; gaps come first. An update's group is in its body.
+  // A gap's position only says since when; gaps come first. An update's group is in its body; of one
+  // that is gone there is none, and each of its groups tells its own members.
   const bool is_gap = event.kind == WatchedEvent::Kind::kGap;
   const bool is_about_group =
-      event.kind == WatchedEvent::Kind::kJoined || event.kind == WatchedEvent::Kind::kLeft;
+      event.kind == WatchedEvent::Kind::kJoined || event.kind == WatchedEvent::Kind::kLeft ||
+      event.kind == WatchedEvent::Kind::kDeleted || event.kind == WatchedEvent::Kind::kTakenOut;
   const WatchStart::Key key{is_gap ? Position() : event.position, event.kind, event.update,
                             is_about_group ? event.group.value() : 0, event.reason};
   if (start.missed_too_much) {

@@ -173,6 +173,38 @@ TEST_F(KlatchdWatchSeveralTest, GatewayIsToldByGroupsWhoSeesAnUpdateThroughThem)
   EXPECT_THAT(persons, UnorderedElementsAre("bob", "cid"));
 }
 
+TEST_F(KlatchdWatchSeveralTest, GatewayThatResumesIsToldOfADeletionForTheMembersOfEachGroup) {
+  ASSERT_THAT(client_.AddApplied("ann", "hiking", {"dia"}), Succeeds());
+  const auto posted = PostToBoth("both");
+  ASSERT_THAT(posted, Succeeds());
+  ASSERT_THAT(client_.Home("cid", posted->tokens()), Succeeds());
+  std::string token;
+  {
+    Gateway gateway(klatchd_.Channel());
+    gateway.Watch({"cid", "dia"});
+    ASSERT_TRUE(gateway.AwaitAnswers(1));
+    Mark();
+    ASSERT_TRUE(gateway.AwaitToken(1));
+    token = gateway.token();
+  }
+  ASSERT_THAT(client_.Delete("ann", posted->update_id()), Succeeds());
+  Gateway resumed(klatchd_.Channel());
+  resumed.Watch({"cid", "dia"}, token);
+  const auto told = [](const Events& events) {
+    std::vector<std::string> persons;
+    for (const v1::WatchEvent& event : events) {
+      if (WordOf(event) == "-") {
+        persons.insert(persons.end(), event.persons().begin(), event.persons().end());
+      }
+    }
+    std::ranges::sort(persons);
+    return persons;
+  };
+  EXPECT_TRUE(resumed.Await([&](const Events& events) {
+    return told(events) == std::vector<std::string>{"cid", "dia"};
+  })) << ::testing::PrintToString(told(resumed.events()));
+}
+
 TEST_F(KlatchdWatchSeveralTest, MutedGroupsShowNothingButLetOthersShowIt) {
   v1::MuteGroupRequest mute;
   mute.set_actor("bob");
