@@ -443,7 +443,8 @@ TEST_F(KlatchdSeveralStepsTest, NodeThatDiesBetweenTwoStepsLeavesTheRestToTheNex
   CarryTo(id, "a");
   // What one group has decided is shown before all is settled.
   EXPECT_TRUE(Eventually([&] { return GroupsOf(*client_->Home("bob")) == Pages{{"a"}}; }));
-  EXPECT_EQ(GroupsOf(*client_->Home("ann")), Pages{{"a"}});
+  // Ann may be another worker's.
+  EXPECT_TRUE(Eventually([&] { return GroupsOf(*client_->Home("ann")) == Pages{{"a"}}; }));
   Restart();
   EXPECT_TRUE(Eventually([&] { return IsEverywhere(id); }));
   EXPECT_EQ(client_->Home("ann")->updates_size(), 1);
