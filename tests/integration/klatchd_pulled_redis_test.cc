@@ -23,11 +23,10 @@ namespace klatch::testing {
 namespace {
 
 using grpc::StatusCode;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
-using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
 
 class KlatchdPulledTest : public ::testing::Test {
@@ -154,7 +153,8 @@ TEST_F(KlatchdPulledTest, WhoJoinsSeesThePastAsFarAsItIsOpen) {
   EXPECT_TRUE(Eventually([&] {
     return !client_->Home("eve", tokens)->completeness().hole_since();
   })) << "filled from the feed";
-  EXPECT_THAT(HomeTexts("eve", tokens), ElementsAre("open after", "closed after", "open before"));
+  EXPECT_THAT(HomeTexts("eve", tokens),
+              UnorderedElementsAre("open after", "closed after", "open before"));
 }
 
 TEST_F(KlatchdPulledTest, WhatIsTakenAwayIsGoneAtOnce) {
@@ -309,13 +309,13 @@ TEST_F(KlatchdPulledTest, RestartKeepsWhatIsPulledAndWhatWasUntilLately) {
       ASSERT_EQ(klatchd_.Terminate(), 0);
     }
     Restart();
-    EXPECT_THAT(HomeTexts("bob"), ElementsAreArray(expected));
+    EXPECT_THAT(HomeTexts("bob"), UnorderedElementsAreArray(expected));
     EXPECT_EQ(Metric("klatch_pulled_groups"), 1);
     EXPECT_TRUE(IsPulled("ann", "pulled"));
   }
   PostEach("ann", "pulled", {"later"});
   EXPECT_THAT(HomeTexts("bob", PostEach("ann", "copied again", {"last"})),
-              ElementsAre("last", "later", "pulled", "copied", "not copied"));
+              UnorderedElementsAre("last", "later", "pulled", "copied", "not copied"));
 }
 
 TEST_F(KlatchdPulledTest, FeedIsNotAskedAnyMoreWhenItHoldsOnlyWhatWasCopied) {
