@@ -315,9 +315,14 @@ void HistoryWatch::JudgeGone(uint64_t id) {
     return;
   }
   const Trace& trace = traces_.at(id);
-  if (++gone_[id] > update->removals || (trace.is_visible && trace.was_always)) {
+  // Who saw it is told once for each removal. Who did not, be it that they have blocked its author, may
+  // be told by each group that it was taken out of.
+  const auto gone_from =
+      static_cast<int>(std::ranges::count(update->carries, false, &ModelCarry::is_there));
+  const int told_max = owed_gone_.contains(id) ? update->removals : gone_from;
+  if (++gone_[id] > told_max || (trace.is_visible && trace.was_always)) {
     desk_.findings.Report(fmt::format("{} names as deleted, time {} of {}, {}", Where(), gone_[id],
-                                      update->removals, desk_.model.Explain(person_, *update)));
+                                      told_max, desk_.model.Explain(person_, *update)));
   }
   known_.erase(id);
 }
