@@ -9,13 +9,24 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 namespace klatch::load {
 namespace {
 
-// Whether a process runs under this id; one that ended and waits for its parent does not.
+// Whether any thread of the process is left but the first.
+bool HasOtherThreads(pid_t pid) {
+  std::error_code error;
+  const std::filesystem::directory_iterator threads(fmt::format("/proc/{}/task", pid), error);
+  return !error && std::distance(begin(threads), end(threads)) > 1;
+}
+
+// Whether a process runs under this id; one that ended and waits for its parent does not. The first
+// thread of one that was killed may have ended while others are still ending, and until they have,
+// its files are open: its port is taken, and its data directory locked.
 bool Runs(pid_t pid) {
   std::ifstream stat(fmt::format("/proc/{}/stat", pid));
   std::string line;
@@ -24,7 +35,11 @@ bool Runs(pid_t pid) {
   }
   // The state stands behind the name, which is in parentheses and may hold any.
   size_t name_end = line.rfind(") ");
-  return name_end != std::string::npos && line[name_end + 2] != 'Z' && line[name_end + 2] != 'X';
+  if (name_end == std::string::npos) {
+    return false;
+  }
+  const char state = line[name_end + 2];
+  return (state != 'Z' && state != 'X') || HasOtherThreads(pid);
 }
 
 class Splitter {

@@ -35,11 +35,19 @@ node_pid() {
 }
 
 node_runs() {
-  local pid state
+  local pid
   pid=$(node_pid "$1")
-  [[ -n $pid ]] || return 1
-  # A child of ours that has ended is a zombie until it is waited for.
-  read -r _ _ state _ 2>/dev/null <"/proc/$pid/stat" && [[ $state != Z ]]
+  [[ -n $pid ]] && process_runs "$pid"
+}
+
+# process_runs PID
+process_runs() {
+  local state threads
+  # A child of ours that has ended is a zombie until it is waited for. Its first thread may be one while
+  # others are still ending; until they have, its port is taken.
+  read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" || return 1
+  threads=("/proc/$1/task/"*)
+  [[ $state != Z ]] || ((${#threads[@]} > 1))
 }
 
 # serving_field RUN NAME: "listen", "metrics" or "redis" of the last line that says "serving".

@@ -2,9 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <fstream>
 #include <regex>
 #include <set>
+#include <thread>
 
 #include "bench/load/drain.h"
 #include "bench/load/node_drill.h"
@@ -209,6 +215,31 @@ TEST(NodeDrillTest, CommandsAreSplitAsAShellDoes) {
               ElementsAre("klatchd", "--data-dir", "/tmp/a b", "--x=1 \" 2", "a b", ""));
   EXPECT_FALSE(SplitCommand("klatchd 'open").ok());
   EXPECT_FALSE(SplitCommand("  ").ok());
+}
+
+char StateOf(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const size_t name_end = line.rfind(") ");
+  return name_end == std::string::npos ? '?' : line[name_end + 2];
+}
+
+TEST(NodeDrillTest, AProcessRunsUntilTheLastOfItsThreadsHasEnded) {
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    std::thread([] { pause(); }).detach();
+    syscall(SYS_exit, 0);  // the first thread alone
+  }
+  while (StateOf(pid) != 'Z') {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(FindNode({.pid = pid, .pid_file = {}, .restart_command = {}}).ok());
+  kill(pid, SIGKILL);
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_FALSE(FindNode({.pid = pid, .pid_file = {}, .restart_command = {}}).ok());
 }
 
 TEST(NodeDrillTest, SaysWhenNoProcessRuns) {
