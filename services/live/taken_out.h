@@ -6,7 +6,7 @@
 //   for (GroupIndex group : taken_out.Of(update)) { … }
 //
 // Thread safety: one thread, the live thread.
-// Bound: limits::kWatchTakenOutMax updates, the latest; by then the body of an older one is written,
+// Bound: kUpdatesMax updates, the latest; by then the body of an older one is written,
 // or the sweeper will come to it.
 
 #include <algorithm>
@@ -16,16 +16,14 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "services/model/ids.h"
-#include "services/model/limits.h"
 #include "services/model/position.h"
 
 namespace klatch {
-namespace limits {
-constexpr size_t kWatchTakenOutMax = 8'192;
-}
 
 class TakenOut {
  public:
+  static constexpr size_t kUpdatesMax = 8'192;
+
   // Once or more.
   void Add(UpdateId update, GroupIndex group) {
     auto [found, is_new] = groups_.try_emplace(update.value());
@@ -35,7 +33,7 @@ class TakenOut {
     if (std::ranges::find(found->second, group) == found->second.end()) {
       found->second.push_back(group);
     }
-    if (order_.size() > limits::kWatchTakenOutMax) {
+    if (order_.size() > kUpdatesMax) {
       groups_.erase(order_.front().value());
       order_.pop_front();
     }
