@@ -396,6 +396,7 @@ void HistoryReads::OneGroup(PersonNumber viewer, GroupNumber group) {
   found.clear_member_count();
   found.clear_create_time();
   found.clear_retention();
+  found.clear_pulled();
   v1::Group policy = there.policy;
   policy.set_id(desk_.names.Of(group));
   if (found.SerializeAsString() != policy.SerializeAsString()) {

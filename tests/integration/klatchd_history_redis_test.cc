@@ -14,7 +14,9 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/integration/history_world.h"
 #include "tests/integration/klatchd_process.h"
@@ -39,9 +41,11 @@ uint64_t Setting(const char* name, uint64_t otherwise) {
 
 uint64_t Seed() { return Setting("KLATCH_SEED", std::random_device()()); }
 
-Klatchd::Options Arguments() {
-  return {.arguments = {"--shards", "5", "--partitions", "7", "--workers", "2", "--flush-interval",
-                        "100ms"}};
+Klatchd::Options Arguments(const std::vector<std::string>& more = {}) {
+  Klatchd::Options options{.arguments = {"--shards", "5", "--partitions", "7", "--workers", "2",
+                                         "--flush-interval", "100ms"}};
+  options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+  return options;
 }
 
 // Worlds on some threads, each on one at a time.
@@ -147,15 +151,15 @@ void Print(const WorldCounts& counts, std::chrono::steady_clock::duration took) 
       counts.watched.deleted, counts.watched.groups, counts.watched.gaps);
 }
 
-TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
+// A history on a klatchd with these arguments.
+void Play(const Klatchd::Options& options, int operations) {
   const uint64_t seed = Seed();
-  const auto operations = static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations));
   const bool is_single = std::getenv("KLATCH_WORLD") != nullptr;
   const auto first = static_cast<int>(Setting("KLATCH_WORLD", 0));
   const int per_world = std::max(1, std::min(kOperationsPerWorld, operations / kWorldsAtOnce));
   std::cout << "seed " << seed << "\n";
   const auto start = std::chrono::steady_clock::now();
-  Klatchd klatchd(Arguments());
+  Klatchd klatchd(options);
   Worlds worlds(klatchd, seed, is_single ? kOperationsPerWorld : per_world, first,
                 is_single ? 1 : operations / per_world);
   worlds.Start();
@@ -175,6 +179,16 @@ TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
   worlds.CompareAgain();
   EXPECT_EQ(worlds.FirstMismatch(), "");
   Print(worlds.counts(), std::chrono::steady_clock::now() - start);
+}
+
+TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
+  Play(Arguments(), static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations)));
+}
+
+// Groups here have up to ten members: they become pulled and cease to be all the time.
+TEST(KlatchdHistoryTest, PulledGroupsAndQuietPersonsChangeNothing) {
+  Play(Arguments({"--pull-above", "5", "--quiet-after", "1s"}),
+       static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations)) / 10);
 }
 
 // The test of the test: of a model that gets one rule wrong, it finds that.
