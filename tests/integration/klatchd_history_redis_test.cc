@@ -33,6 +33,7 @@ constexpr int kOperations = 100'000;
 constexpr int kOperationsPerWorld = 1'500;
 constexpr int kWorldsAtOnce = 12;
 constexpr int kKills = 4;
+constexpr int kHistoriesPerFault = 5;
 
 uint64_t Setting(const char* name, uint64_t otherwise) {
   const char* value = std::getenv(name);
@@ -200,17 +201,23 @@ class KlatchdHistoryFaultTest : public ::testing::TestWithParam<Fault> {
   static inline Klatchd* klatchd_ = nullptr;
 };
 
+// What some faults need to show is rare; a history that happens to lack it is followed by another.
 TEST_P(KlatchdHistoryFaultTest, IsFound) {
   const uint64_t seed = Seed();
-  HistoryWorld world(klatchd_->Channel(), {.seed = seed,
-                                           .number = 1'000 + static_cast<int>(GetParam()),
-                                           .operations = kOperationsPerWorld,
-                                           .fault = GetParam()});
-  while (world.Step()) {
+  const bool has_fault = GetParam() != Fault::kNone;
+  std::string mismatch;
+  for (int i = 0; i < (has_fault ? kHistoriesPerFault : 1) && mismatch.empty(); ++i) {
+    HistoryWorld world(klatchd_->Channel(),
+                       {.seed = seed,
+                        .number = 1'000 + 100 * i + static_cast<int>(GetParam()),
+                        .operations = kOperationsPerWorld,
+                        .fault = GetParam()});
+    while (world.Step()) {
+    }
+    world.Finish();
+    mismatch = world.mismatch();
   }
-  world.Finish();
-  EXPECT_EQ(world.mismatch().empty(), GetParam() == Fault::kNone)
-      << "seed " << seed << ", " << world.mismatch();
+  EXPECT_EQ(mismatch.empty(), !has_fault) << "seed " << seed << ", " << mismatch;
 }
 
 INSTANTIATE_TEST_SUITE_P(
