@@ -342,6 +342,7 @@ std::optional<Sight> Model::See(PersonNumber viewer, const ModelUpdate& update,
     sight.audience = agrees ? carry.audience : v1::AUDIENCE_UNSPECIFIED;
     sight.through.push_back(carry.group);
     sight.is_due = sight.is_due || IsDueAtHome(viewer, carry);
+    sight.was_member = sight.was_member || carry.members[IndexOf(viewer)];
   }
   if (sight.through.empty()) {
     return std::nullopt;

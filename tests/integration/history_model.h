@@ -117,6 +117,8 @@ struct Sight {
   v1::Audience audience = v1::AUDIENCE_UNSPECIFIED;
   // May be missing if not: at home, of an update that was opened to a past that had been open before.
   bool is_due = true;
+  // A member when it was posted: at home it was there from then on, not fetched for a joiner.
+  bool was_member = false;
 };
 
 // How much of a timeline is asked for.

@@ -148,12 +148,11 @@ void HistoryWorld::SetMarker() {
   uint64_t& known = is_home ? person.read_home : person.read_groups[IndexOf(group)];
   uint64_t lowest = std::max(known, id);
   if (is_now) {
-    // Of what is on the timeline, be it visible or not, the newest.
+    // Of what is on the timeline, be it visible or not, the newest. A joiner's past may not be there yet.
     lowest = known;
-    const auto newest = is_home ? model_.Home(actor, {.due_max = 1})
-                                : model_.GroupPage(actor, group, {.due_max = 1});
-    for (const Sight& sight : newest) {
-      lowest = std::max(lowest, sight.is_due ? sight.update->id : 0);
+    const auto sights = is_home ? model_.Home(actor) : model_.GroupPage(actor, group);
+    for (const Sight& sight : sights) {
+      lowest = std::max(lowest, sight.was_member ? sight.update->id : 0);
     }
   }
   const uint64_t highest =
