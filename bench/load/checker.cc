@@ -241,10 +241,18 @@ void Checker::Reader::Judge(const CheckTask& task, const TimelineRead& read) {
     by_id.emplace(update.id(), &update);
   }
   std::vector<uint64_t> ids = IdsOf(read);
+  const std::vector<DueUpdate> due = DueFor(task);
   Comparison comparison =
-      Compare(DueFor(task), {ids, read.trimmed}, checker_.options_.cap,
+      Compare(due, {ids, read.trimmed}, checker_.options_.cap,
               [&](uint64_t id) { return checker_.Classify(task.viewer, *by_id.at(id)); });
-  AddAll(comparison.lost, Violation::kLost, task);
+  for (uint64_t id : comparison.lost) {
+    // Whether it stands near the cap says much about what went wrong.
+    const auto place = std::find_if(due.begin(), due.end(),
+                                    [id](const DueUpdate& update) { return update.id == id; });
+    checker_.violations_.Add(Violation::kLost, SurfaceOf(task.path), task.viewer, id,
+                             fmt::format("as number {} of {} due, {} shown",
+                                         place - due.begin() + 1, due.size(), ids.size()));
+  }
   AddAll(comparison.duplicated, Violation::kDuplicated, task);
   AddAll(comparison.leaked, Violation::kLeaked, task);
   if (task.path == CheckPath::kHome) {

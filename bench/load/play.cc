@@ -197,9 +197,6 @@ void Play::CheckStored() {
   });
   RedisCheckOptions redis{
       .uri = options_.redis, .cap = options_.cap, .somebody_is_quiet = quiet_.size() != 0};
-  if (more_.flips != 0) {
-    redis.pulled = ChooseToFlip(graph_, options_.flip_groups, options_.flip_above);
-  }
   if (options_.metrics.empty()) {
     redis.settle_timeout = kSettleTimeout;
   }

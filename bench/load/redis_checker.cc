@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <set>
 #include <span>
 #include <thread>
 
@@ -63,11 +64,14 @@ class Rings {
 // One connection's work.
 class RedisChecker {
  public:
+  // `pulled`: the groups whose posts need not have been copied.
   RedisChecker(const Graph& graph, const Model& model, const RedisCheckOptions& options,
-               std::unique_ptr<redis::Connection> connection, const Layout& layout)
+               const std::set<GroupNumber>& pulled, std::unique_ptr<redis::Connection> connection,
+               const Layout& layout)
       : graph_(graph),
         model_(model),
         options_(options),
+        pulled_(pulled),
         connection_(std::move(connection)),
         keys_(layout) {}
 
@@ -88,6 +92,7 @@ class RedisChecker {
   const Graph& graph_;
   const Model& model_;
   const RedisCheckOptions& options_;
+  const std::set<GroupNumber>& pulled_;
   std::unique_ptr<redis::Connection> connection_;
   const Keys keys_;
 };
@@ -128,10 +133,7 @@ std::vector<DueUpdate> RedisChecker::DueIn(const Ring& ring) const {
 // Whether its readers have copies of it, for certain.
 bool RedisChecker::IsCopied(const PostRecord& post) const {
   bool copied = !options_.somebody_is_quiet;
-  post.ForEachPlace([&](const Place& place) {
-    copied = copied && std::find(options_.pulled.begin(), options_.pulled.end(), place.group) ==
-                           options_.pulled.end();
-  });
+  post.ForEachPlace([&](const Place& place) { copied = copied && !pulled_.contains(place.group); });
   return copied;
 }
 
@@ -234,14 +236,38 @@ absl::StatusOr<std::unique_ptr<redis::Connection>> Connect(const std::string& ur
   return redis::Connection::Connect(address, {});
 }
 
+// Whose feeds may hold posts that were not copied: there is an entry for as long as one does.
+absl::StatusOr<std::set<GroupNumber>> ReadPulled(const Graph& graph, const std::string& uri) {
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<redis::Connection> connection, Connect(uri));
+  KLATCH_ASSIGN_OR_RETURN(const Layout layout, ReadLayout(*connection));
+  const Keys keys(layout);
+  std::vector<redis::Command> commands;
+  for (uint32_t shard = 0; shard < layout.shard_count; ++shard) {
+    commands.push_back(redis::Command{"HKEYS", keys.Pulled(ShardIndex(shard))});
+  }
+  KLATCH_ASSIGN_OR_RETURN(std::vector<redis::Reply> replies, connection->CallAll(commands));
+  std::set<GroupNumber> pulled;
+  for (const redis::Reply& reply : replies) {
+    KLATCH_RETURN_IF_ERROR(redis::ToStatus(reply.view()));
+    for (size_t i = 0; i < reply.size(); ++i) {
+      if (auto group = graph.FindGroup(reply[i].text()); group.has_value()) {
+        pulled.insert(*group);
+      }
+    }
+  }
+  return pulled;
+}
+
 // Checks pipelines of rings, numbered by `next`, until there are no more.
 class RingWalk {
  public:
   RingWalk(const Graph& graph, const Model& model, const RedisCheckOptions& options,
-           RunState& state, Violations& violations, std::atomic<uint64_t>& done)
+           std::set<GroupNumber> pulled, RunState& state, Violations& violations,
+           std::atomic<uint64_t>& done)
       : graph_(graph),
         model_(model),
         options_(options),
+        pulled_(std::move(pulled)),
         state_(state),
         violations_(violations),
         done_(done),
@@ -252,7 +278,7 @@ class RingWalk {
   absl::Status Run() {
     KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<redis::Connection> connection, Connect(options_.uri));
     KLATCH_ASSIGN_OR_RETURN(Layout layout, ReadLayout(*connection));
-    RedisChecker checker(graph_, model_, options_, std::move(connection), layout);
+    RedisChecker checker(graph_, model_, options_, pulled_, std::move(connection), layout);
     std::vector<Ring> some;
     for (;;) {
       // A ticket; publishes nothing.
@@ -282,6 +308,7 @@ class RingWalk {
   const Graph& graph_;
   const Model& model_;
   const RedisCheckOptions& options_;
+  const std::set<GroupNumber> pulled_;
   RunState& state_;
   Violations& violations_;
   std::atomic<uint64_t>& done_;
@@ -307,7 +334,8 @@ std::vector<uint64_t> IdsOfRing(std::string_view ring) {
 absl::StatusOr<RedisCheckResult> CheckRedis(const Graph& graph, const Model& model,
                                             const RedisCheckOptions& options, RunState& state,
                                             Violations& violations, std::atomic<uint64_t>& done) {
-  RingWalk walk(graph, model, options, state, violations, done);
+  KLATCH_ASSIGN_OR_RETURN(std::set<GroupNumber> pulled, ReadPulled(graph, options.uri));
+  RingWalk walk(graph, model, options, std::move(pulled), state, violations, done);
   std::vector<absl::Status> ended(options.connections);
   std::vector<std::thread> threads;
   for (absl::Status& status : ended) {

@@ -2,7 +2,8 @@
 // What is stored in Redis against the model: everybody's home timeline and posts, every group's
 // feed. All are rings of packed ids in which order means nothing and zero is an empty slot. Copies
 // of what a person may no longer see may lie there, and what is older than this run; what is
-// missing, what is there twice, and what was never due is a violation.
+// missing, what is there twice, and what was never due is a violation. Of groups that are read from
+// their feeds, now or lately, copies may lack.
 //
 // Several connections, each with a thread. Errors: UNAVAILABLE if Redis can't be reached.
 
@@ -23,8 +24,6 @@ struct RedisCheckOptions {
   std::string uri = {};
   size_t cap = 800;
   uint32_t connections = 2;
-  // Groups that were read from their feeds for a while: copies of their posts may lack.
-  std::vector<GroupNumber> pulled = {};
   // The node copies nothing to who does not read: home timelines may lack anything.
   bool somebody_is_quiet = false;
   // How long a ring may take to become what it must be; none if everything is known to be flushed.
