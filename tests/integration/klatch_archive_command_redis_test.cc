@@ -245,8 +245,7 @@ TEST_F(KlatchArchiveTest, FollowsThroughARestartOfTheServer) {
   ASSERT_THAT(posted, Succeeds());
   ASSERT_TRUE(Eventually([&] { return Read().with_text.contains(posted->update_id()); }));
   // Said once all that was missed is archived.
-  EXPECT_TRUE(
-      Eventually([&] { return archiving.errors().find("going on") != std::string::npos; }));
+  EXPECT_TRUE(Eventually([&] { return archiving.errors().find("going on") != std::string::npos; }));
   archiving.Signal(SIGTERM);
   EXPECT_EQ(archiving.AwaitEnd(), kExitGood);
 }

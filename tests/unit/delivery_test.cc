@@ -1,13 +1,13 @@
 // How it is decided, known and read that a group is pulled.
 
 #include "services/model/delivery.h"
-#include "services/model/limits.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "klatch/v1/log_record.pb.h"
 #include "services/deliver/event.h"
+#include "services/model/limits.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/group_sizes.h"
 #include "services/read/home_source.h"

@@ -119,7 +119,8 @@ TEST_F(DocumentsTest, FishReadsItAndOffersTheSame) {
     return Run("HOME=. fish --no-config -c 'source completion; complete -C \"" + line + "\"'");
   };
   EXPECT_THAT(offered("klatch po"), HasSubstr("post\tpost an update to groups"));
-  EXPECT_THAT(offered("klatch group "), AllOf(HasSubstr("members\t"), Not(HasSubstr("timeline\t"))));
+  EXPECT_THAT(offered("klatch group "),
+              AllOf(HasSubstr("members\t"), Not(HasSubstr("timeline\t"))));
   EXPECT_THAT(offered("klatch group add --role m"), HasSubstr("moderator"));
   EXPECT_THAT(offered("klatch admin archive --fo"), HasSubstr("--follow"));
 }
