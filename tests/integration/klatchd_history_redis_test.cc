@@ -162,7 +162,7 @@ void Play(const Klatchd::Options& options, int operations) {
   const auto start = std::chrono::steady_clock::now();
   Klatchd klatchd(options);
   Worlds worlds(klatchd, seed, is_single ? kOperationsPerWorld : per_world, first,
-                is_single ? 1 : operations / per_world);
+                is_single ? 1 : (operations + per_world - 1) / per_world);
   worlds.Start();
   const auto kills = static_cast<int>(is_single ? 0 : Setting("KLATCH_KILLS", kKills));
   for (int kill = 1; kill <= kills; ++kill) {
