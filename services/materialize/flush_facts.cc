@@ -34,14 +34,16 @@ absl::Status Flusher::WriteFacts(const FlushBatch& batch) {
       KLATCH_RETURN_IF_ERROR(RunFacts());
     }
   }
+  // Before the holes: of one person in both, the hole came behind what is mended, since the worker confirms
+  // no rebuild that began before a hole.
+  for (const uint32_t index : batch.mended) {
+    const Person& person = PersonAt(index);
+    scripts_.HashDelete(person.partition, keys_.Holes(person.partition), person.id.value());
+  }
   for (const HoleMark& hole : batch.holes) {
     const Person& person = PersonAt(hole.person);
     scripts_.HashSet(person.partition, keys_.Holes(person.partition),
                      {person.id.value(), std::to_string(hole.since)});
-  }
-  for (const uint32_t index : batch.mended) {
-    const Person& person = PersonAt(index);
-    scripts_.HashDelete(person.partition, keys_.Holes(person.partition), person.id.value());
   }
   // Behind the holes: who is back has theirs marked before it is forgotten that they were quiet.
   for (const QuietChange& change : batch.quiet) {
