@@ -19,18 +19,7 @@ constexpr char kImportMethod[] = "import";
 PublishCommand MakeCommand(const v1::ImportedUpdate& update) {
   v1::Update payload = PublishPayload(update.update());
   *payload.mutable_original_time() = update.original_time();
-  PublishCommand command;
-  command.actor = PersonId(update.author());
-  command.group = GroupId(payload.groups(0));
-  command.request_id = update.source_id();
-  command.payload_digest = RequestDigest(kImportMethod, payload);
-  BodyHeader header;
-  header.audience = static_cast<AudienceRule>(payload.audience());
-  header.author = command.actor;
-  header.group = command.group;
-  command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
-  command.expire_unix_ms = ExpireUnixMs(payload);
-  return command;
+  return CommandToOne(kImportMethod, PersonId(update.author()), update.source_id(), payload);
 }
 
 v1::ImportUpdatesResponse MakeResponse(const std::vector<absl::StatusOr<PublishCommand>>& commands,

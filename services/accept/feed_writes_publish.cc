@@ -20,19 +20,8 @@ constexpr char kPublishMethod[] = "publish";
 constexpr size_t kAudienceOffset = 1;
 
 PublishCommand MakeCommand(const v1::PublishUpdateRequest& request) {
-  const v1::Update payload = PublishPayload(request.update());
-  PublishCommand command;
-  command.actor = PersonId(request.actor());
-  command.group = GroupId(payload.groups(0));
-  command.request_id = request.request_id();
-  command.payload_digest = RequestDigest(kPublishMethod, payload);
-  BodyHeader header;
-  header.audience = static_cast<AudienceRule>(payload.audience());
-  header.author = command.actor;
-  header.group = command.group;
-  command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
-  command.expire_unix_ms = ExpireUnixMs(payload);
-  return command;
+  return CommandToOne(kPublishMethod, PersonId(request.actor()), request.request_id(),
+                      PublishPayload(request.update()));
 }
 
 v1::PublishUpdateResponse MakeResponse(Position position) {

@@ -49,6 +49,22 @@ std::string UpdateBytes(const v1::Update& content, const PersonId& author) {
   return stored.SerializeAsString();
 }
 
+PublishCommand CommandToOne(std::string_view method, PersonId author, std::string key,
+                            const v1::Update& payload) {
+  PublishCommand command;
+  command.actor = std::move(author);
+  command.group = GroupId(payload.groups(0));
+  command.request_id = std::move(key);
+  command.payload_digest = RequestDigest(method, payload);
+  BodyHeader header;
+  header.audience = static_cast<AudienceRule>(payload.audience());
+  header.author = command.actor;
+  header.group = command.group;
+  command.body = EncodeBody(header, UpdateBytes(payload, command.actor));
+  command.expire_unix_ms = ExpireUnixMs(payload);
+  return command;
+}
+
 int64_t ExpireUnixMs(const v1::Update& update) {
   return update.has_expire_time() ? UnixMsOf(update.expire_time()) : kNeverUnixMs;
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/status.h"
 #include "klatch/v1/resources.pb.h"
+#include "services/log/appender.h"
 #include "services/model/body.h"
 #include "services/model/ids.h"
 #include "services/model/position.h"
@@ -36,5 +37,10 @@ std::string RequestDigest(std::string_view method, const google::protobuf::Messa
 
 // What of a published update counts as the payload: the content without output-only fields.
 v1::Update PublishPayload(const v1::Update& update);
+
+// What appends `payload` to its one group under the idempotency key `key`. Whether its references and its
+// expiry are good is not asked.
+PublishCommand CommandToOne(std::string_view method, PersonId author, std::string key,
+                            const v1::Update& payload);
 
 }  // namespace klatch
