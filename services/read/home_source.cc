@@ -4,52 +4,8 @@
 #include <utility>
 
 #include "services/model/limits.h"
-#include "services/model/past.h"
 
 namespace klatch {
-namespace {
-
-// Puts what the feeds hold to the copies. The cap counts what is certainly due; what is perhaps due
-// must not push any of that out.
-Candidates Merge(Candidates copies, const DueIds& fed) {
-  Candidates merged{.timeline = MergeIds(copies.timeline.ids, fed.due, limits::kTimelineCap)};
-  merged.timeline.is_cut |= copies.timeline.is_cut || fed.is_cut;
-  std::vector<UpdateId>& ids = merged.timeline.ids;
-  if (fed.perhaps.empty()) {
-    return merged;
-  }
-  const UpdateId oldest = ids.size() == limits::kTimelineCap ? ids.back() : UpdateId();
-  std::ranges::copy_if(fed.perhaps, std::back_inserter(ids),
-                       [oldest](UpdateId id) { return id > oldest; });
-  ids = MergeIds(ids, {}, ids.size()).ids;
-  return merged;
-}
-
-void Append(DueIds more, DueIds& to) {
-  to.due.insert(to.due.end(), more.due.begin(), more.due.end());
-  to.perhaps.insert(to.perhaps.end(), more.perhaps.begin(), more.perhaps.end());
-  to.is_cut |= more.is_cut;
-}
-
-}  // namespace
-
-DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position applied) {
-  DueIds sorted;
-  size_t later = 0;
-  for (const UpdateId id : feed) {
-    const bool is_of_shard = id.shard() == of.shard;
-    if (is_of_shard && id > applied) {
-      ++later;
-    } else if (is_of_shard ? id >= of.joined : id.ms() > of.joined.ms()) {
-      sorted.due.push_back(id);
-    } else if (id.ms() + kCarriedLaterMsMax >= of.joined.ms()) {
-      // A carry may stand behind the joining though its id stands before.
-      sorted.perhaps.push_back(id);
-    }
-  }
-  sorted.is_cut = sorted.due.size() + later >= limits::kStoredSlotsMax;
-  return sorted;
-}
 
 HomeSource::HomeSource(std::unique_ptr<TimelineSource> copies, std::vector<PulledFeed> feeds,
                        bool has_more, Bodies& stored, std::vector<Position> applied)
@@ -80,6 +36,7 @@ base::Task<absl::StatusOr<Candidates>> HomeSource::All() {
     co_return found.status();
   }
   found->timeline.is_cut |= has_more_;
+  FeedMerge merge(*std::move(found));
   for (size_t first = 0; first < feeds_.size(); first += limits::kPulledFeedsPerRead) {
     const size_t count = std::min(limits::kPulledFeedsPerRead, feeds_.size() - first);
     std::vector<GroupId> groups;
@@ -91,14 +48,12 @@ base::Task<absl::StatusOr<Candidates>> HomeSource::All() {
     if (!feeds.ok()) {
       co_return feeds.status();
     }
-    DueIds fed;
     for (size_t i = 0; i < count; ++i) {
       const PulledFeed& of = feeds_[first + i];
-      Append(DueOf((*feeds)[i], of, applied_[of.shard.value()]), fed);
+      merge.Add(DueOf((*feeds)[i], of, applied_[of.shard.value()]));
     }
-    found = Merge(*std::move(found), fed);
   }
-  co_return found;
+  co_return merge.Take();
 }
 
 bool HomeSources::IsQuiet(const Person& person) {

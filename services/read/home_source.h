@@ -8,13 +8,12 @@
 //
 // In this order, whoever reads: a worker leaves out copies only of groups and to persons that were
 // marked before (persons/group_directory.h, persons/person.h), so what was applied by the positions
-// that were noted first is in a ring, or in a feed that is asked for. Ids from a feed are candidates only: may_see decides.
+// that were noted first is in a ring, or in a feed that is asked for (feed_merge.h).
 //
 // Thread safety: Open from any thread; a source is one call's.
 // Lifetime: what HomeSources refers to outlives it and its sources.
 // Bound: limits::kPulledFeedsMax feeds, limits::kPulledFeedsPerRead at once; with more the timeline
-// counts as cut. limits::kTimelineCap ids, and in addition those that came to a feed at the time
-// when the person joined its group and may be for them.
+// counts as cut.
 
 #include <atomic>
 #include <memory>
@@ -26,29 +25,10 @@
 #include "services/model/keys.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/people.h"
+#include "services/read/feed_merge.h"
 #include "services/read/timeline_source.h"
 
 namespace klatch {
-
-// A group whose feed is to be asked, and since when the person is in it.
-struct PulledFeed {
-  GroupId group;
-  ShardIndex shard;
-  Position joined;
-};
-
-// What a feed holds for one member.
-struct DueIds {
-  std::vector<UpdateId> due;
-  // Of posts to several groups, whose positions in the group the ids don't tell.
-  std::vector<UpdateId> perhaps;
-  // The feed is full of what is due: older ids may have been there.
-  bool is_cut = false;
-};
-
-// Sorts out the ids of a feed. Of the group's shard those beyond `applied` are left out, since a leave
-// may stand before them.
-DueIds DueOf(const std::vector<UpdateId>& feed, const PulledFeed& of, Position applied);
 
 class HomeSource final : public TimelineSource {
  public:

@@ -5,18 +5,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "klatch/v1/log_record.pb.h"
 #include "services/deliver/event.h"
 #include "services/model/limits.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/group_sizes.h"
-#include "services/read/home_source.h"
+#include "services/read/feed_merge.h"
 
 namespace klatch {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::UnorderedElementsAre;
 
 constexpr uint64_t kMinuteMs = 60'000;
@@ -130,6 +134,40 @@ TEST_F(DeliveryTest, FeedFullOfWhatIsDueMayHaveHeldMore) {
       << "what is not applied yet has pushed out others";
   const PulledFeed part{GroupId("g"), ShardIndex(0), At(2)};
   EXPECT_FALSE(DueOf(feed, part, At(1'000)).is_cut) << "what is gone was before the joining";
+}
+
+TEST_F(DeliveryTest, WhatMayBeDueTakesNoPlaceOfWhatIs) {
+  Candidates copies;
+  for (uint64_t i = limits::kTimelineCap; i > 0; --i) {
+    copies.timeline.ids.push_back(At(10 * i));
+  }
+  const std::vector<UpdateId> due = copies.timeline.ids;
+  FeedMerge merge(std::move(copies));
+  merge.Add({.due = {At(50)}, .perhaps = {At(5), At(15), At(25)}});
+  merge.Add({.due = {At(60)}, .perhaps = {At(15), At(35)}});
+  merge.Add({.due = {At(70)}, .perhaps = {}});
+  const Candidates merged = merge.Take();
+  EXPECT_THAT(merged.timeline.ids, IsSupersetOf(due));
+  EXPECT_THAT(merged.timeline.ids, IsSupersetOf({At(15), At(25), At(35)}));
+  EXPECT_EQ(merged.timeline.ids.size(), due.size() + 3)
+      << "each once, and nothing older than the cap";
+  EXPECT_TRUE(std::ranges::is_sorted(merged.timeline.ids, std::ranges::greater()));
+  EXPECT_FALSE(merged.timeline.is_cut);
+}
+
+TEST_F(DeliveryTest, NewerOnesOfAFeedPushOutTheOldestAndWhatMayBeOlder) {
+  Candidates copies;
+  for (uint64_t i = limits::kTimelineCap; i > 0; --i) {
+    copies.timeline.ids.push_back(At(10 * i));
+  }
+  FeedMerge merge(std::move(copies));
+  merge.Add({.due = {}, .perhaps = {At(15)}});
+  merge.Add({.due = {At(1'000'000)}, .perhaps = {}});
+  const Candidates merged = merge.Take();
+  EXPECT_EQ(merged.timeline.ids.size(), limits::kTimelineCap);
+  EXPECT_EQ(merged.timeline.ids.front(), At(1'000'000));
+  EXPECT_EQ(merged.timeline.ids.back(), At(20));
+  EXPECT_TRUE(merged.timeline.is_cut);
 }
 
 }  // namespace
