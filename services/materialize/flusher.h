@@ -126,6 +126,11 @@ class Flusher {
   absl::Status WriteCheckpoint(const std::vector<Position>& applied);
   absl::Status RemoveTombstones(const FlushBatch& batch);
   void AddSpilled(TimelineRef timeline);
+  // One of a person's groups.
+  struct MemberGroup {
+    GroupIndex group;
+    Stay stay;
+  };
   // An id in the feed of one of a person's groups, and the person's stay there.
   struct PastUpdate {
     uint64_t id;
@@ -135,6 +140,9 @@ class Flusher {
   void RebuildSome();
   absl::Status Rebuild(const HoleMark& hole);
   absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
+  absl::Status AddDue(std::span<const MemberGroup> groups, std::vector<uint64_t>& ids,
+                      std::vector<PastUpdate>& past);
+  static void KeepExamined(std::span<const uint64_t> ids, std::vector<PastUpdate>& past);
   absl::Status AddPast(std::vector<PastUpdate> past, std::vector<uint64_t>& ids);
   // Where each stands in its group and who may see it there; nothing of what its group doesn't have.
   absl::StatusOr<std::vector<std::optional<Carry>>> FindCarries(std::span<const PastUpdate> past);

@@ -24,12 +24,6 @@ constexpr std::chrono::milliseconds kRebuildTime{50};
 // holds, since an update's audience may exclude who came later.
 constexpr size_t kPastExaminedMax = 2 * limits::kTimelineCap;
 
-// One of the person's groups.
-struct Source {
-  GroupIndex group;
-  Stay stay;
-};
-
 // The audience in a stored body's header (services/model/body.h). REQUIRES: there is a header.
 AudienceRule AudienceOf(std::string_view header) { return static_cast<AudienceRule>(header[1]); }
 
@@ -85,52 +79,71 @@ absl::Status Flusher::Rebuild(const HoleMark& hole) {
 // was dropped before this read is in the feeds: the append that put it into the log also put it
 // there.
 absl::StatusOr<std::vector<uint64_t>> Flusher::CollectDue(uint32_t person) {
-  std::vector<Source> sources;
+  std::vector<MemberGroup> groups;
   {
     const lockfree::EpochReclaimer::Guard guard(d_.epochs);
     const MembershipList* list = PersonAt(person).memberships.Load(guard);
     if (list != nullptr) {
       for (const Membership& membership : list->items()) {
         if (membership.stay.role != Role::kNone) {
-          sources.push_back({membership.group, membership.stay});
+          groups.push_back({membership.group, membership.stay});
         }
       }
     }
   }
-  std::vector<redis::Command> commands;
-  commands.push_back(redis::Command{"GET", keys_.Timeline(PersonAt(person).id)});
-  for (const Source& source : sources) {
-    commands.push_back(redis::Command{"GET", keys_.Feed(d_.groups.At(source.group).id)});
-  }
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_->CallAll(commands));
+  const redis::Command get{"GET", keys_.Timeline(PersonAt(person).id)};
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> stored, redis_->CallAll({&get, 1}));
   std::vector<uint64_t> ids;
   std::vector<PastUpdate> past;
   // A stored timeline that is no string is about to be replaced; a feed that is none is an error.
-  if (!replies[0].is_error()) {
-    ids = UnpackIds(replies[0].text());
+  if (!stored[0].is_error()) {
+    ids = UnpackIds(stored[0].text());
   }
-  for (size_t i = 0; i < sources.size(); ++i) {
-    KLATCH_RETURN_IF_ERROR(
-        base::Annotate(redis::ToStatus(replies[i + 1].view()), commands[i + 1].args[1]));
-    for (const uint64_t id : UnpackIds(replies[i + 1].text())) {
-      const Due due = IsDue(UpdateId(id), sources[i].stay, written_positions_);
-      if (due == Due::kYes) {
-        ids.push_back(id);
-      } else if (due == Due::kPerhaps) {
-        past.push_back({id, sources[i].group, sources[i].stay});
-      }
-    }
+  for (std::span<const MemberGroup> rest = groups; !rest.empty();) {
+    const auto asked = rest.first(std::min(rest.size(), limits::kPulledFeedsPerRead));
+    KLATCH_RETURN_IF_ERROR(AddDue(asked, ids, past));
     KeepNewest(ids, limits::kTimelineCap);
+    KeepExamined(ids, past);
+    rest = rest.subspan(asked.size());
   }
   KLATCH_RETURN_IF_ERROR(AddPast(std::move(past), ids));
   return ids;
 }
 
+// Of what may be due, as much as is looked at, and nothing that would not stay.
+void Flusher::KeepExamined(std::span<const uint64_t> ids, std::vector<PastUpdate>& past) {
+  if (ids.size() == limits::kTimelineCap) {
+    std::erase_if(past, [oldest = ids.back()](const PastUpdate& one) { return one.id < oldest; });
+  }
+  std::ranges::sort(past, std::ranges::greater(), &PastUpdate::id);
+  past.resize(std::min(past.size(), kPastExaminedMax));
+}
+
+// Adds what the feeds of these groups hold for a member: what is certainly due, and what may be.
+absl::Status Flusher::AddDue(std::span<const MemberGroup> groups, std::vector<uint64_t>& ids,
+                             std::vector<PastUpdate>& past) {
+  std::vector<redis::Command> commands;
+  for (const MemberGroup& member : groups) {
+    commands.push_back(redis::Command{"GET", keys_.Feed(d_.groups.At(member.group).id)});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> feeds, redis_->CallAll(commands));
+  for (size_t i = 0; i < groups.size(); ++i) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(feeds[i].view()), commands[i].args[1]));
+    for (const uint64_t id : UnpackIds(feeds[i].text())) {
+      const Due due = IsDue(UpdateId(id), groups[i].stay, written_positions_);
+      if (due == Due::kYes) {
+        ids.push_back(id);
+      } else if (due == Due::kPerhaps) {
+        past.push_back({id, groups[i].group, groups[i].stay});
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Adds those of `past` that are for the person: the others would only take room. The newest of all
 // are kept.
 absl::Status Flusher::AddPast(std::vector<PastUpdate> past, std::vector<uint64_t>& ids) {
-  std::ranges::sort(past, std::ranges::greater(), &PastUpdate::id);
-  past.resize(std::min(past.size(), kPastExaminedMax));
   if (past.empty()) {
     return absl::OkStatus();
   }
