@@ -41,6 +41,34 @@ TEST_F(FlusherRedisTest, HoleIsWrittenThenRebuiltFromTheFeedsThenForgotten) {
   EXPECT_TRUE(hole->is_nil());
 }
 
+// A rebuild that ended and a copy that was dropped behind it, told in one batch: a node that is killed
+// before the next rebuild ends must find the mark.
+TEST_F(FlusherRedisTest, HoleBehindOneThatIsMendedInTheSameBatchStaysMarked) {
+  StartAll(/*ring_bytes=*/0);
+  Join("ann");
+  Deliver("bob", 1);
+  ring_.Publish();
+  AwaitApplied();
+  const Person* ann = persons_->Find("ann");
+  const auto taken = worker_->TakeBatch({}, kPatience);
+  ASSERT_TRUE(taken.has_value());
+  ASSERT_EQ(taken->holes.size(), 1u);
+  ASSERT_TRUE(worker_->Tell({.rebuilt = {{ann->index, taken->holes[0].generation}}}, kPatience));
+  ASSERT_EQ(ann->hole_since.load(std::memory_order_relaxed), 0u);
+  const uint64_t dropped = Deliver("bob", 1).front();
+  ring_.Publish();
+  AwaitApplied();
+  ASSERT_EQ(ann->hole_since.load(std::memory_order_relaxed), dropped);
+  // A feed that can't be read, so that no rebuild ends.
+  auto redis = Connect();
+  ASSERT_TRUE(redis->Call({"LPUSH", keys_.Feed(GroupId("g")), "foreign"}).ok());
+  flusher_->Start();
+  ASSERT_TRUE(DrainSoon());
+  auto hole = redis->Call({"HGET", keys_.Holes(layout_.PartitionOf(PersonId("ann"))), "ann"});
+  ASSERT_TRUE(hole.ok());
+  EXPECT_EQ(hole->text(), std::to_string(dropped));
+}
+
 // Their ids don't tell at which position the group took them: often they are of other shards.
 TEST_F(FlusherRedisTest, RebuildKeepsWhatWasPostedToSeveralGroupsAfterJoining) {
   constexpr uint64_t kBegin = 2'000'000;
