@@ -59,7 +59,7 @@ constexpr Changeable kChangeable[] = {
      [](const v1::Group& group, UpdateGroupCommand& command) {
        command.past = {static_cast<History>(group.history()), group.history_count()};
      }},
-    // Goes with history.
+    // Goes with history, which takes it along.
     {"history_count", false, [](const v1::Group&, UpdateGroupCommand&) {}},
     {"default_audience", true,
      [](const v1::Group& group, UpdateGroupCommand& command) {
@@ -136,8 +136,18 @@ absl::Status Change(const v1::Group& group, const FieldMask& mask, UpdateGroupCo
     }
     field.change(group, command);
   }
-  if (FieldMaskUtil::IsPathInFieldMask("history_count", mask) && !command.past) {
+  return absl::OkStatus();
+}
+
+// The history and its count change together: one that counts brings its count along, named or not,
+// and of another a count that is left over in the message does no harm.
+absl::Status CompleteHistory(const v1::Group& group, FieldMask& mask) {
+  const bool names_history = FieldMaskUtil::IsPathInFieldMask("history", mask);
+  if (!names_history && FieldMaskUtil::IsPathInFieldMask("history_count", mask)) {
     return Invalid("group.history_count", "changes only together with history");
+  }
+  if (names_history && group.history() == v1::HISTORY_LAST) {
+    mask.add_paths("history_count");
   }
   return absl::OkStatus();
 }
@@ -214,11 +224,12 @@ GroupFields NewGroupFields(const v1::Group& group) {
 absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest& request,
                                                    std::chrono::milliseconds keep_min) {
   const bool is_masked = request.update_mask().paths_size() > 0;
-  const FieldMask mask = is_masked ? request.update_mask() : MaskOf(request.group());
+  FieldMask mask = is_masked ? request.update_mask() : MaskOf(request.group());
   KLATCH_RETURN_IF_ERROR(CheckPaths(mask));
   if (mask.paths_size() == 0) {
     return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
   }
+  KLATCH_RETURN_IF_ERROR(CompleteHistory(request.group(), mask));
   // Values that the mask doesn't name are ignored, so they need not be valid.
   v1::Group named = request.group();
   FieldMaskUtil::TrimMessage(mask, &named);

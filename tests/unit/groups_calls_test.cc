@@ -194,6 +194,59 @@ TEST_F(GroupCallsTest, UpdateChangesOnlyWhatTheMaskNames) {
   EXPECT_EQ(FieldOf(Await(calls_.UpdateGroup(request, kDeadline)).status()), "update_mask");
 }
 
+TEST_F(GroupCallsTest, UpdateTakesTheCountOfAHistoryThatHasOneAlong) {
+  struct Row {
+    std::vector<const char*> mask;
+    v1::History history;
+    uint32_t count;
+    std::string refused;  // the field; empty: the group has the history, and `changed` of it
+    uint32_t changed = 0;
+  };
+  const std::vector<Row> rows = {
+      {{"history"}, v1::HISTORY_NONE, 0, ""},
+      {{"history"}, v1::HISTORY_ALL, 0, ""},
+      {{"history"}, v1::HISTORY_ALL, 5, "", 0},  // left over from what the group was
+      {{"history"}, v1::HISTORY_LAST, 5, "", 5},
+      {{"history"}, v1::HISTORY_LAST, 800, "", 800},
+      {{"history"}, v1::HISTORY_LAST, 0, "group.history_count"},
+      {{"history"}, v1::HISTORY_LAST, 801, "group.history_count"},
+      {{"history"}, v1::HISTORY_UNSPECIFIED, 5, "group.history"},
+      {{"history", "history_count"}, v1::HISTORY_LAST, 5, "", 5},
+      {{"history_count", "history"}, v1::HISTORY_LAST, 5, "", 5},
+      {{"history", "history_count"}, v1::HISTORY_ALL, 0, ""},
+      {{"history", "history_count"}, v1::HISTORY_ALL, 5, "group.history_count"},
+      {{"history_count"}, v1::HISTORY_LAST, 5, "group.history_count"},
+      {{"history_count"}, v1::HISTORY_UNSPECIFIED, 0, "group.history_count"},
+      {{}, v1::HISTORY_LAST, 5, "", 5},
+      {{}, v1::HISTORY_LAST, 0, "group.history_count"},
+      {{}, v1::HISTORY_ALL, 5, "group.history_count"},
+      {{}, v1::HISTORY_UNSPECIFIED, 5, "group.history_count"},
+  };
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Row& row = rows[i];
+    v1::UpdateGroupRequest request;
+    request.set_actor("ann");
+    request.mutable_group()->set_id("hiking");
+    request.mutable_group()->set_history(row.history);
+    request.mutable_group()->set_history_count(row.count);
+    for (const char* path : row.mask) {
+      request.mutable_update_mask()->add_paths(path);
+    }
+    appender_.updated.clear();
+    const auto response = Await(calls_.UpdateGroup(request, kDeadline));
+    if (!row.refused.empty()) {
+      EXPECT_TRUE(absl::IsInvalidArgument(response.status()));
+      EXPECT_EQ(FieldOf(response.status()), row.refused);
+      continue;
+    }
+    ASSERT_TRUE(response.ok()) << response.status();
+    ASSERT_TRUE(appender_.updated[0].past.has_value());
+    EXPECT_EQ(appender_.updated[0].past->history, static_cast<History>(row.history));
+    EXPECT_EQ(appender_.updated[0].past->count, row.changed);
+  }
+}
+
 TEST_F(GroupCallsTest, UpdateChangesBoundsOfThePastTogetherOrOneByOne) {
   v1::UpdateGroupRequest request;
   request.set_actor("ann");
