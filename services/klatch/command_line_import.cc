@@ -98,16 +98,22 @@ absl::Status CommandLine::Prepare() {
 
 CommandResult CommandLine::RunImport(const Session& session) {
   ImportOptions options = import_;
-  if (session.screen.colour == Colour::kOn) {
-    options.progress = [](size_t done, size_t all) {
+  // A line that lives until the end, however it comes.
+  const bool shows_progress = session.progress.colour == Colour::kOn;
+  const auto show = [](std::string_view text) {
+    static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("\r\x1b[K{}", text)));
+  };
+  if (shows_progress) {
+    options.progress = [&show](size_t done, size_t all) {
       if (done % 16 == 0 || done == all) {
-        static_cast<void>(base::WriteAll(
-            STDERR_FILENO,
-            fmt::format("\r{} of {} groups{}", done, all, done == all ? "\r\x1b[K" : "")));
+        show(fmt::format("{} of {} groups", done, all));
       }
     };
   }
   const ImportSummary summary = Import(session, import_groups_, options, interrupted_);
+  if (shows_progress) {
+    show("");
+  }
   CommandResult result{kExitGood, PrintImport(session, summary), ""};
   for (const std::string& failure : summary.failures) {
     result.err += fmt::format("klatch: {}\n", failure);

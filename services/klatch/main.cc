@@ -97,9 +97,13 @@ CommandResult Execute(const std::vector<std::string>& arguments) {
   if (absl::Status status = client.Connect(); !status.ok()) {
     return klatch::cli::Failure(status);
   }
-  const klatch::cli::Session session{
-      client,        line.name_space(),       line.actor(),
-      line.format(), ScreenOf(STDOUT_FILENO), std::chrono::system_clock::now()};
+  const klatch::cli::Session session{client,
+                                     line.name_space(),
+                                     line.actor(),
+                                     line.format(),
+                                     ScreenOf(STDOUT_FILENO),
+                                     std::chrono::system_clock::now(),
+                                     ScreenOf(STDERR_FILENO)};
   if (line.has_partial_result()) {
     HeedInterrupts();
   }

@@ -23,6 +23,8 @@ struct Session {
   Format format = Format::kTables;
   Screen screen;
   std::chrono::system_clock::time_point now;
+  // Where progress goes; it is drawn with control codes, so only where colours are on.
+  Screen progress = {};
 };
 
 // `message` by protobuf's JSON mapping, one line with its line feed; fields without a value are

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "tests/integration/fake_peer.h"
 #include "tests/integration/klatchd_client.h"
@@ -294,6 +295,43 @@ TEST_F(KlatchCommandTest, ColoursAreForTerminalsAndNoColorTurnsThemOff) {
   EXPECT_THAT(on_terminal({"NO_COLOR=1"}), Not(HasSubstr("\x1b[")));
   EXPECT_THAT(on_terminal({"TERM=dumb"}), Not(HasSubstr("\x1b[")));
   EXPECT_THAT(RunToEnd(command).output, Not(HasSubstr("\x1b[")));
+}
+
+TEST_F(KlatchCommandTest, ProgressOfAnImportIsDrawnOnTerminalsOnly) {
+  const TemporaryDirectory scratch;
+  const std::string people = (scratch.path() / "people.csv").string();
+  const std::string redirected = (scratch.path() / "redirected").string();
+  {
+    std::ofstream lines(people);
+    for (int i = 0; i < 40; ++i) {
+      lines << fmt::format("progress-{},owner,owner\n", i);
+    }
+  }
+  // What a person sees who sends one of the outputs into the file, and what is in the file then.
+  const auto run = [&](const std::string& redirection, const std::string& awaited) {
+    std::vector<std::string> words = {"/usr/bin/env",
+                                      "-u",
+                                      "NO_COLOR",
+                                      "TERM=xterm",
+                                      "/bin/sh",
+                                      "-c",
+                                      R"(exec "$@" )" + redirection + R"("$0")",
+                                      redirected};
+    const std::vector<std::string> import = Klatch({"import", people});
+    words.insert(words.end(), import.begin(), import.end());
+    TerminalProcess process(words);
+    EXPECT_TRUE(Eventually([&] { return process.screen().find(awaited) != std::string::npos; }));
+    EXPECT_EQ(process.AwaitEnd(), kExitGood);
+    std::ostringstream text;
+    text << std::ifstream(redirected).rdbuf();
+    return std::pair(process.screen(), text.str());
+  };
+  const auto [results, errors_in_file] = run("2>", "Imported 40 groups");
+  EXPECT_THAT(results, Not(HasSubstr("\x1b[")));
+  EXPECT_THAT(errors_in_file, IsEmpty());
+  const auto [progress, results_in_file] = run(">", "40 of 40 groups");
+  EXPECT_THAT(progress, ::testing::EndsWith("\r\x1b[K"));
+  EXPECT_THAT(results_in_file, ::testing::StartsWith("Imported 40 groups"));
 }
 
 }  // namespace
