@@ -13,6 +13,9 @@
 namespace klatch::load {
 namespace {
 
+constexpr char kManual[] = "manual";
+constexpr int kManualSection = 1;
+
 // The one thing that a signal handler can reach.
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
@@ -49,14 +52,19 @@ int Print(std::string_view text) {
                                                                  : ExitCode::kPromiseMissed);
 }
 
+std::string NoCommand(const std::vector<std::string>& words) {
+  if (words.empty()) {
+    return "say what to do: klatch-load play [options]; --help tells the options";
+  }
+  return words.front() == kManual
+             ? "manual stands alone"
+             : fmt::format("\"{}\" is no command; did you mean play?", words.back());
+}
+
 // The command and what the options say together; OK to go on.
 absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions& resolved) {
-  if (resolved.positionals.size() != 1 || resolved.positionals[0] != "play") {
-    return base::Error(
-        absl::StatusCode::kInvalidArgument,
-        resolved.positionals.empty()
-            ? "say what to do: klatch-load play [options]; --help tells the options"
-            : fmt::format("\"{}\" is no command; did you mean play?", resolved.positionals.back()));
+  if (resolved.positionals != std::vector<std::string>{"play"}) {
+    return base::Error(absl::StatusCode::kInvalidArgument, NoCommand(resolved.positionals));
   }
   KLATCH_RETURN_IF_ERROR(ValidateOptions(options));
   if (!options.node_restart_command.empty()) {
@@ -90,6 +98,10 @@ int Main(const std::vector<std::string>& arguments) {
   IgnoreBrokenPipes();
   LoadOptions options;
   base::OptionTable table = MakeOptionTable(options);
+  // As of --help, nothing else is looked at.
+  if (arguments == std::vector<std::string>{kManual}) {
+    return Print(table.Manual(kManualSection));
+  }
   absl::StatusOr<base::ResolvedOptions> resolved =
       table.Resolve(arguments, base::ProcessEnvironment(), base::Positionals::kCollect);
   if (!resolved.ok()) {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "common/base/endpoint.h"
+#include "common/base/version.h"
 #include "common/redis/address.h"
 
 namespace klatch::load {
@@ -194,8 +195,8 @@ void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
 
 base::OptionTable MakeOptionTable(LoadOptions& options) {
   base::OptionTable table({.name = "klatch-load",
-                           .version = "0.1.0",
-                           .usage = "klatch-load play [options]",
+                           .version = base::kVersion,
+                           .usage = "klatch-load play [options], or klatch-load manual",
                            .summary =
                                "Plays a social graph against Klatch while people watch, leave, "
                                "come back, quarrel, edit and delete, and checks on every path and "

@@ -103,6 +103,8 @@ class OptionTable {
 
   std::string Help() const;
   std::string Version() const;
+  // What Help says as a manual page of that section, in roff.
+  std::string Manual(int section) const;
 
   // The values in force as TOML that Resolve reads back, each with where it came from. Secrets are
   // redacted.

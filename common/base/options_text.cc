@@ -1,9 +1,10 @@
-// What the table of options prints for people: --help, --version, --print-config.
+// What the table of options prints for people: --help, --version, manual pages, --print-config.
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "common/base/manual.h"
 #include "common/base/options_internal.h"
 
 namespace klatch::base {
@@ -131,6 +132,10 @@ std::string OptionTable::Help() const {
 
 std::string OptionTable::Version() const {
   return fmt::format("{} {}\n", program_.name, program_.version);
+}
+
+std::string OptionTable::Manual(int section) const {
+  return ManualOfHelp(program_.name, section, program_.version, Help());
 }
 
 std::string OptionTable::Describe(const ResolvedOptions& resolved) const {

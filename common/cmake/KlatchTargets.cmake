@@ -48,3 +48,18 @@ function(klatch_test name)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
+
+# klatch_document(name program argument…)
+# A file of the binary folder that one of our programs prints, made with everything else, whatever the environment
+# of the build says. `documents` grows by it, for a custom target that the folder makes of them all.
+function(klatch_document name program)
+  set(file ${CMAKE_CURRENT_BINARY_DIR}/${name})
+  add_custom_command(
+    OUTPUT ${file}
+    COMMAND ${CMAKE_COMMAND} -E env --unset=KLATCH_TARGET --unset=KLATCH_NAMESPACE --unset=KLATCH_AS
+            $<TARGET_FILE:${program}> ${ARGN} > ${file}
+    DEPENDS ${program}
+    COMMENT "Printing ${name}"
+    VERBATIM)
+  set(documents ${documents} ${file} PARENT_SCOPE)
+endfunction()

@@ -24,8 +24,7 @@ CommandResult ResultOf(const absl::StatusOr<AdminResult>& result) {
 
 std::string DaemonManual() {
   KlatchdOptions options;
-  const base::OptionTable table = MakeKlatchdOptionTable(options, base::kVersion);
-  return ManualOfHelp("klatchd", kDaemonSection, base::kVersion, table.Help());
+  return MakeKlatchdOptionTable(options, base::kVersion).Manual(kDaemonSection);
 }
 
 }  // namespace

@@ -3,46 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
+
+#include "common/base/manual.h"
 
 namespace klatch::cli {
 namespace {
 
-// Text as roff prints it: backslashes and hyphens as they are, no line taken for a request.
-std::string Roff(const std::string& text) {
-  std::string out;
-  bool at_begin = true;
-  for (const char c : text) {
-    if (at_begin && (c == '.' || c == '\'')) {
-      out += "\\&";
-    }
-    at_begin = c == '\n';
-    if (c == '\\') {
-      out += "\\e";
-    } else if (c == '-') {
-      out += "\\-";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
-std::string Upper(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  return text;
-}
-
-std::string Header(const std::string& name, int section, const std::string& version,
-                   const std::string& summary) {
-  std::string about = summary;
-  while (about.ends_with('.')) {
-    about.pop_back();
-  }
-  return fmt::format(".TH {} {} \"\" \"klatch {}\"\n.SH NAME\n{} \\- {}\n", Upper(Roff(name)),
-                     section, Roff(version), Roff(name), Roff(about));
-}
+using base::Roff;
 
 std::string ValueOf(const OptionDoc& option) {
   std::string choices;
@@ -110,7 +77,7 @@ std::string Command(const CommandDoc& command, const std::string& words,
 }  // namespace
 
 std::string Manual(const CommandDoc& program, const std::string& version) {
-  std::string text = Header(program.name, 1, version, program.description);
+  std::string text = base::ManualHeader(program.name, 1, version, program.description);
   text += fmt::format(".SH SYNOPSIS\n\\fB{}\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]...\n",
                       Roff(program.name));
   text += ".SH OPTIONS\nOf all commands.\n";
@@ -122,38 +89,6 @@ std::string Manual(const CommandDoc& program, const std::string& version) {
     text += Command(command, program.name + " " + command.name, program);
   }
   text += ".SH NOTES" + std::string("\n") + Literal(program.footer);
-  return text;
-}
-
-// Help has its summary, usage and remarks first; then headings at the left margin, options behind two
-// spaces, what they are behind eight.
-std::string ManualOfHelp(const std::string& name, int section, const std::string& version,
-                         const std::string& help) {
-  std::string text;
-  std::string summary;
-  bool in_options = false;
-  for (size_t begin = 0; begin < help.size();) {
-    const size_t end = std::min(help.find('\n', begin), help.size());
-    const std::string line = help.substr(begin, end - begin);
-    begin = end + 1;
-    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
-    const std::string rest = line.substr(indent);
-    if (summary.empty()) {
-      summary = rest.starts_with(name + " ") ? rest.substr(name.size() + 1) : rest;
-      text = Header(name, section, version, summary) + ".SH DESCRIPTION\n";
-    } else if (rest.empty()) {
-      text += in_options ? "" : ".PP\n";
-    } else if (indent == 2 && rest.front() == '-') {
-      const size_t space = std::min(rest.find(' '), rest.size());
-      text += fmt::format(".TP\n\\fB{}\\fR\\fI{}\\fR\n", Roff(rest.substr(0, space)),
-                          Roff(rest.substr(space)));
-      in_options = true;
-    } else if (indent == 0 && text.ends_with("\n") && begin < help.size() && help[begin] == ' ') {
-      text += fmt::format(".SH {}\n", Upper(Roff(rest)));
-    } else {
-      text += Roff(rest) + "\n";
-    }
-  }
   return text;
 }
 

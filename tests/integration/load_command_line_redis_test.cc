@@ -1,4 +1,5 @@
-// klatch-load as a command: a result that cannot be written is no good end, and no crash.
+// klatch-load as a command: its manual page, and a result that cannot be written, which is no good end
+// and no crash.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,6 +33,15 @@ TEST_F(LoadCommandLineRedisTest, HelpThatCannotBeWrittenEndsWithOne) {
   EXPECT_EQ(Run("--version > /dev/full 2> /dev/full"), 1);
   EXPECT_EQ(Run("--help >&-"), 1);
   EXPECT_THAT(errors_, HasSubstr("Bad file descriptor"));
+}
+
+TEST_F(LoadCommandLineRedisTest, ManualIsPrintedWhateverTheEnvironmentSays) {
+  const Outcome page = RunToEnd({KLATCH_LOAD_PROGRAM, "manual"}, {"KLATCH_RATE=soon"});
+  EXPECT_EQ(page.exit_code, 0) << page.errors;
+  EXPECT_EQ(page.output.rfind(".TH KLATCH\\-LOAD 1", 0), 0u) << page.output;
+  EXPECT_EQ(page.errors, "");
+  EXPECT_EQ(Run("manual --json"), 2);
+  EXPECT_THAT(errors_, HasSubstr("manual stands alone"));
 }
 
 TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {

@@ -1,4 +1,4 @@
-// Completions and manual pages of `klatch`: made for each shell, run in those that are here.
+// Completions and manual pages of our commands: made for each shell, run in those that are here.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/load/options.h"
 #include "services/klatch/command_line.h"
 
 namespace klatch::cli {
@@ -29,6 +30,11 @@ std::string Printed(const std::vector<std::string>& arguments) {
   EXPECT_EQ(result->exit_code, kExitGood) << result->err;
   EXPECT_EQ(result->err, "");
   return result->out;
+}
+
+std::string LoadManual() {
+  load::LoadOptions options;
+  return load::MakeOptionTable(options).Manual(1);
 }
 
 class DocumentsTest : public ::testing::Test {
@@ -137,16 +143,23 @@ TEST_F(DocumentsTest, ManualPagesNameEveryCommandAndOption) {
                            "KLATCH_FLUSH_INTERVAL"}) {
     EXPECT_THAT(klatchd, HasSubstr(text));
   }
+  const std::string load = LoadManual();
+  for (const char* text : {".TH KLATCH\\-LOAD 1", "\nklatch\\-load \\- Plays a social graph",
+                           ".SH WHAT IS PLAYED", "\\fB\\-\\-flip\\-above\\fR\\fI N\\fR"}) {
+    EXPECT_THAT(load, HasSubstr(text));
+  }
 }
 
 TEST_F(DocumentsTest, ManualPagesAreGoodRoff) {
   if (!IsThere("groff")) {
     GTEST_SKIP() << "no groff here";
   }
-  for (const char* page : {"klatch", "klatchd"}) {
-    const std::string file = File("page", Printed({"manual", page}));
-    EXPECT_THAT(Run("groff -man -Tutf8 -ww -z " + file), IsEmpty()) << page;
-    EXPECT_THAT(Run("groff -man -Tutf8 " + file), HasSubstr("NAME")) << page;
+  for (const std::string& page :
+       {Printed({"manual", "klatch"}), Printed({"manual", "klatchd"}), LoadManual()}) {
+    const std::string file = File("page", page);
+    EXPECT_THAT(Run("groff -man -Tutf8 -ww -z " + file), IsEmpty());
+    // Without overstriking, so that words are found.
+    EXPECT_THAT(Run("groff -man -Tutf8 -P-cbou " + file), HasSubstr("\nNAME\n"));
   }
 }
 
