@@ -1,7 +1,5 @@
 #include "services/accept/sweeper.h"
 
-#include <pthread.h>
-
 #include <future>
 #include <memory>
 #include <utility>
@@ -27,48 +25,19 @@ Sweeper::Sweeper(uint32_t shard_count, Appender& appender, StoredFacts& stored,
       appender_(appender),
       stored_(stored),
       clock_(clock),
-      carrier_(appender) {}
+      carrier_(appender),
+      thread_("sweeper", kPeriod, [this] { DoWork(); }) {}
 
-Sweeper::~Sweeper() { Stop(); }
-
-void Sweeper::Start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "sweeper");
-    Run();
-  });
-}
-
-void Sweeper::Stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_one();
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-}
-
-bool Sweeper::stopping() {
-  std::lock_guard lock(mutex_);
-  return stopping_;
-}
-
-void Sweeper::Run() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, kPeriod, [this] { return stopping_; })) {
-    lock.unlock();
-    const auto ended = std::make_shared<std::promise<size_t>>();
-    std::future<size_t> finished = ended->get_future();
-    base::Spawn(Tell(Sweep(), ended));
-    finished_.fetch_add(finished.get(), std::memory_order_relaxed);
-    lock.lock();
-  }
+void Sweeper::DoWork() {
+  const auto ended = std::make_shared<std::promise<size_t>>();
+  std::future<size_t> finished = ended->get_future();
+  base::Spawn(Tell(Sweep(), ended));
+  finished_.fetch_add(finished.get(), std::memory_order_relaxed);
 }
 
 base::Task<size_t> Sweeper::Sweep() {
   size_t finished = 0;
-  for (uint32_t shard = 0; shard < shard_count_ && !stopping(); ++shard) {
+  for (uint32_t shard = 0; shard < shard_count_ && !thread_.stopping(); ++shard) {
     auto taking =
         appender_.TakePending(ShardIndex(shard), limits::kPendingAge, limits::kSweptPerShard);
     absl::StatusOr<std::vector<PendingPost>> posts = co_await std::move(taking);
@@ -76,7 +45,7 @@ base::Task<size_t> Sweeper::Sweep() {
       Note(posts.status());
       continue;
     }
-    for (size_t i = 0; i < posts->size() && !stopping(); ++i) {
+    for (size_t i = 0; i < posts->size() && !thread_.stopping(); ++i) {
       auto finishing = Finish(std::move((*posts)[i]));
       const absl::Status done = co_await std::move(finishing);
       finished += done.ok() ? 1 : 0;

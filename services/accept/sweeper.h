@@ -8,12 +8,10 @@
 // Lifetime: what it is made of outlives it.
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
-#include <thread>
 
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "common/obs/log.h"
@@ -26,22 +24,21 @@ namespace klatch {
 class Sweeper {
  public:
   Sweeper(uint32_t shard_count, Appender& appender, StoredFacts& stored, const base::Clock& clock);
-  ~Sweeper();
 
-  void Start();
+  void Start() { thread_.Start(); }
   // Ends the thread after the post under way.
-  void Stop();
+  void Stop() { thread_.Stop(); }
 
   // Posts and removals that it has finished.
   uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 
  private:
-  void Run();
+  // Sweeps and waits for the end of it.
+  void DoWork();
   // One bounded pass over all shards; how many it finished.
   base::Task<size_t> Sweep();
   base::Task<absl::Status> Finish(PendingPost post);
   void Note(const absl::Status& status);
-  bool stopping();
 
   const uint32_t shard_count_;
   Appender& appender_;
@@ -52,10 +49,8 @@ class Sweeper {
   obs::LogLimiter error_lines_{1};
 
   std::atomic<uint64_t> finished_{0};  // a counter; publishes nothing
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  std::thread thread_;
+
+  base::PeriodicThread thread_;
 };
 
 }  // namespace klatch

@@ -5,12 +5,10 @@
 // Thread safety: Start and Stop by the owner.
 // Bound: at most one tick per shard and second.
 
-#include <condition_variable>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "services/deliver/progress.h"
 #include "services/log/appender.h"
 
@@ -20,15 +18,13 @@ class Ticker {
  public:
   Ticker(uint32_t shard_count, Appender& appender, const Progress& progress,
          const base::Clock& clock);
-  ~Ticker();
 
-  void Start();
-  void Stop();
+  void Start() { thread_.Start(); }
+  void Stop() { thread_.Stop(); }
 
  private:
-  void Run();
-  // Ticks every shard that is idle and being read; how many.
-  size_t DoWork();
+  // Ticks every shard that is idle and being read.
+  void DoWork();
   base::Task<void> Tick(ShardIndex shard);
 
   struct ShardState {
@@ -42,10 +38,7 @@ class Ticker {
   // The ticker's own.
   std::vector<ShardState> shards_;
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  std::thread thread_;
+  base::PeriodicThread thread_;
 };
 
 }  // namespace klatch

@@ -1,7 +1,6 @@
 #include "services/log/janitor.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <utility>
@@ -29,43 +28,24 @@ redis::Command Trim(std::string stream, Position position) {
 
 Janitor::Janitor(const Layout& layout, const Options& options,
                  std::unique_ptr<redis::Connection> redis, const base::Clock& clock)
-    : layout_(layout), keys_(layout), options_(options), redis_(std::move(redis)), clock_(clock) {}
+    : layout_(layout),
+      keys_(layout),
+      options_(options),
+      redis_(std::move(redis)),
+      clock_(clock),
+      thread_("janitor", options_.pause, [this] { DoWork(); }) {}
 
-Janitor::~Janitor() { Stop(); }
-
-void Janitor::Start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "janitor");
-    Run();
-  });
-}
-
-void Janitor::Stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
+void Janitor::DoWork() {
+  absl::Status status = redis_->connected() ? absl::OkStatus() : redis_->Reconnect();
+  if (status.ok()) {
+    status = TrimAll();
   }
-  wake_.notify_one();
-  if (thread_.joinable()) {
-    thread_.join();
+  if (status.ok()) {
+    return;
   }
-}
-
-void Janitor::Run() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, options_.pause, [this] { return stopping_; })) {
-    lock.unlock();
-    absl::Status status = redis_->connected() ? absl::OkStatus() : redis_->Reconnect();
-    if (status.ok()) {
-      status = TrimAll();
-    }
-    if (!status.ok()) {
-      if (const auto suppressed = error_lines_.Admit(clock_.Monotonic())) {
-        obs::Log(obs::Level::kWarn, "janitor", "can't trim the logs; trying again",
-                 {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
-      }
-    }
-    lock.lock();
+  if (const auto suppressed = error_lines_.Admit(clock_.Monotonic())) {
+    obs::Log(obs::Level::kWarn, "janitor", "can't trim the logs; trying again",
+             {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
   }
 }
 

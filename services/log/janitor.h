@@ -9,14 +9,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/redis/connection.h"
@@ -37,10 +35,9 @@ class Janitor {
 
   Janitor(const Layout& layout, const Options& options, std::unique_ptr<redis::Connection> redis,
           const base::Clock& clock);
-  ~Janitor();
 
-  void Start();
-  void Stop();
+  void Start() { thread_.Start(); }
+  void Stop() { thread_.Stop(); }
 
   // One pass over all shards.
   absl::Status TrimAll();
@@ -55,7 +52,8 @@ class Janitor {
     int64_t bytes = 0;
   };
 
-  void Run();
+  // A pass, on a new connection if need be; says what went wrong.
+  void DoWork();
   // By shard: what the checkpoints of all partitions have passed. Nothing of it if one has none.
   absl::StatusOr<std::vector<Position>> ReadPassed();
   absl::StatusOr<std::vector<ShardFacts>> ReadShards();
@@ -71,10 +69,7 @@ class Janitor {
   std::atomic<uint64_t> trimmed_{0};
   std::atomic<uint64_t> bytes_{0};
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  std::thread thread_;
+  base::PeriodicThread thread_;
 };
 
 }  // namespace klatch

@@ -1,7 +1,6 @@
 #include "services/log/retention_keeper.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <utility>
@@ -37,40 +36,16 @@ RetentionKeeper::RetentionKeeper(const Layout& layout, const Options& options,
       options_(options),
       redis_(std::move(redis)),
       clock_(clock),
-      cursors_(layout.shard_count, "0") {}
+      cursors_(layout.shard_count, "0"),
+      thread_("retention", options_.pause, [this] { DoWork(); }) {}
 
-RetentionKeeper::~RetentionKeeper() { Stop(); }
-
-void RetentionKeeper::Start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "retention");
-    Run();
-  });
-}
-
-void RetentionKeeper::Stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
+void RetentionKeeper::DoWork() {
+  absl::Status status = redis_->connected() ? absl::OkStatus() : redis_->Reconnect();
+  if (status.ok()) {
+    status = KeepAll();
   }
-  wake_.notify_one();
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-}
-
-void RetentionKeeper::Run() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, options_.pause, [this] { return stopping_; })) {
-    lock.unlock();
-    absl::Status status = redis_->connected() ? absl::OkStatus() : redis_->Reconnect();
-    if (status.ok()) {
-      status = KeepAll();
-    }
-    if (!status.ok()) {
-      Warn(status, "");
-    }
-    lock.lock();
+  if (!status.ok()) {
+    Warn(status, "");
   }
 }
 

@@ -19,17 +19,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/redis/connection.h"
@@ -51,10 +49,9 @@ class RetentionKeeper {
 
   RetentionKeeper(const Layout& layout, const Options& options,
                   std::unique_ptr<redis::Connection> redis, const base::Clock& clock);
-  ~RetentionKeeper();
 
-  void Start();
-  void Stop();
+  void Start() { thread_.Start(); }
+  void Stop() { thread_.Stop(); }
 
   // One pass.
   absl::Status KeepAll();
@@ -88,7 +85,8 @@ class RetentionKeeper {
     std::vector<bool> has_own_body;
   };
 
-  void Run();
+  // A pass, on a new connection if need be; says what went wrong.
+  void DoWork();
   bool scans_all_groups() const { return options_.of_namespace.is_bounded(); }
   // The next groups of each shard.
   absl::StatusOr<std::vector<GroupId>> Scan();
@@ -121,10 +119,7 @@ class RetentionKeeper {
   std::atomic<uint64_t> bodies_deleted_{0};
   std::atomic<uint64_t> trims_{0};
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  std::thread thread_;
+  base::PeriodicThread thread_;
 };
 
 }  // namespace klatch
