@@ -136,7 +136,8 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
     }
   }
   app_.name("klatch");
-  app_.set_version_flag("--version", fmt::format("klatch {}", base::kVersion));
+  app_.set_help_flag("-h,--help", "print this");
+  app_.set_version_flag("--version", fmt::format("klatch {}", base::kVersion), "print the version");
   app_.require_subcommand(0, 1);
   app_.fallthrough();
   app_.footer(
@@ -145,7 +146,7 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
       "  klatch group add hiking bob carol --as alice\n"
       "  klatch post --as alice --to hiking \"Up to the hut on Saturday?\"\n"
       "  klatch timeline bob\n"
-      "klatch COMMAND --help explains each. Exit codes: 0 good, 1 refused by the server, 2 usage,\n"
+      "klatch help COMMAND explains each. Exit codes: 0 good, 1 refused by the server, 2 usage,\n"
       "4 no server there, 130 interrupted.");
   AddCommonOptions(app_);
   AddFeedCommands();
@@ -255,6 +256,7 @@ void CommandLine::AddFeedCommands() {
       ->type_name("PERSON")
       ->excludes(group);
   timeline->add_option("--limit", timeline_.limit, "at most this many updates")
+      ->type_name("COUNT")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
   timeline
@@ -314,7 +316,7 @@ void CommandLine::AddGroupCommand() {
   CLI::App* group = app_.add_subcommand("group", "create groups and keep their members");
   group->require_subcommand(0, 1);
   group->fallthrough();
-  group->footer("klatch group COMMAND --help explains each.");
+  group->footer("klatch help group COMMAND explains each.");
   const auto with_group = [this](CLI::App* command) {
     command->add_option("group", group_.group, "the group's id")->type_name("GROUP")->required();
     return command;
@@ -380,6 +382,7 @@ void CommandLine::AddMemberCommands(CLI::App& group) {
 
 void CommandLine::AddListLimit(CLI::App& command) {
   command.add_option("--limit", members_limit_, "at most this many")
+      ->type_name("COUNT")
       ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
 }
@@ -391,6 +394,7 @@ void CommandLine::AddWatchCommand() {
   watch->add_option("--resume", watch_.resume_token, "go on from where an earlier watch ended")
       ->type_name("TOKEN");
   watch->add_option("--count", watch_.count, "end after so many events")
+      ->type_name("COUNT")
       ->check(CLI::Range(1, 1'000'000'000));
   watch->add_option("--for", watch_.seconds, "end after so many seconds")
       ->type_name("SECONDS")
@@ -446,29 +450,53 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
   if (printed_) {
     return CommandResult{kExitGood, *printed_, ""};
   }
-  if (Selected().get_name() == "import" && files_.empty()) {
-    return Usage("which files? See klatch import --help");
+  if (Selected().get_name() == "help") {
+    return Help();
   }
-  if (!command_) {
-    if (Selected().get_name() == "admin") {
-      return Usage(
-          "name a command: klatch admin status|rebuild|scrub|archive; --help explains them");
-    }
-    const bool in_group = &Selected() != &app_;
-    return Usage(in_group
-                     ? "name a command: klatch group create|update|show|delete|add|remove|role"
-                       "|members|list|sync; --help explains them"
-                     : "name a command: post, timeline, watch, get, edit, delete, group, block, "
-                       "mute, hide, markers, profile, import, admin, completion, manual; "
-                       "--help explains them");
-  }
-  if (needs_actor_ && actor_.empty()) {
-    return Usage("who acts? Say --as PERSON, or set KLATCH_AS");
-  }
-  if (Selected().get_name() == "post" && post_.groups.empty() && !post_.all_my_groups) {
-    return Usage("to whom? Say --to GROUP, or --all-my-groups");
+  if (const std::string missing = Missing(); !missing.empty()) {
+    return Usage(missing);
   }
   return std::nullopt;
+}
+
+CommandResult CommandLine::Help() const {
+  const CLI::App* app = &app_;
+  std::string name = app_.get_name();
+  for (const std::string& word : words_) {
+    const auto named = app->get_subcommands(
+        [&word](const CLI::App* command) { return command->get_name() == word; });
+    if (named.empty()) {
+      return Usage(Unknown(*app, word));
+    }
+    app = named.front();
+    name += " " + word;
+  }
+  return {kExitGood, app->get_formatter()->make_help(app, name, CLI::AppFormatMode::Normal), ""};
+}
+
+std::string CommandLine::Missing() const {
+  const std::string& command = Selected().get_name();
+  if (command == "import" && files_.empty()) {
+    return "which files? See klatch help import";
+  }
+  if (!command_) {
+    std::string commands;
+    for (const CLI::App* one : Selected().get_subcommands([](const CLI::App*) { return true; })) {
+      commands += (commands.empty() ? " " : "|") + one->get_name();
+    }
+    return fmt::format("name a command: {}{}; --help explains them", SelectedName("klatch"),
+                       commands);
+  }
+  if (needs_actor_ && actor_.empty()) {
+    return "who acts? Say --as PERSON, or set KLATCH_AS";
+  }
+  if (command == "post" && post_.groups.empty() && !post_.all_my_groups) {
+    return "to whom? Say --to GROUP, or --all-my-groups";
+  }
+  if (command == "scrub" && scrub_.persons.empty() && scrub_.partition < 0 && !scrub_all_) {
+    return "of whom? Name persons, or say --partition NUMBER or --all";
+  }
+  return "";
 }
 
 const CLI::App& CommandLine::Selected() const {
@@ -479,8 +507,16 @@ const CLI::App& CommandLine::Selected() const {
   return *app;
 }
 
-std::string CommandLine::Unknown(const std::string& word) const {
-  const CLI::App& app = Selected();
+std::string CommandLine::SelectedName(std::string name) const {
+  const CLI::App* app = &app_;
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    name += " " + app->get_name();
+  }
+  return name;
+}
+
+std::string CommandLine::Unknown(const CLI::App& app, const std::string& word) {
   std::vector<std::string> known;
   const bool is_option = word.size() > 1 && word.front() == '-';
   const std::string name = word.substr(0, word.find('='));
@@ -495,7 +531,9 @@ std::string CommandLine::Unknown(const std::string& word) const {
       known.push_back(command->get_name());
     }
   }
-  const std::string nearest = Nearest(name, known);
+  // Where there is no command of that name, as in `klatch version`.
+  const bool names_option = !is_option && app.get_option_no_throw("--" + name) != nullptr;
+  const std::string nearest = names_option ? "--" + name : Nearest(name, known);
   const char* what = is_option ? "option" : known.empty() ? "argument" : "command";
   return fmt::format("unknown {} '{}'{}", what, CleanLine(name),
                      nearest.empty() ? "; --help lists what there is"
@@ -506,9 +544,11 @@ CommandResult CommandLine::UsageError(const CLI::ParseError& error) const {
   // A word that nothing takes is the likely reason for what is missing: name it first.
   const std::vector<std::string> rest = app_.remaining(/*recurse=*/true);
   if (!rest.empty()) {
-    return Usage(Unknown(rest.front()));
+    return Usage(Unknown(Selected(), rest.front()));
   }
-  return Usage(CleanLine(error.what()));
+  const std::string what = CleanLine(error.what());
+  const bool is_missing = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+  return Usage(is_missing ? fmt::format("{}; see {}", what, SelectedName("klatch help")) : what);
 }
 
 }  // namespace klatch::cli

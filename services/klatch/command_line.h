@@ -110,9 +110,15 @@ class CommandLine {
   // Makes text_ of words_: the words, or what stdin has. Nothing is left half: an error says why.
   absl::Status ReadText();
   CommandResult UsageError(const CLI::ParseError& error) const;
-  std::string Unknown(const std::string& word) const;
+  // What `help` prints.
+  CommandResult Help() const;
+  // What the command can't do without and nobody gave; empty: it can run.
+  std::string Missing() const;
+  static std::string Unknown(const CLI::App& app, const std::string& word);
   // The innermost command that was named, or the program.
   const CLI::App& Selected() const;
+  // The commands that were named, behind `name`.
+  std::string SelectedName(std::string name) const;
 
   const std::atomic<bool>& interrupted_;
   CLI::App app_;

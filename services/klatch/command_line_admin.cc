@@ -44,7 +44,7 @@ void CommandLine::AddAdminCommands() {
   CLI::App* admin = app_.add_subcommand("admin", "look after a node and what it stores");
   admin->require_subcommand(0, 1);
   admin->fallthrough();
-  admin->footer("klatch admin COMMAND --help explains each.");
+  admin->footer("klatch help admin COMMAND explains each.");
   AddAdminCommand(*admin, "status", "show how the node is",
                   "  klatch admin status\n"
                   "  klatch admin status --json\n"
@@ -95,9 +95,6 @@ void CommandLine::AddArchiveCommand(CLI::App& admin) {
 }
 
 CommandResult CommandLine::RunScrub(const Session& session) {
-  if (scrub_.persons.empty() && scrub_.partition < 0 && !scrub_all_) {
-    return {kExitUsage, "", "klatch: of whom? Name persons, or say --partition NUMBER or --all\n"};
-  }
   int error = 0;
   const auto print = [&error](std::string_view text) {
     error = base::WriteAll(STDOUT_FILENO, text);
@@ -129,6 +126,15 @@ CommandResult CommandLine::RunArchive(const Session& session) {
 }
 
 void CommandLine::AddDocumentCommands() {
+  CLI::App* help = app_.add_subcommand("help", "explain a command");
+  AddCommonOptions(*help);
+  help->add_option("command", words_, "which one; klatch as a whole if left out")
+      ->type_name("COMMAND");
+  help->footer(
+      "Examples:\n"
+      "  klatch help post\n"
+      "  klatch help group add");
+
   CLI::App* completion = app_.add_subcommand("completion", "print completions for a shell");
   AddCommonOptions(*completion);
   completion->add_option("shell", document_, "for which")

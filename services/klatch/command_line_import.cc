@@ -19,6 +19,7 @@ void CommandLine::AddImportCommand() {
   command->add_option("file", files_, "edges (a b), NAME.circles, or .csv (group,person[,role])")
       ->type_name("FILE");
   command->add_option("--parallel", import_.parallel, "groups under way at once")
+      ->type_name("COUNT")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   command->footer(

@@ -169,7 +169,7 @@ TEST_F(KlatchCommandTest, ExitCodesTellHowItEnded) {
   EXPECT_THAT(mistaken.errors, HasSubstr("did you mean --to?"));
   const Outcome nothing = RunToEnd({KlatchProgram()});
   EXPECT_EQ(nothing.exit_code, kExitUsage);
-  EXPECT_THAT(nothing.errors, HasSubstr("name a command: post, timeline"));
+  EXPECT_THAT(nothing.errors, HasSubstr("name a command: klatch post|timeline"));
   const Outcome nobody =
       RunToEnd({KlatchProgram(), "timeline", "ann", "--target", "unix:/nonexistent/klatchd.sock"});
   EXPECT_EQ(nobody.exit_code, kExitUnreachable);

@@ -130,7 +130,8 @@ class CommandLineTest : public testing::Test {
 
 TEST_F(CommandLineTest, UsageErrorsNameTheNearestAndExitTwo) {
   const std::pair<std::vector<std::string>, std::string> cases[] = {
-      {{}, "name a command"},
+      {{}, "name a command: klatch post|timeline|"},
+      {{"group"}, "name a command: klatch group create|update|"},
       {{"pots"}, "did you mean post?"},
       {{"group", "ad", "hiking"}, "did you mean add?"},
       {{"post", "--audiance", "now", "--as", "a", "--to", "g", "x"}, "did you mean --audience?"},
@@ -141,7 +142,16 @@ TEST_F(CommandLineTest, UsageErrorsNameTheNearestAndExitTwo) {
       {{"post", "--as", "a", "--to", "g", "--all-my-groups", "hello"}, "excludes"},
       {{"watch"}, "--as"},
       {{"watch", "bob", "--count", "0"}, "--count"},
-      {{"admin"}, "status|rebuild|scrub|archive"},
+      {{"admin"}, "name a command: klatch admin status|rebuild|scrub|archive; --help"},
+      {{"import"}, "which files? See klatch help import"},
+      {{"import", "updates"}, "file is required; see klatch help import updates"},
+      {{"group", "members"}, "group is required; see klatch help group members"},
+      {{"help", "grup"}, "unknown command 'grup'; did you mean group?"},
+      {{"help", "group", "ad"}, "unknown command 'ad'; did you mean add?"},
+      {{"help", "post", "text"}, "unknown argument 'text'"},
+      {{"group", "help"}, "did you mean --help?"},
+      {{"version"}, "did you mean --version?"},
+      {{"admin", "scrub"}, "of whom?"},
       {{"admin", "stats"}, "did you mean status?"},
       {{"admin", "archive"}, "--dir"},
       {{"admin", "rebuild"}, "person"},
@@ -183,6 +193,7 @@ TEST_F(CommandLineTest, EveryCommandExplainsItselfWithExamples) {
                                                           {"admin", "rebuild"},
                                                           {"admin", "scrub"},
                                                           {"admin", "archive"},
+                                                          {"help"},
                                                           {"completion"},
                                                           {"manual"},
                                                           {"group", "create"},
@@ -202,6 +213,28 @@ TEST_F(CommandLineTest, EveryCommandExplainsItselfWithExamples) {
     EXPECT_EQ(result->exit_code, kExitGood);
     EXPECT_THAT(result->out, HasSubstr("Examples:\n  "));
     EXPECT_THAT(result->out, HasSubstr("--target"));
+  }
+}
+
+TEST_F(CommandLineTest, HelpOfACommandIsWhatItsFlagPrints) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{},
+                                             {"post"},
+                                             {"group"},
+                                             {"group", "add"},
+                                             {"import"},
+                                             {"import", "updates"},
+                                             {"help"}}) {
+    std::vector<std::string> with_flag = command;
+    with_flag.push_back("--help");
+    std::vector<std::string> with_word = command;
+    with_word.insert(with_word.begin(), "help");
+    const auto flag = Parse(with_flag);
+    const auto word = Parse(with_word);
+    ASSERT_TRUE(flag.has_value());
+    ASSERT_TRUE(word.has_value());
+    EXPECT_EQ(word->exit_code, kExitGood) << word->err;
+    EXPECT_EQ(word->out, flag->out);
   }
 }
 
