@@ -48,6 +48,9 @@ TEST_F(KlatchdWatchTest, ShowsWhatHappens) {
   const auto second = client_.Publish("bob", "hiking", "second");
   ASSERT_THAT(client_.Edit("ann", first->update_id(), "edited"), Succeeds());
   ASSERT_THAT(client_.Delete("bob", second->update_id()), Succeeds());
+  // What is not sent when bob is removed from the group is not shown at all.
+  ASSERT_TRUE(watcher.Await(
+      [](const Events& events) { return !events.empty() && WordOf(events.back()) == "-"; }));
   ASSERT_THAT(client_.CreateGroup("ann", "chess"), Succeeds());
   ASSERT_THAT(client_.Add("ann", "chess", {"bob"}), Succeeds());
   ASSERT_THAT(client_.Remove("ann", "hiking", {"bob"}), Succeeds());
