@@ -30,6 +30,48 @@ WatchedEvent GapOf(v1::GapReason reason, Position since) {
   return gap;
 }
 
+// Where the event stands among what was missed. A gap's position only says since when; gaps come
+// first. An update's group is in its body; of one that is gone there is none, and each of its groups
+// tells its own members.
+WatchStart::Key KeyOf(const WatchedEvent& event) {
+  const bool is_gap = event.kind == WatchedEvent::Kind::kGap;
+  const bool is_about_group =
+      event.kind == WatchedEvent::Kind::kJoined || event.kind == WatchedEvent::Kind::kLeft ||
+      event.kind == WatchedEvent::Kind::kDeleted || event.kind == WatchedEvent::Kind::kTakenOut;
+  return {is_gap ? Position() : event.position, event.kind, event.update,
+          is_about_group ? event.group.value() : 0, event.reason};
+}
+
+// A post to several groups is in the timeline by its id, and in the history by each of its carries:
+// one entry, where the latest of them stands, so that the body which is read says what each has said.
+AddressedEvent& PublishedEntryOf(const WatchedEvent& event, WatchStart& start) {
+  auto [known, is_new] = start.published.try_emplace(event.update.value(), event);
+  WatchedEvent& latest = known->second;
+  if (!is_new && latest.position < event.position) {
+    auto entry = start.missed.extract(KeyOf(latest));
+    latest = event;
+    entry.key() = KeyOf(latest);
+    entry.mapped().event = latest;
+    return start.missed.insert(std::move(entry)).position->second;
+  }
+  AddressedEvent& entry = start.missed[KeyOf(latest)];
+  entry.event = latest;
+  return entry;
+}
+
+AddressedEvent& EntryOf(const WatchedEvent& event, WatchStart& start) {
+  if (event.kind == WatchedEvent::Kind::kPublished) {
+    return PublishedEntryOf(event, start);
+  }
+  AddressedEvent& entry = start.missed[KeyOf(event)];
+  const bool is_older_gap =
+      event.kind == WatchedEvent::Kind::kGap && event.position < entry.event.position;
+  if (entry.recipients.empty() || is_older_gap) {
+    entry.event = event;
+  }
+  return entry;
+}
+
 }  // namespace
 
 size_t WatchHub::BeginQueued() {
@@ -154,25 +196,14 @@ void WatchHub::OnMissedRead(Queued queued, ResumeFound found) {
 }
 
 void WatchHub::AddMissed(WatchStart& start, uint32_t number, const WatchedEvent& event) {
-  // A gap's position only says since when; gaps come first. An update's group is in its body; of one
-  // that is gone there is none, and each of its groups tells its own members.
-  const bool is_gap = event.kind == WatchedEvent::Kind::kGap;
-  const bool is_about_group =
-      event.kind == WatchedEvent::Kind::kJoined || event.kind == WatchedEvent::Kind::kLeft ||
-      event.kind == WatchedEvent::Kind::kDeleted || event.kind == WatchedEvent::Kind::kTakenOut;
-  const WatchStart::Key key{is_gap ? Position() : event.position, event.kind, event.update,
-                            is_about_group ? event.group.value() : 0, event.reason};
   if (start.missed_too_much) {
     return;
   }
-  AddressedEvent& entry = start.missed[key];
-  if (entry.recipients.empty() || (is_gap && event.position < entry.event.position)) {
-    entry.event = event;
-  }
-  entry.recipients.push_back(number);
+  EntryOf(event, start).recipients.push_back(number);
   if (start.missed.size() > limits::kWatchOutboxEventsMax ||
       ++start.missed_recipients > limits::kWatchOutboxRecipientsMax) {
     start.missed.clear();
+    start.published.clear();
     start.missed_too_much = true;
   }
 }

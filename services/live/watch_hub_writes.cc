@@ -254,7 +254,7 @@ class WatchHub::Composer {
       }
       told.erase(before);
     }
-    if (told.size() == limits::kWatchSeveralMax) {
+    if (told.size() == limits::kWatchRemovalsToldMax) {
       told.pop_front();
     }
     told.push_back(RemovalNow(event, entry));

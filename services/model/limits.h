@@ -96,8 +96,11 @@ constexpr size_t kWatchPendingMax = 262'144;     // of one worker, waiting for t
 constexpr size_t kWatchHistoryMax = 65'536;      // edits, deletions and leaves kept for resumes
 constexpr size_t kWatchOutboxEventsMax = 4'096;  // of one stream
 constexpr size_t kWatchOutboxRecipientsMax = 1'000'000;
-// Posts to several groups that a watch remembers to have sent, per person.
-constexpr size_t kWatchSeveralMax = 64;
+// Posts to several groups that a watch remembers to have sent, per person: as many may come to one of
+// the person's groups before the first of them comes to another.
+constexpr size_t kWatchSeveralMax = 512;
+// The same of those of which it has said that a group has them no longer.
+constexpr size_t kWatchRemovalsToldMax = 64;
 constexpr size_t kWatchMessageEventsMax = 500;
 constexpr size_t kWatchMessageBytesMax = 1 << 20;
 constexpr size_t kWatchPersonsBytesMax = 512 << 10;  // of one event in one message

@@ -1,9 +1,11 @@
 // Watches where posts to several groups and personal state meet them: once, through the groups that
 // the watcher sees, and nothing that was blocked or muted.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "tests/integration/klatchd_watch_client.h"
 
@@ -13,6 +15,7 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 class KlatchdWatchSeveralTest : public ::testing::Test {
  protected:
@@ -30,6 +33,37 @@ class KlatchdWatchSeveralTest : public ::testing::Test {
     request.mutable_update()->add_groups("chess");
     return client_.Publish(request);
   }
+  // Full batches at the same time: all that is in one of them is carried to a group at once.
+  void PostBatchesToBoth() {
+    std::vector<std::thread> batches;
+    for (size_t batch = 0; batch < kBatches; ++batch) {
+      batches.emplace_back([this, batch] {
+        v1::BatchPublishUpdatesRequest request;
+        for (size_t i = 0; i < kBatchSize; ++i) {
+          v1::PublishUpdateRequest& post = *request.add_requests();
+          post = Client::Post("ann", "hiking", fmt::format("{} of batch {}", i, batch));
+          post.mutable_update()->add_groups("chess");
+        }
+        const auto answer = client_.Feed(&v1::FeedService::Stub::BatchPublishUpdates, request);
+        ASSERT_THAT(answer, Succeeds());
+        for (const v1::BatchPublishResult& result : answer->results()) {
+          EXPECT_TRUE(result.has_published()) << result.ShortDebugString();
+        }
+      });
+    }
+    for (std::thread& batch : batches) {
+      batch.join();
+    }
+  }
+  static auto EachOfTheBatchesOnceAndTheMark() {
+    std::vector<std::string> words{"+mark"};
+    for (size_t batch = 0; batch < kBatches; ++batch) {
+      for (size_t i = 0; i < kBatchSize; ++i) {
+        words.push_back(fmt::format("+{} of batch {}", i, batch));
+      }
+    }
+    return UnorderedElementsAreArray(words);
+  }
   // Shown last: what stands before it is all that was shown.
   void Mark() { ASSERT_THAT(client_.Publish("ann", "chess", "mark"), Succeeds()); }
   static std::vector<std::string> WordsUntilMark(Watcher& watcher) {
@@ -38,6 +72,8 @@ class KlatchdWatchSeveralTest : public ::testing::Test {
     return WordsOf(watcher.events());
   }
 
+  static constexpr size_t kBatches = 4;
+  static constexpr size_t kBatchSize = 100;
   Klatchd klatchd_{{.arguments = {"--shards", "4", "--partitions", "4", "--workers", "2"}}};
   Client client_{klatchd_.Channel()};
 };
@@ -149,6 +185,24 @@ TEST_F(KlatchdWatchSeveralTest, ResumedWatchShowsWhatCameToItsGroupsMeanwhile) {
   words.emplace_back("+mark");
   Watcher bob(klatchd_.Channel(), "bob", token);
   EXPECT_EQ(WordsUntilMark(bob), words);
+}
+
+TEST_F(KlatchdWatchSeveralTest, ResumedWatchShowsEachOfManyOnceThatCameAtTheSameTime) {
+  const auto before = PostToBoth("before");
+  ASSERT_THAT(before, Succeeds());
+  const auto token = client_.Home("bob", before->tokens())->watch_token();
+  PostBatchesToBoth();
+  Mark();
+  Watcher bob(klatchd_.Channel(), "bob", token);
+  EXPECT_THAT(WordsUntilMark(bob), EachOfTheBatchesOnceAndTheMark());
+}
+
+TEST_F(KlatchdWatchSeveralTest, ShowsEachOfManyOnceThatComeAtTheSameTime) {
+  Watcher bob(klatchd_.Channel(), "bob");
+  ASSERT_TRUE(bob.AwaitBegun());
+  PostBatchesToBoth();
+  Mark();
+  EXPECT_THAT(WordsUntilMark(bob), EachOfTheBatchesOnceAndTheMark());
 }
 
 TEST_F(KlatchdWatchSeveralTest, GatewayIsToldByGroupsWhoSeesAnUpdateThroughThem) {
