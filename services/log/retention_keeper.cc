@@ -36,7 +36,7 @@ RetentionKeeper::RetentionKeeper(const Layout& layout, const Options& options,
       options_(options),
       redis_(std::move(redis)),
       clock_(clock),
-      cursors_(layout.shard_count, "0"),
+      shards_(layout.shard_count),
       thread_("retention", options_.pause, [this] { DoWork(); }) {}
 
 void RetentionKeeper::DoWork() {
@@ -56,31 +56,45 @@ void RetentionKeeper::Warn(const absl::Status& status, const std::string& group)
   }
 }
 
+// No scan before all that the last one found has been looked at: else groups of the first shards that
+// are due again would be dealt with at every pass, and those of the last shards never.
 absl::Status RetentionKeeper::KeepAll() {
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<GroupId> groups, Scan());
-  if (groups.empty()) {
+  if (waiting_.empty()) {
+    KLATCH_ASSIGN_OR_RETURN(waiting_, Scan());
+  }
+  if (waiting_.empty()) {
     return absl::OkStatus();
   }
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<Facts> all, ReadFacts(groups));
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Facts> all, ReadFacts(waiting_));
   KLATCH_ASSIGN_OR_RETURN(const int64_t now_unix_ms, ReadRedisUnixMs(*redis_));
+  waiting_.clear();
   size_t kept = 0;
+  absl::Status broken;
   for (const Facts& facts : all) {
-    if (kept == limits::kKeeperGroupsPerPass) {
-      break;
-    }
     if (!IsDue(facts, now_unix_ms)) {
+      continue;
+    }
+    if (kept == limits::kKeeperGroupsPerPass || !broken.ok()) {
+      waiting_.push_back(facts.group);
       continue;
     }
     ++kept;
     const absl::Status status = Keep(facts, now_unix_ms);
     if (!status.ok() && !redis_->connected()) {
-      return status;
-    }
-    if (!status.ok()) {
+      broken = status;
+    } else if (!status.ok()) {
       Warn(status, facts.group.value());
     }
   }
-  return absl::OkStatus();
+  return broken;
+}
+
+size_t RetentionKeeper::groups_remembered() const {
+  size_t count = 0;
+  for (const Shard& shard : shards_) {
+    count += shard.seen.size();
+  }
+  return count;
 }
 
 absl::StatusOr<std::vector<GroupId>> RetentionKeeper::Scan() {
@@ -89,25 +103,42 @@ absl::StatusOr<std::vector<GroupId>> RetentionKeeper::Scan() {
     const ShardIndex shard(i);
     commands.push_back(redis::Command{scans_all_groups() ? "SSCAN" : "HSCAN",
                                       scans_all_groups() ? keys_.Groups(shard) : keys_.Kept(shard),
-                                      cursors_[i], "COUNT", std::to_string(limits::kKeeperScan)});
+                                      shards_[i].cursor, "COUNT",
+                                      std::to_string(limits::kKeeperScan)});
   }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_->CallAll(commands));
-  // A hash is scanned as names and values.
-  const size_t step = scans_all_groups() ? 1 : 2;
   std::vector<GroupId> groups;
   for (size_t i = 0; i < replies.size(); ++i) {
     const absl::Status status = redis::ToStatus(replies[i].view());
-    if (!status.ok()) {
+    if (status.ok()) {
+      TakeScanned(replies[i].view(), shards_[i], groups);
+    } else {
       Warn(base::Annotate(status, commands[i].args[1]), "");
-      continue;
-    }
-    cursors_[i] = replies[i][0].text().empty() ? "0" : std::string(replies[i][0].text());
-    const redis::ReplyView found = replies[i][1];
-    for (size_t k = 0; k < found.size(); k += step) {
-      groups.emplace_back(found[k].text());
     }
   }
   return groups;
+}
+
+// A scan that has come around has found every group that was there all the time.
+void RetentionKeeper::TakeScanned(redis::ReplyView reply, Shard& shard,
+                                  std::vector<GroupId>& groups) {
+  // A hash is scanned as names and values.
+  const size_t step = scans_all_groups() ? 1 : 2;
+  const redis::ReplyView found = reply[1];
+  for (size_t k = 0; k < found.size(); k += step) {
+    const auto seen = shard.seen.find(std::string(found[k].text()));
+    if (seen != shard.seen.end()) {
+      seen->second.found = true;
+    }
+    groups.emplace_back(found[k].text());
+  }
+  shard.cursor = reply[0].text().empty() ? "0" : std::string(reply[0].text());
+  if (shard.cursor == "0") {
+    std::erase_if(shard.seen, [](const auto& entry) { return !entry.second.found; });
+    for (auto& [group, seen] : shard.seen) {
+      seen.found = false;
+    }
+  }
 }
 
 absl::StatusOr<std::vector<RetentionKeeper::Facts>> RetentionKeeper::ReadFacts(
@@ -127,7 +158,7 @@ absl::StatusOr<std::vector<RetentionKeeper::Facts>> RetentionKeeper::ReadFacts(
     if (facts) {
       all.push_back(*std::move(facts));
     } else {
-      seen_.erase(groups[i].value());
+      shards_[layout_.ShardOf(groups[i]).value()].seen.erase(groups[i].value());
     }
   }
   return all;
@@ -149,8 +180,9 @@ std::optional<RetentionKeeper::Facts> RetentionKeeper::DecodeFacts(const GroupId
 }
 
 bool RetentionKeeper::IsDue(const Facts& facts, int64_t now_unix_ms) const {
-  const auto found = seen_.find(facts.group.value());
-  if (found == seen_.end()) {
+  const auto& shard_seen = shards_[facts.shard.value()].seen;
+  const auto found = shard_seen.find(facts.group.value());
+  if (found == shard_seen.end()) {
     return true;
   }
   const Seen& seen = found->second;
@@ -170,8 +202,8 @@ absl::Status RetentionKeeper::Keep(const Facts& facts, int64_t now_unix_ms) {
   }
   const size_t gone = CountGone(end.items, facts.shard, since);
   KLATCH_RETURN_IF_ERROR(DeleteBodies(end, gone));
-  Seen& seen = seen_[facts.group.value()];
-  seen = {facts.bounds, facts.feed_count, end.first + gone, 0};
+  Seen& seen = shards_[facts.shard.value()].seen[facts.group.value()];
+  seen = {facts.bounds, facts.feed_count, end.first + gone, 0, true};
   if (gone < end.items.size()) {
     seen.oldest_unix_ms = end.items[gone].id.unix_ms();
   }
@@ -192,8 +224,9 @@ absl::StatusOr<RetentionKeeper::FeedEnd> RetentionKeeper::ReadFeedEnd(const Fact
   }
   FeedEnd end;
   end.first = facts.feed_count - std::min(facts.feed_count, slots);
-  const auto seen = seen_.find(facts.group.value());
-  if (seen != seen_.end()) {
+  const auto& shard_seen = shards_[facts.shard.value()].seen;
+  const auto seen = shard_seen.find(facts.group.value());
+  if (seen != shard_seen.end()) {
     end.first = std::max(end.first, std::min(seen->second.gone, facts.feed_count));
   }
   for (uint64_t number = end.first; number < facts.feed_count; ++number) {

@@ -10,10 +10,12 @@
 // the record and the deletions is made up for by the first look after the next start. A body that its
 // feed has no room for any more stays until the namespace's retention; nobody sees it.
 //
-// Thread safety: Start and Stop by the owner; counters from any thread; KeepAll by one thread at a time.
+// Thread safety: Start and Stop by the owner; counters from any thread; KeepAll and groups_remembered by
+// one thread at a time.
 // Bounds: per pass one step of a scan per shard (limits::kKeeperScan) and limits::kKeeperGroupsPerPass
-// groups in which something has changed; others wait until the scan comes to them again. In memory some
-// 100 bytes for each group with a bound.
+// groups in which something has changed; others wait for the next passes, which take them before they
+// scan on. In memory some 100 bytes for each group with a bound, until the second scan after its
+// deletion.
 // Errors: those of Redis end a pass, which is tried again at the next; what is wrong with one group's
 // keys is logged, and leaves the others alone.
 
@@ -56,6 +58,9 @@ class RetentionKeeper {
   // One pass.
   absl::Status KeepAll();
 
+  // How many groups' feeds are known as they were when they were looked at last.
+  size_t groups_remembered() const;
+
   // Counters.
   uint64_t bodies_deleted() const { return bodies_deleted_.load(std::memory_order_relaxed); }
   uint64_t trims() const { return trims_.load(std::memory_order_relaxed); }
@@ -69,6 +74,12 @@ class RetentionKeeper {
     uint64_t gone = 0;
     // When the oldest one that is kept was posted; 0 if there is none.
     int64_t oldest_unix_ms = 0;
+    // Since the scan of its shard last began anew.
+    bool found = false;
+  };
+  struct Shard {
+    std::string cursor = "0";
+    std::unordered_map<std::string, Seen> seen;  // by group
   };
   struct Facts {
     GroupId group;
@@ -90,6 +101,7 @@ class RetentionKeeper {
   bool scans_all_groups() const { return options_.of_namespace.is_bounded(); }
   // The next groups of each shard.
   absl::StatusOr<std::vector<GroupId>> Scan();
+  void TakeScanned(redis::ReplyView reply, Shard& shard, std::vector<GroupId>& groups);
   // Of those of `groups` that are there and have a bound.
   absl::StatusOr<std::vector<Facts>> ReadFacts(const std::vector<GroupId>& groups);
   std::optional<Facts> DecodeFacts(const GroupId& group, redis::ReplyView hash,
@@ -112,8 +124,9 @@ class RetentionKeeper {
   obs::LogLimiter error_lines_{1};
 
   // The passes' own.
-  std::vector<std::string> cursors_;  // by shard
-  std::unordered_map<std::string, Seen> seen_;
+  std::vector<Shard> shards_;
+  // Of the last scan: those that are not looked at yet. At most what one scan finds.
+  std::vector<GroupId> waiting_;
 
   // Publish nothing.
   std::atomic<uint64_t> bodies_deleted_{0};

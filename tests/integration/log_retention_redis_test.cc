@@ -234,5 +234,38 @@ TEST_F(LogRetentionRedisTest, DeletedGroupIsForgotten) {
   ASSERT_TRUE(MakeKeeper()->KeepAll().ok());
 }
 
+TEST_F(LogRetentionRedisTest, GroupsThatAlwaysHaveNewPostsKeepNoOtherWaiting) {
+  constexpr size_t kGroups = limits::kKeeperGroupsPerPass * 5 / 2;
+  std::vector<std::string> groups;
+  for (size_t i = 0; i < kGroups; ++i) {
+    groups.push_back(fmt::format("g{}", i));
+    MakeBounded(groups.back().c_str(), {.count = 1});
+  }
+  const auto keeper = MakeKeeper();
+  for (size_t looked_at = 0; looked_at < kGroups; looked_at += limits::kKeeperGroupsPerPass) {
+    for (const std::string& group : groups) {
+      Fill(group.c_str(), 2);
+    }
+    ASSERT_TRUE(keeper->KeepAll().ok());
+  }
+  for (const std::string& group : groups) {
+    EXPECT_NE(KeptSinceOf(group.c_str()), Position()) << group;
+  }
+  EXPECT_EQ(keeper->trims(), kGroups);
+}
+
+TEST_F(LogRetentionRedisTest, DeletedGroupIsNotRemembered) {
+  MakeBounded("g", {.count = 1});
+  MakeBounded("other", {.count = 1});
+  const auto keeper = MakeKeeper();
+  ASSERT_TRUE(keeper->KeepAll().ok());
+  EXPECT_EQ(keeper->groups_remembered(), 2u);
+  ASSERT_THAT(Await(appender_->DeleteGroup(PersonId("ann"), GroupId("g"))), IsOk());
+  for (int scan = 0; scan < 3; ++scan) {
+    ASSERT_TRUE(keeper->KeepAll().ok());
+  }
+  EXPECT_EQ(keeper->groups_remembered(), 1u);
+}
+
 }  // namespace
 }  // namespace klatch::testing
