@@ -5,6 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -35,6 +40,18 @@ void SetUser(redis::Connection& admin, const std::vector<std::string>& rules) {
   words.insert(words.end(), rules.begin(), rules.end());
   const absl::Status set = admin.Call(redis::Command(words)).status();
   ASSERT_TRUE(set.ok()) << set;
+}
+
+// What docs/OPERATIONS.md gives to the user, behind the password.
+std::vector<std::string> DocumentedRules() {
+  std::ifstream file(KLATCH_DOCS "/OPERATIONS.md");
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string begin = "ACL SETUSER klatch on >password ";
+  const size_t at = text.find(begin);
+  EXPECT_NE(at, std::string::npos);
+  std::istringstream words(
+      text.substr(at + begin.size(), text.find("```", at) - at - begin.size()));
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
 class RedisRightsTest : public RedisTest {
@@ -75,6 +92,24 @@ TEST_F(RedisRightsTest, KlatchdWithoutARightEndsBeforeItServes) {
   klatchd.Launch();
   EXPECT_EQ(klatchd.process().AwaitEnd(), kExitConfiguration);
   EXPECT_THAT(klatchd.process().errors(), HasSubstr("may not run: SETRANGE"));
+}
+
+TEST_F(RedisRightsTest, TheDocumentedRightsAreThoseThatAreNeeded) {
+  const std::vector<std::string> needed = NeededCommands(layout_);
+  std::set<std::string> expected(needed.begin(), needed.end());
+  expected.insert({"INFO", "CONFIG"});
+  std::set<std::string> documented;
+  const std::vector<std::string> rules = DocumentedRules();
+  for (const std::string& rule : rules) {
+    if (rule.starts_with('+')) {
+      documented.insert(absl::AsciiStrToUpper(rule.substr(1, rule.find('|') - 1)));
+    }
+  }
+  EXPECT_EQ(documented, expected);
+  SetUser(*admin_, rules);
+  EXPECT_EQ(CheckRights(*ConnectAsUser(), layout_), absl::OkStatus());
+  Klatchd klatchd({.arguments = {"--redis", UserUri()}});
+  EXPECT_EQ(klatchd.Terminate(), kExitGood) << klatchd.process().errors();
 }
 
 // Whoever adds a command to a script adds it to the table, or this fails.
