@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/redis/pipeline.h"
+#include "services/accept/update_message.h"
 #include "services/log/redis_appender.h"
 #include "services/model/keys.h"
 #include "tests/integration/klatchd_client.h"
@@ -386,17 +387,24 @@ class KlatchdSeveralStepsTest : public ::testing::Test {
     return future.get();
   }
 
+  static v1::PublishUpdateRequest HalfWay() {
+    v1::PublishUpdateRequest request = ToGroups("ann", {"a", "b"}, "half way");
+    request.set_request_id("key");
+    return request;
+  }
+  // The first step of that request.
   UpdateId Home() {
-    v1::Update update;
-    update.set_text("half way");
+    const v1::PublishUpdateRequest request = HalfWay();
     BodyHeader header;
     header.author = PersonId("ann");
     header.targets = {{GroupId("a"), Carry{}}, {GroupId("b"), Carry{}}};
+    v1::Update content = request.update();
+    content.clear_groups();
     PublishSeveralCommand command;
     command.actor = header.author;
-    command.request_id = "key";
-    command.payload_digest = std::string(16, 'd');
-    command.body = EncodeBody(header, update.SerializeAsString());
+    command.request_id = request.request_id();
+    command.payload_digest = RequestDigest("publish to several", PublishPayload(request.update()));
+    command.body = EncodeBody(header, UpdateBytes(content, header.author));
     const auto published = Await(appender_->PublishSeveral(std::move(command)));
     EXPECT_TRUE(published.ok()) << published.status();
     return published.ok() ? published->id : UpdateId();
@@ -449,6 +457,32 @@ TEST_F(KlatchdSeveralStepsTest, NodeThatDiesBetweenTwoStepsLeavesTheRestToTheNex
   EXPECT_TRUE(Eventually([&] { return IsEverywhere(id); }));
   EXPECT_EQ(client_->Home("ann")->updates_size(), 1);
   EXPECT_EQ(client_->Profile("ann", "ann")->updates_size(), 1);
+}
+
+TEST_F(KlatchdSeveralStepsTest, GroupDeletedBetweenTwoStepsRefusesAndTheOtherHasIt) {
+  // Without a klatchd nothing sweeps meanwhile.
+  klatchd_.Kill();
+  const UpdateId id = Home();
+  const auto deleted = Await(appender_->DeleteGroup(PersonId("owner"), GroupId("b")));
+  ASSERT_TRUE(deleted.ok()) << deleted.status();
+  klatchd_.Start();
+  client_ = std::make_unique<Client>(klatchd_.Channel());
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    SCOPED_TRACE(attempt);
+    const auto posted = client_->Publish(HalfWay());
+    ASSERT_THAT(posted, Succeeds());
+    EXPECT_EQ(posted->update_id(), id.value());
+    EXPECT_THAT(ResultsOf(*posted),
+                ElementsAre(std::pair("a", 0), std::pair("b", StatusCode::NOT_FOUND)));
+    EXPECT_EQ(BadField(posted->groups(1).error()), "update.groups");
+    for (const char* person : {"ann", "bob"}) {
+      EXPECT_EQ(GroupsOf(*client_->Home(person, posted->tokens())), Pages{{"a"}}) << person;
+    }
+    EXPECT_TRUE(Eventually([&] { return Pending(id) == 0; }));
+    if (attempt == 1) {
+      Restart();
+    }
+  }
 }
 
 TEST_F(KlatchdSeveralStepsTest, RemovalThatWasNotSettledIsSettledByTheSweeper) {

@@ -189,6 +189,26 @@ TEST_F(LogSeveralTest, RolesAndDeletedGroupsRefuse) {
   EXPECT_EQ(CarryTo(id, "b")->refusal, CarryRefusal::kNoGroup);
 }
 
+TEST_F(LogSeveralTest, GroupDeletedBetweenHomeAndCarryRefusesForGood) {
+  const UpdateId id = Home({"a", "b"});
+  ASSERT_THAT(Await(appender_->DeleteGroup(PersonId("owner"), GroupId("b"))), IsOk());
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const Carry a = *CarryTo(id, "a");
+    EXPECT_EQ(a.refusal, CarryRefusal::kNone);
+    const Carry b = *CarryTo(id, "b");
+    EXPECT_EQ(b.refusal, CarryRefusal::kNoGroup);
+    ASSERT_THAT(Settle(id, {a, b}), IsOk());
+    const auto body = BodyOfUpdate(id);
+    ASSERT_TRUE(body.has_value());
+    EXPECT_EQ(body->header().targets[0].carry, a);
+    EXPECT_EQ(body->header().targets[1].carry, b);
+  }
+  EXPECT_THAT(Feed("a"), ElementsAre(id));
+  EXPECT_EQ(Redis({"EXISTS", keys_.Feed(GroupId("b"))}).integer(), 0);
+  EXPECT_EQ(CountOf(v1::LogRecord::kCarried), 1u);
+  EXPECT_EQ(PendingCount(id), 0);
+}
+
 TEST_F(LogSeveralTest, AudienceAskedForGoesBeforeTheGroups) {
   const UpdateId id = Home({"a"}, "r1", AudienceRule::kMembersNow);
   EXPECT_EQ(CarryTo(id, "a", AudienceRule::kMembersNow)->audience, AudienceRule::kMembersNow);
