@@ -86,8 +86,6 @@ struct WatchStart {
   size_t waiting = 0;
   std::vector<uint32_t> numbers;
   std::map<Key, AddressedEvent> missed;
-  // Those of `missed` that were published, by update.
-  absl::flat_hash_map<uint64_t, WatchedEvent> published;
   size_t missed_recipients = 0;
   bool missed_too_much = false;
   // What reaches its persons meanwhile.

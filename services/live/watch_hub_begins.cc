@@ -31,45 +31,31 @@ WatchedEvent GapOf(v1::GapReason reason, Position since) {
 }
 
 // Where the event stands among what was missed. A gap's position only says since when; gaps come
-// first. An update's group is in its body; of one that is gone there is none, and each of its groups
-// tells its own members.
+// first. All that says that one update came to groups stands together at its id, so that it is still
+// known to be shown when the next of it is looked at; each stays, since each waits for a body in which
+// its own group has decided. An edit's group is in the body; of what is gone there is none, and each
+// of its groups tells its own members.
 WatchStart::Key KeyOf(const WatchedEvent& event) {
-  const bool is_gap = event.kind == WatchedEvent::Kind::kGap;
-  const bool is_about_group =
-      event.kind == WatchedEvent::Kind::kJoined || event.kind == WatchedEvent::Kind::kLeft ||
-      event.kind == WatchedEvent::Kind::kDeleted || event.kind == WatchedEvent::Kind::kTakenOut;
-  return {is_gap ? Position() : event.position, event.kind, event.update,
-          is_about_group ? event.group.value() : 0, event.reason};
-}
-
-// A post to several groups is in the timeline by its id, and in the history by each of its carries:
-// one entry, where the latest of them stands, so that the body which is read says what each has said.
-AddressedEvent& PublishedEntryOf(const WatchedEvent& event, WatchStart& start) {
-  auto [known, is_new] = start.published.try_emplace(event.update.value(), event);
-  WatchedEvent& latest = known->second;
-  if (!is_new && latest.position < event.position) {
-    auto entry = start.missed.extract(KeyOf(latest));
-    latest = event;
-    entry.key() = KeyOf(latest);
-    entry.mapped().event = latest;
-    return start.missed.insert(std::move(entry)).position->second;
+  Position position = event.position;
+  uint32_t group = 0;
+  switch (event.kind) {
+    case WatchedEvent::Kind::kGap:
+      position = Position();
+      break;
+    case WatchedEvent::Kind::kPublished:
+      position = event.update;
+      group = event.position == event.update ? 0 : event.group.value() + 1;
+      break;
+    case WatchedEvent::Kind::kJoined:
+    case WatchedEvent::Kind::kLeft:
+    case WatchedEvent::Kind::kDeleted:
+    case WatchedEvent::Kind::kTakenOut:
+      group = event.group.value();
+      break;
+    case WatchedEvent::Kind::kEdited:
+      break;
   }
-  AddressedEvent& entry = start.missed[KeyOf(latest)];
-  entry.event = latest;
-  return entry;
-}
-
-AddressedEvent& EntryOf(const WatchedEvent& event, WatchStart& start) {
-  if (event.kind == WatchedEvent::Kind::kPublished) {
-    return PublishedEntryOf(event, start);
-  }
-  AddressedEvent& entry = start.missed[KeyOf(event)];
-  const bool is_older_gap =
-      event.kind == WatchedEvent::Kind::kGap && event.position < entry.event.position;
-  if (entry.recipients.empty() || is_older_gap) {
-    entry.event = event;
-  }
-  return entry;
+  return {position, event.kind, event.update, group, event.reason};
 }
 
 }  // namespace
@@ -199,11 +185,16 @@ void WatchHub::AddMissed(WatchStart& start, uint32_t number, const WatchedEvent&
   if (start.missed_too_much) {
     return;
   }
-  EntryOf(event, start).recipients.push_back(number);
+  AddressedEvent& entry = start.missed[KeyOf(event)];
+  const bool is_older_gap =
+      event.kind == WatchedEvent::Kind::kGap && event.position < entry.event.position;
+  if (entry.recipients.empty() || is_older_gap) {
+    entry.event = event;
+  }
+  entry.recipients.push_back(number);
   if (start.missed.size() > limits::kWatchOutboxEventsMax ||
       ++start.missed_recipients > limits::kWatchOutboxRecipientsMax) {
     start.missed.clear();
-    start.published.clear();
     start.missed_too_much = true;
   }
 }
