@@ -4,8 +4,9 @@ namespace klatch {
 
 WatchTap::WatchTap(size_t items_max) : items_(items_max, 1) {}
 
-void WatchTap::Watch(std::string person) {
-  Put(Order{.kind = Order::Kind::kWatch, .person = std::move(person)});
+uint64_t WatchTap::Watch(std::string person) {
+  Put(Order{.kind = Order::Kind::kWatch, .person = std::move(person), .number = ++last_order_});
+  return last_order_;
 }
 
 void WatchTap::Unwatch(uint32_t index) {
@@ -45,7 +46,7 @@ void WatchTap::AnswerOrders(const Add& add, const std::vector<Position>& applied
           if (index) {
             SetWatched(*index, true);
           }
-          answer.persons.push_back({std::move(order.person), index});
+          answer.persons.push_back({std::move(order.person), order.number, index});
           break;
         }
         case Order::Kind::kUnwatch:

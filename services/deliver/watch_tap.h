@@ -15,8 +15,8 @@
 // Thread safety: Connect before the worker starts; the methods of each side by its thread only;
 // active from any thread. Lifetime: the bell outlives the worker.
 // Bound: limits::kWatchItemsMax items. When full, items are dropped and the overflow is marked,
-// before the record counts as applied; orders wait until there is room again. At most one order per
-// person watched waits in the mailbox.
+// before the record counts as applied; orders wait until there is room again. What is
+// ordered during one step of the worker waits in the mailbox; that has no bound of its own.
 
 #include <atomic>
 #include <cstdint>
@@ -61,6 +61,7 @@ struct WatchItem {
 struct WatchAnswer {
   struct Started {
     std::string person;
+    uint64_t order;                 // as Watch returned it
     std::optional<uint32_t> index;  // none: the worker can hold no more persons
   };
   std::vector<Started> persons;
@@ -79,7 +80,9 @@ class WatchTap {
 
   // ---- The live thread's side.
 
-  void Watch(std::string person);
+  // Returns the order's number, which its answer names: the person may have been watched no more and
+  // watched again meanwhile, and then only the last answer says that the worker tells of them.
+  uint64_t Watch(std::string person);
   void Unwatch(uint32_t index);
   // Asks for a kStarted item: what comes behind it is whole again.
   void Restart();
@@ -133,12 +136,16 @@ class WatchTap {
     Kind kind;
     std::string person;
     uint32_t index = 0;
+    uint64_t number = 0;
   };
 
   void Put(Order order);
   void AnswerOrders(const Add& add, const std::vector<Position>& applied);
   void SetWatched(uint32_t index, bool watched);
   void RingBell();
+
+  // The live thread's own.
+  uint64_t last_order_ = 0;
 
   // Immutable once the worker has started.
   lockfree::Doorbell* bell_ = nullptr;

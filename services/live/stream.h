@@ -62,6 +62,7 @@ struct WatchedPerson {
   const Viewer viewer;
   const PartitionIndex partition;
   const uint32_t worker;
+  uint64_t order = 0;             // to the worker; answers to earlier ones say nothing
   std::optional<uint32_t> index;  // within the worker, once it has answered
   // Everything that reaches the person and is not in the timeline yet will be told.
   bool is_live = false;

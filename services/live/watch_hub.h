@@ -122,7 +122,7 @@ class WatchHub final : public WatchFence {
   struct Answered {
     uint32_t worker = 0;
     std::vector<Position> applied;
-    std::vector<std::string> persons;
+    std::vector<std::pair<std::string, uint64_t>> persons;  // with the orders that were answered
   };
   struct WorkerState {
     WatchTap* tap;

@@ -85,7 +85,7 @@ void WatchHub::Subscribe(WatchStream& stream, WatchStart& start, const PersonId&
         Viewer(d_.people, d_.personal, d_.groups, prefix_, Retention{d_.clock, d_.body_retention},
                person, Surface::kHome),
         partition, worker);
-    workers_[worker].tap->Watch(person.value());
+    watched->order = workers_[worker].tap->Watch(person.value());
     person_count_.store(persons_.size(), std::memory_order_relaxed);
   }
   const uint32_t number = stream.next_number++;
@@ -135,6 +135,9 @@ void WatchHub::OnAnswer(uint32_t worker, WatchAnswer answer) {
   Answered answered{.worker = worker, .applied = std::move(answer.applied), .persons = {}};
   for (WatchAnswer::Started& started : answer.persons) {
     const auto found = persons_.find(started.person);
+    if (found != persons_.end() && found->second->order != started.order) {
+      continue;  // Watched anew since: that order is answered later.
+    }
     if (!started.index) {
       RefuseFull(started.person);
     } else if (found == persons_.end()) {
@@ -142,7 +145,7 @@ void WatchHub::OnAnswer(uint32_t worker, WatchAnswer answer) {
     } else {
       found->second->index = *started.index;
       state.persons[*started.index] = found->second.get();
-      answered.persons.push_back(std::move(started.person));
+      answered.persons.emplace_back(std::move(started.person), started.order);
     }
   }
   if (answer.restarted) {
@@ -150,7 +153,7 @@ void WatchHub::OnAnswer(uint32_t worker, WatchAnswer answer) {
     history_.Cut(answered.applied);
     answered.persons.clear();
     for (const auto& [index, person] : state.persons) {
-      answered.persons.push_back(person->viewer.id().value());
+      answered.persons.emplace_back(person->viewer.id().value(), person->order);
     }
   }
   if (state.in_step && !answered.persons.empty()) {
@@ -180,7 +183,7 @@ void WatchHub::RefuseFull(const std::string& name) {
 }
 
 void WatchHub::MakeLive() {
-  std::vector<std::string> live;
+  std::vector<std::pair<std::string, uint64_t>> live;
   std::erase_if(answered_, [&](Answered& answered) {
     if (!Covers(*applied_, answered.applied)) {
       return false;
@@ -188,9 +191,10 @@ void WatchHub::MakeLive() {
     std::ranges::move(answered.persons, std::back_inserter(live));
     return true;
   });
-  for (const std::string& name : live) {
+  for (const auto& [name, order] : live) {
     const auto found = persons_.find(name);
-    if (found == persons_.end() || !workers_[found->second->worker].in_step) {
+    if (found == persons_.end() || found->second->order != order ||
+        !workers_[found->second->worker].in_step) {
       continue;
     }
     found->second->is_live = true;

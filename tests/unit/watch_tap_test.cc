@@ -75,6 +75,29 @@ TEST_F(WatchTapTest, TellsOfWatchedPersonsFromTheAnswerOn) {
   EXPECT_THAT(PersonsOf(Poll()), ElementsAre(WatchItem::kNobody, 3));
 }
 
+TEST_F(WatchTapTest, AnswerNamesTheOrderThatItIsTo) {
+  tap_.Watch("bob");
+  TakeOrders();
+  Poll();
+  tap_.TakeAnswer();
+  tap_.Unwatch(200);
+  const uint64_t second = tap_.Watch("bob");
+  tap_.Unwatch(200);
+  TakeOrders();
+  const uint64_t third = tap_.Watch("bob");
+  // The answer to the second order comes when the third is given, and nothing is told yet.
+  TellOf(2, {200});
+  EXPECT_THAT(PersonsOf(Poll()), ElementsAre(WatchItem::kNobody));
+  const WatchAnswer stale = tap_.TakeAnswer();
+  ASSERT_EQ(stale.persons.size(), 1u);
+  EXPECT_EQ(stale.persons[0].order, second);
+  EXPECT_NE(stale.persons[0].order, third);
+  TakeOrders();
+  TellOf(3, {200});
+  EXPECT_THAT(PersonsOf(Poll()), ElementsAre(WatchItem::kNobody, 200));
+  EXPECT_EQ(tap_.TakeAnswer().persons.at(0).order, third);
+}
+
 TEST_F(WatchTapTest, SaysThatItemsWereDropped) {
   tap_.Watch("bob");
   TakeOrders();
