@@ -45,6 +45,7 @@ WatchHub::WatchHub(Dependencies dependencies, std::vector<WatchTap*> taps,
       intake_(static_cast<uint32_t>(taps.size())),
       history_(limits::kWatchHistoryMax, replay_after),
       applied_(std::make_shared<const Positions>(std::move(replay_after))),
+      shown_(applied_),
       prefix_(d_.progress, d_.layout.shard_count),
       shelf_(d_.bodies) {
   for (WatchTap* tap : taps) {

@@ -217,6 +217,8 @@ class WatchHub final : public WatchFence {
   std::optional<base::MonotonicTime> closing_since_;
   // How far all workers had come when the round began. Shared with reads for resumes.
   std::shared_ptr<const Positions> applied_;
+  // Up to where everything is in the outboxes: of an earlier round while items are taken.
+  std::shared_ptr<const Positions> shown_;
   // The same, for those who judge what is sent.
   AppliedPrefix prefix_;
   std::string packed_place_;  // of applied_; empty until it is asked for

@@ -85,6 +85,7 @@ void WatchHub::ShowReady() {
       // Else it is found in the timeline when the person begins.
     }
   }
+  shown_ = applied_;
 }
 
 // For watches that resume later.

@@ -3,6 +3,8 @@
 // watch_hub_begins.cc begins.
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "services/accept/grpc_status.h"
 #include "services/live/watch_hub.h"
@@ -13,6 +15,14 @@ namespace {
 bool Covers(const Positions& applied, std::span<const Token> tokens) {
   return std::ranges::all_of(
       tokens, [&](const Token& token) { return applied[token.shard.value()] >= token.position; });
+}
+
+// As much of a place as is applied.
+std::shared_ptr<const WatchPlace> AppliedPart(const WatchPlace& place, const Positions& applied) {
+  WatchPlace part{.floor = {}, .shown = {}};
+  std::ranges::transform(place.floor, applied, std::back_inserter(part.floor),
+                         [](Position a, Position b) { return std::min(a, b); });
+  return std::make_shared<const WatchPlace>(std::move(part));
 }
 
 absl::Status NoRoom() {
@@ -218,7 +228,7 @@ void WatchHub::LookAtStarts() {
           Covers(*applied_, start.needs) && (!start.wanted || Covers(*applied_, *start.wanted));
       if (is_applied || d_.clock.Monotonic() >= start.give_up) {
         if (!is_applied) {
-          start.wanted = nullptr;
+          start.wanted = start.wanted == nullptr ? nullptr : AppliedPart(*start.wanted, *applied_);
           for (const uint32_t number : start.numbers) {
             if (auto found = stream.subscriptions.find(number);
                 found != stream.subscriptions.end()) {
@@ -287,7 +297,7 @@ void WatchHub::BeginAnew(uint32_t worker) {
           start->kind = WatchStart::Kind::kAnew;
           start->is_ready = true;
           start->place =
-              std::make_shared<const WatchPlace>(WatchPlace{.floor = *applied_, .shown = {}});
+              std::make_shared<const WatchPlace>(WatchPlace{.floor = *shown_, .shown = {}});
         }
         subscription.start = start;
         start->numbers.push_back(number);

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "services/model/position.h"
 #include "tests/integration/klatchd_watch_client.h"
 #include "tests/stress/seed.h"
 
@@ -406,6 +407,41 @@ TEST_F(KlatchdGatewayTest, MoreAtOnceThanTheLiveThreadTakesIsAGapBehindWhichAllI
   EXPECT_THAT(PersonsOf(gateway.events().back()), ElementsAre("p7"));
   EXPECT_THAT(WordsOf(gateway.events()), Not(Contains("+to all")));
   ASSERT_TRUE(gateway.AwaitToken(2));
+}
+
+TEST_F(KlatchdGatewayTest, GapSaysSinceWhenUpdatesAreMissing) {
+  Klatchd klatchd({.arguments = {"--workers", "1", "--shards", "1"}});
+  Client client(klatchd.Channel());
+  const std::vector<std::string> crowd = Crowd(20'000);
+  ASSERT_THAT(client.CreateGroup("ann", "everybody"), Succeeds());
+  ASSERT_THAT(client.Add("ann", "everybody", {crowd.begin(), crowd.begin() + 10'000}), Succeeds());
+  ASSERT_THAT(client.Add("ann", "everybody", {crowd.begin() + 10'000, crowd.end()}), Succeeds());
+  Gateway gateway(klatchd.Channel());
+  gateway.Watch(crowd);
+  ASSERT_TRUE(gateway.AwaitAnswers(1));
+  v1::BatchPublishUpdatesRequest request;
+  for (int i = 0; i < 50; ++i) {
+    *request.add_requests() = Client::Post("ann", "everybody", "to all");
+  }
+  const auto posted = client.Feed(&v1::FeedService::Stub::BatchPublishUpdates, request);
+  ASSERT_THAT(posted, Succeeds());
+  ASSERT_TRUE(gateway.Await([](const Events& events) {
+    return std::ranges::any_of(events, [](const auto& event) { return event.has_gap(); });
+  }));
+  std::set<uint64_t> missing;
+  for (const v1::BatchPublishResult& result : posted->results()) {
+    missing.insert(result.published().update_id());
+  }
+  for (const v1::WatchEvent& event : gateway.events()) {
+    if (event.has_gap()) {
+      const auto& since = event.gap().since();
+      ASSERT_FALSE(missing.empty());
+      EXPECT_LE(since.seconds() * 1'000 + since.nanos() / 1'000'000,
+                Position(*missing.begin()).unix_ms());
+      break;
+    }
+    missing.erase(event.published().id());
+  }
 }
 
 TEST_F(KlatchdGatewayTest, CancelledStreamGivesEverythingBack) {
