@@ -68,7 +68,7 @@ absl::Status CheckMembers(const google::protobuf::RepeatedPtrField<v1::Member>& 
 absl::Status CheckPersons(const google::protobuf::RepeatedPtrField<std::string>& persons,
                           size_t count_max = limits::kMembersPerCallMax);
 
-// At most 64, each of a shard that exists, with a position of that shard.
+// At most limits::kTokensMax, each of a shard that exists, with a position of that shard.
 absl::StatusOr<std::vector<Token>> CheckTokens(
     const google::protobuf::RepeatedPtrField<v1::Token>& tokens, const Layout& layout);
 

@@ -17,10 +17,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
-// "<prefix>.<field>", with the index of a repeated field's element behind it.
+// "<prefix>.<field>", with the index of a repeated field's element behind it. A map's entries have no
+// order that a caller would know, so the map itself is named.
 std::string PathOf(std::string_view prefix, const FieldDescriptor& field, int index) {
   std::string path = prefix.empty() ? field.name() : fmt::format("{}.{}", prefix, field.name());
-  if (field.is_repeated()) {
+  if (field.is_repeated() && !field.is_map()) {
     path += fmt::format("[{}]", index);
   }
   return path;
@@ -60,7 +61,7 @@ std::optional<std::string> Find(const Descriptor& message, std::string_view byte
     if (field->type() == FieldDescriptor::TYPE_MESSAGE) {
       auto found = Find(*field->message_type(), value, PathOf(prefix, *field, index), depth + 1);
       if (found) {
-        return found;
+        return field->is_map() ? PathOf(prefix, *field, index) : found;
       }
     }
   }

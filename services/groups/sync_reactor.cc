@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <grpcpp/alarm.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
+#include "common/base/decimal.h"
 #include "services/accept/call.h"
 #include "services/accept/grpc_status.h"
 #include "services/model/limits.h"
@@ -54,7 +57,7 @@ class SyncReactor final : public Reactor {
     }
     v1::SyncManyMembersRequest part;
     const size_t bytes = in_.Length();
-    absl::Status status = ParseRequest(in_, part);
+    absl::Status status = upload_.InWhole(ParseRequest(in_, part));
     if (status.ok()) {
       status = upload_.Add(std::move(part), bytes);
     }
@@ -169,6 +172,23 @@ absl::Status MembersUpload::Add(v1::SyncManyMembersRequest part, size_t bytes) {
     *request_.add_members() = std::move(member);
   }
   return absl::OkStatus();
+}
+
+absl::Status MembersUpload::InWhole(const absl::Status& status) const {
+  constexpr std::string_view kList = "members[";
+  const auto violation = base::FieldViolationOf(status);
+  if (!violation || !violation->field.starts_with(kList)) {
+    return status;
+  }
+  const std::string_view rest = std::string_view(violation->field).substr(kList.size());
+  const size_t digits = std::min(rest.find(']'), rest.size());
+  const auto index = base::ParseDecimal(rest.substr(0, digits));
+  if (!index) {
+    return status;
+  }
+  const uint64_t before = static_cast<uint64_t>(request_.members_size());
+  return Invalid(fmt::format("{}{}{}", kList, before + *index, rest.substr(digits)),
+                 violation->description);
 }
 
 absl::StatusOr<v1::SyncMembersRequest> MembersUpload::Take() {

@@ -44,6 +44,9 @@ class MembersUpload {
  public:
   // INVALID_ARGUMENT names the field at fault, RESOURCE_EXHAUSTED "members" beyond the bound.
   absl::Status Add(v1::SyncManyMembersRequest part, size_t bytes);
+  // An error of the next part, which could not be read: with the index that a member at fault has in
+  // the whole list, as Take's reader counts.
+  absl::Status InWhole(const absl::Status& status) const;
   // At the stream's end. INVALID_ARGUMENT ("member_count") if not all have come.
   absl::StatusOr<v1::SyncMembersRequest> Take();
 

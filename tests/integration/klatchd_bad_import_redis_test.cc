@@ -2,6 +2,7 @@
 // the server as it was.
 
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "services/model/limits.h"
@@ -73,7 +74,7 @@ class KlatchdBadImportTest : public KlatchdBadInputTest {
     return [=, this] { return client_.Imports(&Stub::SyncMembers, request).status; };
   }
 
-  // A list in two messages, good but for `change`.
+  // A list in two messages of two members each, good but for `change`.
   std::function<grpc::Status()> PartsWith(
       const std::function<void(v1::SyncManyMembersRequest&, v1::SyncManyMembersRequest&)>& change) {
     v1::SyncManyMembersRequest first;
@@ -97,6 +98,25 @@ class KlatchdBadImportTest : public KlatchdBadInputTest {
   }
 };
 
+TEST_F(KlatchdBadImportTest, EveryMethodRefusesANamespaceThatIsNotServed) {
+  std::vector<Row> rows;
+  std::set<std::string> methods;
+  for (const std::string name : {"other", "Default", "{default}", "default:t0"}) {
+    const auto change = [&methods, name](auto& request) {
+      methods.insert(MethodOf(request));
+      request.set_namespace_(name);
+    };
+    const auto add = [&rows, &name](const std::string& method, std::function<grpc::Status()> call) {
+      rows.push_back({method + " of " + name, StatusCode::NOT_FOUND, "namespace", std::move(call)});
+    };
+    add("ImportUpdates", ImportWith(change));
+    add("SyncMembers", ListWith(change));
+    add("SyncManyMembers", PartsWith([&](auto& first, auto&) { change(first); }));
+  }
+  EXPECT_EQ(methods, MethodsBeside<v1::ImportUpdatesRequest>());
+  Check(rows);
+}
+
 TEST_F(KlatchdBadImportTest, ImportIsOfSomeUpdatesOfANamespaceThatIsServed) {
   Check({
       {"none", kBad, "updates", ImportWith([](auto& r) { r.clear_updates(); })},
@@ -105,10 +125,12 @@ TEST_F(KlatchdBadImportTest, ImportIsOfSomeUpdatesOfANamespaceThatIsServed) {
            *r.add_updates() = Item();
          }
        })},
-      {"another namespace", StatusCode::NOT_FOUND, "namespace",
-       ImportWith([](auto& r) { r.set_namespace_("other"); })},
       {"no UTF-8", kBad, "updates[0].update.text",
        ImportWith([](auto& r) { r.mutable_updates(0)->mutable_update()->set_text("a\xff"); })},
+      {"a key that is no UTF-8", kBad, "updates[0].source_id",
+       ImportWith([](auto& r) { r.mutable_updates(0)->set_source_id("\xff"); })},
+      {"a group that is no UTF-8", kBad, "updates[0].update.groups[0]",
+       ImportWith([](auto& r) { r.mutable_updates(0)->mutable_update()->set_groups(0, "\xc3"); })},
   });
 }
 
@@ -120,6 +142,15 @@ TEST_F(KlatchdBadImportTest, EachItemIsChecked) {
     return ItemWith([&](v1::ImportedUpdate& item) {
       item.mutable_original_time()->set_seconds(seconds);
       item.mutable_original_time()->set_nanos(nanos);
+    });
+  };
+  const auto attachment = [&](auto change) {
+    return update([&](v1::Update& u) { change(*u.add_attachments()); });
+  };
+  const auto expiry = [&](int64_t seconds, int32_t nanos) {
+    return update([&](v1::Update& u) {
+      u.mutable_expire_time()->set_seconds(seconds);
+      u.mutable_expire_time()->set_nanos(nanos);
     });
   };
   const int64_t now = std::chrono::duration_cast<std::chrono::seconds>(
@@ -134,10 +165,15 @@ TEST_F(KlatchdBadImportTest, EachItemIsChecked) {
        ItemWith([](auto& i) { i.set_author(std::string(129, 'x')); })},
       {"an author with NUL", kBad, "author",
        ItemWith([](auto& i) { i.set_author(std::string("a\0b", 3)); })},
+      {"an author with CR LF", kBad, "author", ItemWith([](auto& i) { i.set_author("a\r\nb"); })},
       {"no update", kBad, "update.groups", ItemWith([](auto& i) { i.clear_update(); })},
       {"no group", kBad, "update.groups", update([](auto& u) { u.clear_groups(); })},
       {"two groups", kBad, "update.groups", update([](auto& u) { u.add_groups("hidden"); })},
       {"a bad group", kBad, "update.groups[0]", update([](auto& u) { u.set_groups(0, ""); })},
+      {"a group with NUL", kBad, "update.groups[0]",
+       update([](auto& u) { u.set_groups(0, std::string("g\0h", 3)); })},
+      {"a group of 129 bytes", kBad, "update.groups[0]",
+       update([](auto& u) { u.set_groups(0, std::string(129, 'x')); })},
       {"no text", kBad, "update.text", update([](auto& u) { u.clear_text(); })},
       {"a long text", kBad, "update.text",
        update([](auto& u) { u.set_text(std::string(10'001, 'x')); })},
@@ -146,6 +182,19 @@ TEST_F(KlatchdBadImportTest, EachItemIsChecked) {
            u.add_attachments()->set_uri("x");
          }
        })},
+      {"no uri", kBad, "update.attachments[0].uri", attachment([](auto&) {})},
+      {"a long uri", kBad, "update.attachments[0].uri",
+       attachment([](auto& a) { a.set_uri(std::string(2'049, 'x')); })},
+      {"a long place", kBad, "update.place.label",
+       update([](auto& u) { u.mutable_place()->set_label(std::string(201, 'x')); })},
+      {"far south", kBad, "update.place.latitude",
+       update([](auto& u) { u.mutable_place()->set_latitude(-91); })},
+      {"far east", kBad, "update.place.longitude",
+       update([](auto& u) { u.mutable_place()->set_longitude(181); })},
+      {"expires in 1970", kBad, "update.expire_time", expiry(0, 0)},
+      {"expires a day ago", kBad, "update.expire_time", expiry(now - 24 * 3'600, 0)},
+      {"expires after the year 9999", kBad, "update.expire_time", expiry(253'402'300'800, 0)},
+      {"expires at nanosecond -1", kBad, "update.expire_time", expiry(now + 24 * 3'600, -1)},
       {"an unknown audience", kBad, "update.audience",
        update([](auto& u) { u.set_audience(static_cast<v1::Audience>(9)); })},
       {"no time", kBad, "original_time", ItemWith([](auto& i) { i.clear_original_time(); })},
@@ -184,11 +233,12 @@ TEST_F(KlatchdBadImportTest, KeyOfAnotherUpdateIsRefused) {
 TEST_F(KlatchdBadImportTest, ListIsChecked) {
   ASSERT_THAT(client_.Imports(&Stub::SyncMembers, List()), Succeeds());
   Check({
-      {"another namespace", StatusCode::NOT_FOUND, "namespace",
-       ListWith([](auto& r) { r.set_namespace_("other"); })},
       {"no group", kBad, "group", ListWith([](auto& r) { r.clear_group(); })},
       {"a group of 129 bytes", kBad, "group",
        ListWith([](auto& r) { r.set_group(std::string(129, 'x')); })},
+      {"a group with NUL", kBad, "group",
+       ListWith([](auto& r) { r.set_group(std::string("g\0h", 3)); })},
+      {"a group that is no UTF-8", kBad, "group", ListWith([](auto& r) { r.set_group("\xff"); })},
       {"no version", kBad, "version", ListWith([](auto& r) { r.clear_version(); })},
       {"nobody", kBad, "members", ListWith([](auto& r) { r.clear_members(); })},
       {"no owner", kBad, "members",
@@ -223,9 +273,11 @@ TEST_F(KlatchdBadImportTest, ListIsChecked) {
 TEST_F(KlatchdBadImportTest, ListInPartsIsChecked) {
   ASSERT_THAT(client_.Imports(&Stub::SyncMembers, List()), Succeeds());
   Check({
-      {"another namespace", StatusCode::NOT_FOUND, "namespace",
-       PartsWith([](auto& first, auto&) { first.set_namespace_("other"); })},
       {"no group", kBad, "group", PartsWith([](auto& first, auto&) { first.clear_group(); })},
+      {"a group with NUL", kBad, "group",
+       PartsWith([](auto& first, auto&) { first.set_group(std::string("g\0h", 3)); })},
+      {"a group that is no UTF-8", kBad, "group",
+       PartsWith([](auto& first, auto&) { first.set_group("\xff"); })},
       {"no version", kBad, "version", PartsWith([](auto& first, auto&) { first.clear_version(); })},
       {"no count", kBad, "member_count",
        PartsWith([](auto& first, auto&) { first.clear_member_count(); })},
@@ -245,12 +297,34 @@ TEST_F(KlatchdBadImportTest, ListInPartsIsChecked) {
        PartsWith([](auto&, auto& second) { second.mutable_members(1)->set_person("ann"); })},
       {"no owner", kBad, "members",
        PartsWith([](auto& first, auto&) { first.mutable_members(0)->set_role(v1::ROLE_READER); })},
-      {"no UTF-8", kBad, "members[1].person",
+      {"no UTF-8 in the first part", kBad, "members[1].person",
+       PartsWith([](auto& first, auto&) { first.mutable_members(1)->set_person("\xff"); })},
+      {"no UTF-8", kBad, "members[3].person",
        PartsWith([](auto&, auto& second) { second.mutable_members(1)->set_person("\xff"); })},
+      {"an empty person", kBad, "members[2].person",
+       PartsWith([](auto&, auto& second) { second.mutable_members(0)->clear_person(); })},
+      {"a person of 129 bytes", kBad, "members[3].person", PartsWith([](auto&, auto& second) {
+         second.mutable_members(1)->set_person(std::string(129, 'x'));
+       })},
+      {"a person with CR LF", kBad, "members[3].person",
+       PartsWith([](auto&, auto& second) { second.mutable_members(1)->set_person("a\r\nb"); })},
+      {"an unknown role", kBad, "members[3].role", PartsWith([](auto&, auto& second) {
+         second.mutable_members(1)->set_role(static_cast<v1::Role>(5));
+       })},
       {"an unknown group", StatusCode::NOT_FOUND, "group",
        PartsWith([](auto& first, auto&) { first.set_group("never"); })},
+      {"a deleted group", StatusCode::NOT_FOUND, "group",
+       PartsWith([](auto& first, auto&) { first.set_group("gone"); })},
       {"an older version", StatusCode::FAILED_PRECONDITION, "version",
        PartsWith([](auto& first, auto&) { first.set_version(6); })},
+      {"another list with this version", StatusCode::ALREADY_EXISTS, "version",
+       PartsWith([](auto& first, auto& second) {
+         first.set_member_count(3);
+         second.mutable_members()->RemoveLast();
+       })},
+      {"other roles with this version", StatusCode::ALREADY_EXISTS, "version",
+       PartsWith(
+           [](auto&, auto& second) { second.mutable_members(1)->set_role(v1::ROLE_READER); })},
   });
 }
 

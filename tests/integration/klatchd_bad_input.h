@@ -3,8 +3,11 @@
 //
 // Thread safety: one thread.
 
+#include <google/protobuf/descriptor.h>
+
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -125,6 +128,23 @@ class KlatchdBadInputTest : public ::testing::Test {
   static inline uint64_t hidden_ = 0;
   Client client_{klatchd_->Channel()};
 };
+
+// The method that takes such a request.
+inline std::string MethodOf(const google::protobuf::Message& request) {
+  const std::string& name = request.GetDescriptor()->name();
+  return name.substr(0, name.rfind("Request"));
+}
+// All of the service whose file this request is in: who has rows for each method compares with it, so
+// that a new method without rows is noticed.
+template <typename Request>
+std::set<std::string> MethodsBeside() {
+  const google::protobuf::ServiceDescriptor* service = Request::descriptor()->file()->service(0);
+  std::set<std::string> names;
+  for (int i = 0; i < service->method_count(); ++i) {
+    names.insert(service->method(i)->name());
+  }
+  return names;
+}
 
 // Requests that are good but for the one id that is set last.
 template <typename Request>

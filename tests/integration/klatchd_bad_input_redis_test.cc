@@ -7,6 +7,7 @@
 #include <ctime>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "services/model/position.h"
@@ -34,6 +35,9 @@ TEST_F(KlatchdBadInputTest, EveryIdOfEveryMethodIsChecked) {
       {"half a character", "a\xe2\x82"},
   };
   std::vector<Row> rows;
+  // klatchd_bad_scope_redis_test and klatchd_bad_watch_redis_test have rows for these.
+  std::set<std::string> methods = {"BatchPublishUpdates", "WatchHomeTimeline",
+                                   "WatchHomeTimelines"};
   for (const auto& [what, id] : bad_ids) {
     const auto add = [&rows, &what = what](const std::string& method, const std::string& field,
                                            std::function<grpc::Status()> call) {
@@ -41,7 +45,9 @@ TEST_F(KlatchdBadInputTest, EveryIdOfEveryMethodIsChecked) {
                       field, std::move(call)});
     };
     // The actor of each method.
-    const auto actor = [&, &id = id](const std::string& name, auto stub_method, auto request) {
+    const auto actor = [&, &id = id](auto stub_method, auto request) {
+      const std::string name = MethodOf(request);
+      methods.insert(name);
       request.set_actor(id);
       if constexpr (std::is_member_function_pointer_v<decltype(stub_method)> &&
                     requires { Feed(stub_method, request); }) {
@@ -59,22 +65,22 @@ TEST_F(KlatchdBadInputTest, EveryIdOfEveryMethodIsChecked) {
     remove.set_update_id(update_);
     auto profile = ByAnn<v1::ListProfileTimelineRequest>();
     profile.set_person("ann");
-    actor("PublishUpdate", &FeedStub::PublishUpdate, Client::Post("ann", "g", "x"));
-    actor("GetUpdate", &FeedStub::GetUpdate, get);
-    actor("EditUpdate", &FeedStub::EditUpdate, edit);
-    actor("DeleteUpdate", &FeedStub::DeleteUpdate, remove);
-    actor("ListHome", &FeedStub::ListHomeTimeline, v1::ListHomeTimelineRequest());
-    actor("ListGroup", &FeedStub::ListGroupTimeline, ByAnnOfG<v1::ListGroupTimelineRequest>());
-    actor("ListProfile", &FeedStub::ListProfileTimeline, profile);
-    actor("CreateGroup", &GroupStub::CreateGroup, Creating("new"));
-    actor("GetGroup", &GroupStub::GetGroup, ByAnnOfG<v1::GetGroupRequest>());
-    actor("UpdateGroup", &GroupStub::UpdateGroup, Renaming("g"));
-    actor("DeleteGroup", &GroupStub::DeleteGroup, ByAnnOfG<v1::DeleteGroupRequest>());
-    actor("AddMembers", &GroupStub::AddMembers, Adding("new"));
-    actor("RemoveMembers", &GroupStub::RemoveMembers, Removing("bob"));
-    actor("UpdateMember", &GroupStub::UpdateMember, Promoting("bob", v1::ROLE_READER));
-    actor("ListMembers", &GroupStub::ListMembers, ByAnnOfG<v1::ListMembersRequest>());
-    actor("ListPersonGroups", &GroupStub::ListPersonGroups, v1::ListPersonGroupsRequest());
+    actor(&FeedStub::PublishUpdate, Client::Post("ann", "g", "x"));
+    actor(&FeedStub::GetUpdate, get);
+    actor(&FeedStub::EditUpdate, edit);
+    actor(&FeedStub::DeleteUpdate, remove);
+    actor(&FeedStub::ListHomeTimeline, v1::ListHomeTimelineRequest());
+    actor(&FeedStub::ListGroupTimeline, ByAnnOfG<v1::ListGroupTimelineRequest>());
+    actor(&FeedStub::ListProfileTimeline, profile);
+    actor(&GroupStub::CreateGroup, Creating("new"));
+    actor(&GroupStub::GetGroup, ByAnnOfG<v1::GetGroupRequest>());
+    actor(&GroupStub::UpdateGroup, Renaming("g"));
+    actor(&GroupStub::DeleteGroup, ByAnnOfG<v1::DeleteGroupRequest>());
+    actor(&GroupStub::AddMembers, Adding("new"));
+    actor(&GroupStub::RemoveMembers, Removing("bob"));
+    actor(&GroupStub::UpdateMember, Promoting("bob", v1::ROLE_READER));
+    actor(&GroupStub::ListMembers, ByAnnOfG<v1::ListMembersRequest>());
+    actor(&GroupStub::ListPersonGroups, v1::ListPersonGroupsRequest());
 
     // The group of each.
     const auto group = [&id = id](auto request) {
@@ -106,6 +112,9 @@ TEST_F(KlatchdBadInputTest, EveryIdOfEveryMethodIsChecked) {
     add("UpdateMember", "member.person",
         Groups(&GroupStub::UpdateMember, Promoting(id, v1::ROLE_READER)));
   }
+  std::set<std::string> all = MethodsBeside<v1::PublishUpdateRequest>();
+  all.merge(MethodsBeside<v1::CreateGroupRequest>());
+  EXPECT_EQ(methods, all);
   Check(rows);
 }
 
@@ -337,6 +346,17 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
     request.set_group(group);
     return Groups(&GroupStub::GetGroup, request);
   };
+  const auto members = [&](const std::string& actor, const std::string& group) {
+    v1::ListMembersRequest request;
+    request.set_actor(actor);
+    request.set_group(group);
+    return Groups(&GroupStub::ListMembers, request);
+  };
+  const auto promote_in = [&](const std::string& group) {
+    auto request = Promoting("bob", v1::ROLE_READER);
+    request.set_group(group);
+    return Groups(&GroupStub::UpdateMember, request);
+  };
   const auto delete_group = [&](const std::string& actor, const std::string& group) {
     return [=, this] { return client_.DeleteGroup(actor, group).status; };
   };
@@ -411,6 +431,7 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
       {"edit of what one can't see", missing, "update_id", edit("ann", hidden_)},
 
       {"page of no group", missing, "group", page("ann", "nowhere")},
+      {"page of a deleted group", missing, "group", page("owner", "gone")},
       {"page of another's group", denied, "actor", page("ann", "hidden")},
 
       {"group that exists", StatusCode::ALREADY_EXISTS, "group.id",
@@ -434,6 +455,19 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
       {"rename by a member", denied, "actor", rename([](auto& r) { r.set_actor("ann"); })},
       {"rename of no group", missing, "group.id",
        rename([](auto& r) { r.mutable_group()->set_id("nowhere"); })},
+      {"rename of a deleted group", missing, "group.id",
+       rename([](auto& r) { r.mutable_group()->set_id("gone"); })},
+      {"change to a long name", invalid, "group.display_name",
+       rename([](auto& r) { r.mutable_group()->set_display_name(std::string(201, 'x')); })},
+      {"change to a name that is no UTF-8", invalid, "group.display_name",
+       rename([](auto& r) { r.mutable_group()->set_display_name("a\xff"); })},
+      {"change to a long description", invalid, "group.description",
+       rename([](auto& r) { r.mutable_group()->set_description(std::string(2'001, 'x')); })},
+      {"change to an unknown history", invalid, "group.history",
+       rename([](auto& r) { r.mutable_group()->set_history(static_cast<v1::History>(99)); })},
+      {"change to an unknown audience", invalid, "group.default_audience", rename([](auto& r) {
+         r.mutable_group()->set_default_audience(static_cast<v1::Audience>(99));
+       })},
       {"change of nothing", invalid, "update_mask",
        rename([](auto& r) { r.mutable_group()->clear_display_name(); })},
       {"change of an unknown field", invalid, "update_mask",
@@ -457,11 +491,24 @@ TEST_F(KlatchdBadInputTest, CallsThatMeanNothingAreRefusedByTheirField) {
        })},
       {"added by a member", denied, "actor", add([](auto& r) { r.set_actor("ann"); })},
       {"added to no group", missing, "group", add([](auto& r) { r.set_group("nowhere"); })},
+      {"added to a deleted group", missing, "group", add([](auto& r) { r.set_group("gone"); })},
       {"nobody to remove", invalid, "persons", remove([](auto& r) { r.clear_persons(); })},
+      {"10,001 to remove", invalid, "persons", remove([](auto& r) {
+         for (int i = 0; i < 10'000; ++i) {
+           r.add_persons(std::to_string(i));
+         }
+       })},
       {"removed twice", invalid, "persons[1]", remove([](auto& r) { r.add_persons("bob"); })},
       {"removed by a member", denied, "actor", remove([](auto& r) { r.set_actor("ann"); })},
       {"removed from no group", missing, "group", remove([](auto& r) { r.set_group("nowhere"); })},
+      {"removed from a deleted group", missing, "group",
+       remove([](auto& r) { r.set_group("gone"); })},
       {"last owner", unmet, "persons", remove([](auto& r) { r.set_persons(0, "owner"); })},
+      {"members of no group", missing, "group", members("ann", "nowhere")},
+      {"members of a deleted group", missing, "group", members("owner", "gone")},
+      {"members of another's group", denied, "actor", members("ann", "hidden")},
+      {"role in no group", missing, "group", promote_in("nowhere")},
+      {"role in a deleted group", missing, "group", promote_in("gone")},
       {"role of a stranger", missing, "member.person", promote("stranger", v1::ROLE_READER)},
       {"no role", invalid, "member.role", promote("bob", 0)},
       {"role that is none", invalid, "member.role", promote("bob", 99)},

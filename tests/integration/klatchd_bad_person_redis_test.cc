@@ -1,9 +1,8 @@
 // Bad input to PersonService over gRPC: the exact code, the field at fault, nothing changed in
 // Redis, the server as it was.
 
-#include <google/protobuf/descriptor.h>
-
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "services/model/limits.h"
@@ -95,10 +94,10 @@ const std::vector<std::pair<std::string, std::string>>& BadIds() {
 
 TEST_F(KlatchdBadPersonTest, EveryIdOfEveryMethodIsChecked) {
   std::vector<Row> rows;
-  int methods = 0;
+  std::set<std::string> methods;
   for (const auto& [what, id] : BadIds()) {
     EachMethod([&, &what = what, &id = id](auto method, auto request) {
-      ++methods;
+      methods.insert(MethodOf(request));
       const auto add = [&](const std::string& field, const auto& bad) {
         rows.push_back({bad.GetTypeName() + " with " + what + " as " + field,
                         StatusCode::INVALID_ARGUMENT, field, Persons(method, bad)});
@@ -124,8 +123,7 @@ TEST_F(KlatchdBadPersonTest, EveryIdOfEveryMethodIsChecked) {
       }
     });
   }
-  const auto* service = v1::BlockPersonRequest::descriptor()->file()->service(0);
-  EXPECT_EQ(methods / static_cast<int>(BadIds().size()), service->method_count());
+  EXPECT_EQ(methods, MethodsBeside<v1::BlockPersonRequest>());
   Check(rows);
 }
 
@@ -165,6 +163,12 @@ TEST_F(KlatchdBadPersonTest, WhatMakesNoSenseIsRefused) {
       request.add_tokens()->set_shard(4);
       rows.push_back({request.GetTypeName() + " with a token of no shard", bad, "tokens[0].shard",
                       Persons(method, request)});
+      while (request.tokens_size() <= static_cast<int>(limits::kTokensMax)) {
+        *request.add_tokens() = request.tokens(0);
+      }
+      rows.push_back(
+          {request.GetTypeName() + " with " + std::to_string(request.tokens_size()) + " tokens",
+           bad, "tokens", Persons(method, request)});
     }
     if constexpr (requires { request.add_groups(""); }) {
       request.clear_home();
@@ -240,6 +244,8 @@ TEST_F(KlatchdBadPersonTest, AProfileIsChecked) {
          r.mutable_profile()->set_bio("x");
          r.mutable_update_mask()->add_paths("person");
        })},
+      {"the name of a field that is no UTF-8", bad, "profile.fields", fields(1, "n\xff", "x")},
+      {"a field that is no UTF-8", bad, "profile.fields", fields(1, "n", "x\xff")},
       {"long name", bad, "profile.display_name",
        ProfileWith([](auto& r) { r.mutable_profile()->set_display_name(std::string(201, 'x')); })},
       {"no UTF-8", bad, "profile.bio",
@@ -255,27 +261,56 @@ TEST_F(KlatchdBadPersonTest, AProfileIsChecked) {
   });
 }
 
-TEST_F(KlatchdBadPersonTest, PageTokensAreOfOnePersonAndOneList) {
+TEST_F(KlatchdBadPersonTest, PageTokensAreOfOnePersonAndOneListAndAsTheyWereGivenOut) {
   for (const char* person : {"x", "y"}) {
     auto request = ByAnn<v1::BlockPersonRequest>();
     request.set_person(person);
     ASSERT_THAT(client_.Persons(&Stub::BlockPerson, request), Succeeds());
+    const auto posted = client_.Publish("bob", "g", person);
+    ASSERT_THAT(posted, Succeeds());
+    ASSERT_THAT(client_.Get("ann", posted->update_id(), posted->tokens()), Succeeds());
+    auto hide = ByAnn<v1::HideUpdateRequest>();
+    hide.set_update_id(posted->update_id());
+    ASSERT_THAT(client_.Persons(&Stub::HideUpdate, hide), Succeeds());
   }
   auto blocks = ByAnn<v1::ListBlocksRequest>();
-  blocks.set_page_size(1);
-  const auto first = client_.Persons(&Stub::ListBlocks, blocks);
-  ASSERT_THAT(first, Succeeds());
-  ASSERT_NE(first->next_page_token(), "");
-  blocks.set_page_token(first->next_page_token());
-  EXPECT_EQ(client_.Persons(&Stub::ListBlocks, blocks)->persons(0), "y");
-  blocks.set_actor("bob");
   auto hidden = ByAnn<v1::ListHiddenRequest>();
-  hidden.set_page_token(first->next_page_token());
-  Check({
-      {"another's", StatusCode::INVALID_ARGUMENT, "page_token", Persons(&Stub::ListBlocks, blocks)},
-      {"another list's", StatusCode::INVALID_ARGUMENT, "page_token",
-       Persons(&Stub::ListHidden, hidden)},
-  });
+  blocks.set_page_size(1);
+  hidden.set_page_size(1);
+  const std::string of_blocks = client_.Persons(&Stub::ListBlocks, blocks)->next_page_token();
+  const std::string of_hidden = client_.Persons(&Stub::ListHidden, hidden)->next_page_token();
+  ASSERT_NE(of_blocks, "");
+  ASSERT_NE(of_hidden, "");
+  blocks.set_page_token(of_blocks);
+  EXPECT_EQ(client_.Persons(&Stub::ListBlocks, blocks)->persons(0), "y");
+  hidden.set_page_token(of_hidden);
+  EXPECT_EQ(client_.Persons(&Stub::ListHidden, hidden)->update_ids_size(), 1);
+
+  std::vector<Row> rows;
+  const auto add = [&](auto method, auto request, const std::string& others) {
+    const auto with = [&](const std::string& what, const std::string& token) {
+      auto bad = request;
+      bad.set_page_token(token);
+      rows.push_back({MethodOf(request) + " from " + what, StatusCode::INVALID_ARGUMENT,
+                      "page_token", Persons(method, bad)});
+    };
+    const std::string own = request.page_token();
+    with("another list's", others);
+    with("one that is cut", own.substr(0, own.size() - 1));
+    with("one that is longer", own + "A");
+    with("one of a MB", std::string(1'000'000, 'A'));
+    with("one that is no UTF-8", "\xff\xff");
+    for (size_t i = 0; i < own.size(); ++i) {
+      std::string flipped = own;
+      flipped[i] = flipped[i] == 'A' ? 'B' : 'A';
+      with("one that is flipped at " + std::to_string(i), flipped);
+    }
+    request.set_actor("bob");
+    with("another's", own);
+  };
+  add(&Stub::ListBlocks, blocks, of_hidden);
+  add(&Stub::ListHidden, hidden, of_blocks);
+  Check(rows);
 }
 
 }  // namespace

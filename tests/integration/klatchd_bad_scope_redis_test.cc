@@ -1,6 +1,7 @@
 // Bad input that is about whose call it is: items of a batch, namespaces, request ids that another
 // caller or method has used. The exact code, the field at fault, nothing changed in Redis.
 
+#include <set>
 #include <utility>
 
 #include "tests/integration/klatchd_bad_input.h"
@@ -84,13 +85,17 @@ TEST_F(KlatchdBadScopeTest, EveryMethodRefusesANamespaceThatIsNotServed) {
       {"a space", " "},       {"another's slot", "default:g0"},
   };
   std::vector<Row> rows;
+  // klatchd_bad_watch_redis_test has rows for these.
+  std::set<std::string> methods = {"WatchHomeTimeline", "WatchHomeTimelines"};
   for (const auto& [what, name] : names) {
     const auto feed = [&, &what = what, &name = name](auto method, auto request) {
+      methods.insert(MethodOf(request));
       request.set_namespace_(name);
       rows.push_back({request.GetTypeName() + " of " + what, StatusCode::NOT_FOUND, "namespace",
                       Feed(method, request)});
     };
     const auto groups = [&, &what = what, &name = name](auto method, auto request) {
+      methods.insert(MethodOf(request));
       request.set_namespace_(name);
       rows.push_back({request.GetTypeName() + " of " + what, StatusCode::NOT_FOUND, "namespace",
                       Groups(method, request)});
@@ -127,6 +132,9 @@ TEST_F(KlatchdBadScopeTest, EveryMethodRefusesANamespaceThatIsNotServed) {
     groups(&GroupStub::ListMembers, ByAnnOfG<v1::ListMembersRequest>());
     groups(&GroupStub::ListPersonGroups, ByAnn<v1::ListPersonGroupsRequest>());
   }
+  std::set<std::string> all = MethodsBeside<v1::PublishUpdateRequest>();
+  all.merge(MethodsBeside<v1::CreateGroupRequest>());
+  EXPECT_EQ(methods, all);
   Check(rows);
 }
 
