@@ -5,6 +5,7 @@ Usage: clients_test.py LANGUAGE --klatchd PROGRAM --build FOLDER --node-modules 
 """
 import argparse
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,21 @@ INVALID_ARGUMENT: update.text is empty and there is no attachment
 """
 
 
+# Each file of a client's library, and how many lines it may have.
+FILES = {"python": ["python/klatch_client.py"], "node": ["node/klatch_client.js"],
+         "cpp": ["cpp/include/klatch/client.h", "cpp/include/klatch/watch.h"]}
+LINES_MAX = 300
+
+
+def text_of(*path):
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read()
+
+
+def number_after(name, text):
+    return int(re.search(f"(?:{name}) = ([0-9]+)", text).group(1))
+
+
 def moves(count):
     """What watch_example.* prints."""
     return "".join(f"Move {number}\n" for number in range(1, count + 1))
@@ -32,6 +48,7 @@ def moves(count):
 class ExampleTest(unittest.TestCase):
     client = None  # One of languages.LANGUAGES, made.
     klatchd = None  # The program.
+    language = None
 
     def start(self, example, *arguments):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KLATCH_")}
@@ -52,6 +69,16 @@ class ExampleTest(unittest.TestCase):
         with servers.Klatchd(self.klatchd).start() as klatchd:
             with servers.FaultyProxy(klatchd.target, faults) as proxy:
                 return self.end_of(self.start(example, proxy.target, *arguments)), proxy
+
+    def test_is_thin(self):
+        for name in FILES[self.language]:
+            self.assertLessEqual(text_of(languages.CLIENTS, name).count("\n"), LINES_MAX, name)
+
+    def test_keeps_as_many_tokens_as_the_server_takes(self):
+        """A post to 100 groups may have one of each of 100 shards; with fewer kept, reads would miss it."""
+        limits = text_of(languages.ROOT, "services", "model", "limits.h")
+        client = text_of(languages.CLIENTS, FILES[self.language][0])
+        self.assertEqual(number_after("kTokensMax|TOKENS_MAX", client), number_after("kTokensMax", limits))
 
     def test_plays(self):
         with servers.Klatchd(self.klatchd).start() as klatchd:
@@ -147,11 +174,13 @@ class ExampleTest(unittest.TestCase):
     def test_a_watch_goes_on_over_a_restart(self):
         with servers.Klatchd(self.klatchd).start() as klatchd:
             process = self.start("watch_example", klatchd.target, "300")
-            first = process.stdout.readline()
+            output = process.stdout.readline()
             klatchd.kill()
             klatchd.start()
-            code, output, errors = self.end_of(process)
-        self.assertEqual((code, first + output, errors), (0, moves(300), ""))
+            # communicate() would lose what readline() has read ahead.
+            output += process.stdout.read()
+            code, _, errors = self.end_of(process)
+        self.assertEqual((code, output, errors), (0, moves(300), ""))
 
 
 def main():
@@ -171,6 +200,7 @@ def main():
         from klatch.v1 import feed_service_pb2, group_service_pb2
         ExampleTest.client = languages.LANGUAGES[options.language](scratch, options)
         ExampleTest.klatchd = options.klatchd
+        ExampleTest.language = options.language
         unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

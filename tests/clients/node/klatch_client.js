@@ -22,7 +22,7 @@ const TIMEOUT_MS = 10_000; // Of a call with all its tries, unless said otherwis
 const TRY_MS_MAX = 10_000; // The server waits no longer.
 const PAUSE_MS_FIRST = 100; // Before the second try, where the server names no time; doubles up to the maximum.
 const PAUSE_MS_MAX = 2_000;
-const TOKENS_MAX = 64; // The server takes no more.
+const TOKENS_MAX = 128; // The server takes no more.
 const WATCH_EVENTS_MAX = 65_536; // How many events a watch remembers from one resume token to the next.
 // The API's, and one that has google/rpc/status.proto; the second is where Debian keeps it.
 const PROTO_FOLDERS = [path.join(__dirname, 'proto'), '/usr/share/gocode/src/github.com/gogo/googleapis'];
@@ -36,8 +36,7 @@ const between = (low, high) => low + Math.random() * (high - low);
 
 // Why a call failed, after all its tries. code: the name of gRPC's. reason: of google.rpc.ErrorInfo, or "".
 // fields: what is wrong with which field of the request. retryAfterMs: if the server said so. tries: how many
-// there were. unknown: whether the call may have had its effect all the same; then repeat it with the same
-// request_id.
+// there were. unknown: whether it may have had its effect all the same; then repeat it with that request_id.
 class KlatchError extends Error {
   constructor(code, message, details = [], tries = 1, before = undefined) {
     super(`${code}: ${message}` + (tries > 1 ? ` (try ${tries}, after ${before.code}: ${before.reported})` : ''));

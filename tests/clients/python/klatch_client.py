@@ -6,9 +6,8 @@
         for update in alice.items("ListHomeTimeline"):
             print(update.author, update.text)
 
-It needs grpcio, and the modules that protoc makes of the API (docs/API.md shows how). A Client and its persons
-may be used by any number of threads, a Watch by one at a time. Every call has a timeout. Who closes the watches
-and then the client leaves nothing that runs on.
+It needs grpcio, and the modules that protoc makes of the API (docs/API.md). Any threads may use a Client and its
+persons, one at a time a Watch. Every call has a timeout. Watches and then client closed, nothing is left running.
 """
 import collections
 import contextlib
@@ -28,7 +27,7 @@ TIMEOUT_SECONDS = 10.0  # Of a call with all its tries, unless said otherwise.
 TRY_SECONDS_MAX = 10.0  # The server waits no longer.
 PAUSE_SECONDS_FIRST = 0.1  # Before the second try, where the server names no time; doubles up to the maximum.
 PAUSE_SECONDS_MAX = 2.0
-TOKENS_MAX = 64  # The server takes no more.
+TOKENS_MAX = 128  # The server takes no more.
 WATCH_EVENTS_MAX = 65536  # How many events a watch remembers from one resume token to the next.
 
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100),

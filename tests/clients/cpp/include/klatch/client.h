@@ -43,7 +43,7 @@ using std::chrono::milliseconds;
 
 // The server waits no longer for one try, and takes no more tokens.
 constexpr milliseconds kTryMax{10'000};
-constexpr size_t kTokensMax = 64;
+constexpr size_t kTokensMax = 128;
 // Before the second try, where the server names no time; doubles up to the maximum.
 constexpr milliseconds kPauseFirst{100};
 constexpr milliseconds kPauseMax{2'000};
