@@ -198,7 +198,9 @@ void WatchStream::NoteBegun(const WatchHomeTimelinesResponse& message) {
       violations_.AddOther(
           fmt::format("{} is not watched: {}", refused.person(), refused.error().message()));
     }
-    Begun();
+    if (!added.more()) {
+      Begun();
+    }
   }
 }
 

@@ -7,7 +7,7 @@
 //
 // Thread safety: one thread, the live thread.
 // Bounds: limits::kWatchPersonsPerStreamMax persons; those of Outbox, for the stream and each
-// Start.
+// Start; of answers kWatchAnswersBytesMax and those of one request on top.
 
 #include <grpcpp/support/byte_buffer.h>
 
@@ -24,7 +24,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
-#include "klatch/v1/feed_service.pb.h"
+#include "services/live/add_answer.h"
 #include "services/live/outbox.h"
 #include "services/live/watch_request.h"
 #include "services/model/limits.h"
@@ -91,7 +91,7 @@ struct WatchStart {
   bool missed_too_much = false;
   // What reaches its persons meanwhile.
   Outbox held{limits::kWatchOutboxEventsMax, limits::kWatchOutboxRecipientsMax};
-  v1::WatchAdded answer;
+  AddAnswer answer;
 };
 
 struct WatchSubscription {
@@ -134,7 +134,11 @@ struct WatchStream {
 
   Outbox outbox{limits::kWatchOutboxEventsMax, limits::kWatchOutboxRecipientsMax};
   size_t recipients_sent = 0;  // of the first event: too many for one message
-  std::vector<v1::WatchAdded> answers;
+  std::deque<AddAnswer::Part> answers;
+  // Of these and of the answers of `starts`. The next request waits while they are too many: who
+  // asks without reading would fill the node's memory.
+  size_t answer_bytes = 0;
+  bool is_read_held = false;
   bool is_due = false;     // a message is due even if it is empty
   bool is_queued = false;  // for writing
   bool is_writing = false;

@@ -213,7 +213,14 @@ void WatchHub::OnChange(uint64_t id, absl::StatusOr<WatchChange> change) {
     End(*stream, status);
     return;
   }
-  stream->sink->ReadNext();
+  ReadNext(*stream);
+}
+
+void WatchHub::ReadNext(WatchStream& stream) {
+  stream.is_read_held = stream.answer_bytes >= limits::kWatchAnswersBytesMax;
+  if (!stream.is_read_held) {
+    stream.sink->ReadNext();
+  }
 }
 
 void WatchHub::OnWritten(uint64_t id, bool ok) {

@@ -39,6 +39,7 @@
 #include "services/live/body_shelf.h"
 #include "services/live/inbox.h"
 #include "services/live/intake.h"
+#include "services/live/message.h"
 #include "services/live/resume_reader.h"
 #include "services/live/stream.h"
 #include "services/live/taken_out.h"
@@ -141,6 +142,8 @@ class WatchHub final : public WatchFence {
   WatchStream* Find(uint64_t id);
   void OnOpen(uint64_t id, WatchSink& sink, bool is_gateway);
   void OnChange(uint64_t id, absl::StatusOr<WatchChange> change);
+  // At once, or when enough of the answers that wait are written.
+  void ReadNext(WatchStream& stream);
   void OnWritten(uint64_t id, bool ok);
   void End(WatchStream& stream, const absl::Status& status);
   void FinishIfEnded(WatchStream& stream);
@@ -185,6 +188,7 @@ class WatchHub final : public WatchFence {
   void QueueWrite(WatchStream& stream);
   void WriteQueued();
   void Write(WatchStream& stream);
+  static bool TakeAnswers(WatchStream& stream, WatchMessage& message);
   void Heartbeats();
   void ReadBodies();
   base::Task<void> ReadBatch(std::vector<UpdateId> ids, CallGate::Pass pass);

@@ -2,6 +2,7 @@
 // (EndStart).
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "services/live/watch_hub.h"
@@ -234,8 +235,7 @@ void WatchHub::EndStart(WatchStream& stream, WatchStart& start) {
     stream.outbox.Add(std::move(event));
   }
   if (start.kind == WatchStart::Kind::kAdd && stream.is_gateway) {
-    start.answer.set_persons(watched);
-    stream.answers.push_back(std::move(start.answer));
+    std::ranges::move(std::move(start.answer).Finish(watched), std::back_inserter(stream.answers));
   }
   stream.is_due = true;
   stream.starts.remove_if([&start](const WatchStart& other) { return &other == &start; });

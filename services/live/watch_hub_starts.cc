@@ -6,7 +6,6 @@
 #include <iterator>
 #include <utility>
 
-#include "services/accept/grpc_status.h"
 #include "services/live/watch_hub.h"
 
 namespace klatch {
@@ -55,11 +54,10 @@ absl::Status WatchHub::AddPersons(WatchStream& stream, WatchAddition addition) {
     } else if (!stream.is_gateway) {
       return may;
     } else {
-      v1::WatchRefused& refused = *start.answer.add_refused();
-      refused.set_person(person.value());
-      *refused.mutable_error() = ToRpcStatus(may);
+      start.answer.Refuse(person.value(), may);
     }
   }
+  stream.answer_bytes += start.answer.bytes();
   if (start.waiting == 0) {
     EndStart(stream, start);
     return absl::OkStatus();
@@ -184,9 +182,9 @@ void WatchHub::RefuseFull(const std::string& name) {
       continue;
     }
     if (WatchStart* start = stream->subscriptions.at(number).start) {
-      v1::WatchRefused& refused = *start->answer.add_refused();
-      refused.set_person(name);
-      *refused.mutable_error() = ToRpcStatus(NoRoom());
+      const size_t before = start->answer.bytes();
+      start->answer.Refuse(name, NoRoom());
+      stream->answer_bytes += start->answer.bytes() - before;
     }
     Unsubscribe(*stream, number);
   }

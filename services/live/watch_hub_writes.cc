@@ -363,6 +363,7 @@ void WatchHub::Write(WatchStream& stream) {
     return;
   }
   Composer composer(*this, stream);
+  const bool has_answered = TakeAnswers(stream, composer.message());
   composer.Compose();
   const base::MonotonicTime now = d_.clock.Monotonic();
   if (composer.looked_at() != 0 || !composer.is_starved()) {
@@ -384,14 +385,11 @@ void WatchHub::Write(WatchStream& stream) {
   }
   // Nobody is told that it has begun before it has.
   const bool is_due = stream.is_due && (stream.is_gateway || stream.starts.empty());
-  if (composer.count() == 0 && stream.answers.empty() && !is_due) {
+  if (composer.count() == 0 && !has_answered && !is_due) {
     return;
   }
   WatchMessage& message = composer.message();
-  for (const v1::WatchAdded& answer : std::exchange(stream.answers, {})) {
-    message.AddAnswer(answer);
-  }
-  if (stream.outbox.empty() && stream.starts.empty()) {
+  if (stream.outbox.empty() && stream.starts.empty() && stream.answers.empty()) {
     // All of this round is in the outbox, and the outbox is sent.
     if (stream.is_gateway) {
       message.SetResumeToken(tokens_.SignForStream(PackedPlace()));
@@ -410,6 +408,21 @@ void WatchHub::Write(WatchStream& stream) {
   heartbeats_.emplace(stream.next_heartbeat, stream.id);
   events_sent_.fetch_add(composer.count(), std::memory_order_relaxed);
   stream.sink->Write(message.Finish());
+  if (stream.is_read_held) {
+    ReadNext(stream);
+  }
+}
+
+// As many as the message takes, in front of the events: what an add begins with stands behind its
+// answer. Whether there were any.
+bool WatchHub::TakeAnswers(WatchStream& stream, WatchMessage& message) {
+  const size_t before = stream.answers.size();
+  while (!stream.answers.empty() && message.bytes() < limits::kWatchMessageBytesMax) {
+    message.AddAnswer(stream.answers.front().added);
+    stream.answer_bytes -= stream.answers.front().bytes;
+    stream.answers.pop_front();
+  }
+  return stream.answers.size() != before;
 }
 
 void WatchHub::Heartbeats() {

@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_process.h"
@@ -149,11 +150,23 @@ class Shown {
   bool AwaitAnswers(size_t count) {
     return AwaitThat([&] { return answers_.size() >= count; });
   }
+  bool AwaitAnswersOrEnd(size_t count) {
+    return AwaitThat([&] { return answers_.size() >= count || status_.has_value(); });
+  }
+  bool AwaitAnyToken() {
+    return AwaitThat([this] { return !token_.empty(); });
+  }
 
  private:
   void NoteAnswers(const v1::WatchHomeTimelineResponse&) {}
   void NoteAnswers(const v1::WatchHomeTimelinesResponse& response) {
-    answers_.insert(answers_.end(), response.added().begin(), response.added().end());
+    for (const v1::WatchAdded& added : response.added()) {
+      answer_.MergeFrom(added);
+      if (!added.more()) {
+        answer_.clear_more();
+        answers_.push_back(std::exchange(answer_, {}));
+      }
+    }
   }
 
   mutable std::mutex mutex_;
@@ -163,6 +176,7 @@ class Shown {
   Events events_;
   size_t committed_ = 0;
   std::string token_;
+  v1::WatchAdded answer_;  // its last part has not come yet
   std::vector<v1::WatchAdded> answers_;
   std::optional<grpc::Status> status_;
 };
@@ -216,8 +230,25 @@ class Watcher : public Shown<v1::WatchHomeTimelineResponse> {
 
 class Gateway : public Shown<v1::WatchHomeTimelinesResponse> {
  public:
-  explicit Gateway(const std::shared_ptr<grpc::Channel>& channel)
+  enum class Begin { kReading, kHeldBack };
+
+  explicit Gateway(const std::shared_ptr<grpc::Channel>& channel, Begin begin = Begin::kReading)
       : stub_(v1::FeedService::NewStub(channel)), stream_(stub_->WatchHomeTimelines(&context_)) {
+    if (begin == Begin::kReading) {
+      Read();
+    }
+  }
+  ~Gateway() {
+    context_.TryCancel();
+    if (!thread_.joinable()) {
+      Read();
+    }
+    thread_.join();
+  }
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  void Read() {
     thread_ = std::thread([this] {
       v1::WatchHomeTimelinesResponse response;
       while (stream_->Read(&response)) {
@@ -226,14 +257,10 @@ class Gateway : public Shown<v1::WatchHomeTimelinesResponse> {
       End(stream_->Finish());
     });
   }
-  ~Gateway() {
-    context_.TryCancel();
-    thread_.join();
-  }
-  Gateway(const Gateway&) = delete;
-  Gateway& operator=(const Gateway&) = delete;
+  void Cancel() { context_.TryCancel(); }
 
-  void Send(const v1::WatchHomeTimelinesRequest& request) { stream_->Write(request); }
+  // False: the stream is over.
+  bool Send(const v1::WatchHomeTimelinesRequest& request) { return stream_->Write(request); }
   void Watch(const std::vector<std::string>& persons, const std::string& resume_token = "") {
     v1::WatchHomeTimelinesRequest request;
     for (const std::string& person : persons) {
