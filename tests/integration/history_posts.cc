@@ -1,5 +1,6 @@
 // The part of HistoryWorld about updates.
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -120,7 +121,10 @@ void HistoryWorld::NotePost(const Draft& draft, const v1::PublishUpdateResponse&
         {response.update_id(), response.update_id(), draft.groups.front(), update.audience()});
   } else {
     CompareResults(draft, response);
-    for (size_t i = 0; i < draft.groups.size(); ++i) {
+    // Where their number differs, that is reported.
+    const size_t results =
+        std::min(draft.groups.size(), static_cast<size_t>(response.groups_size()));
+    for (size_t i = 0; i < results; ++i) {
       const v1::GroupResult& result = response.groups(static_cast<int>(i));
       if (!result.has_error()) {
         takings.push_back(
