@@ -286,4 +286,23 @@ class Gateway : public Shown<v1::WatchHomeTimelinesResponse> {
   std::thread thread_;
 };
 
+// Hundreds of posts of ann to hiking, a batch each.
+inline void PostHundreds(Client& client, int hundreds, const std::string& text) {
+  for (int i = 0; i < hundreds; ++i) {
+    v1::BatchPublishUpdatesRequest batch;
+    for (int j = 0; j < 100; ++j) {
+      *batch.add_requests() = Client::Post("ann", "hiking", text);
+    }
+    const auto answer = client.Feed(&v1::FeedService::Stub::BatchPublishUpdates, batch);
+    for (const v1::BatchPublishResult& result : answer->results()) {
+      ASSERT_TRUE(result.has_published()) << result.error().message();
+    }
+  }
+}
+
+// So many that gRPC doesn't take them while nobody reads.
+inline void Flood(Client& client, int hundreds) {
+  PostHundreds(client, hundreds, std::string(9'500, 'x'));
+}
+
 }  // namespace klatch::testing

@@ -159,25 +159,6 @@ TEST_F(KlatchdWatchTest, NothingOfAGroupFollowsTheLeave) {
   EXPECT_EQ(leaves, 20u);
 }
 
-// Hundreds of posts, a batch each.
-void PostHundreds(Client& client, int hundreds, const std::string& text) {
-  for (int i = 0; i < hundreds; ++i) {
-    v1::BatchPublishUpdatesRequest batch;
-    for (int j = 0; j < 100; ++j) {
-      *batch.add_requests() = Client::Post("ann", "hiking", text);
-    }
-    const auto answer = client.Feed(&v1::FeedService::Stub::BatchPublishUpdates, batch);
-    for (const v1::BatchPublishResult& result : answer->results()) {
-      ASSERT_TRUE(result.has_published()) << result.error().message();
-    }
-  }
-}
-
-// So many that gRPC doesn't take them while nobody reads.
-void Flood(Client& client, int hundreds) {
-  PostHundreds(client, hundreds, std::string(9'500, 'x'));
-}
-
 TEST_F(KlatchdWatchTest, QueuedUpdatesAreNotSentOnceTheReaderWasRemoved) {
   Watcher watcher(klatchd_.Channel(), Watching("bob"), Watcher::Begin::kHeldBack);
   ASSERT_TRUE(Eventually([&] {

@@ -309,7 +309,7 @@ class FakeRights final : public GroupRights {
   }
 };
 
-// Notes what is waited for.
+// Notes what is waited for, in the log and at watches.
 class FakeBarrier final : public Barrier {
  public:
   base::Task<absl::Status> WaitApplied(std::vector<Token> tokens, base::MonotonicTime) override {
@@ -318,9 +318,18 @@ class FakeBarrier final : public Barrier {
     }
     co_return outcome;
   }
+  base::Task<void> WaitWatches() override {
+    // What watches still show is known only once the change is applied.
+    waited_before_watches = waited.size();
+    ++watch_waits;
+    co_return;
+  }
 
   std::vector<Position> waited;
   absl::Status outcome;
+  // How often it was waited for watches, and how much had been waited for by then.
+  size_t watch_waits = 0;
+  size_t waited_before_watches = 0;
 };
 
 class FakePressure final : public Pressure {

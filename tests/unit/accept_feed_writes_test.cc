@@ -357,6 +357,8 @@ TEST_F(FeedWritesTest, EditChangesWhatTheMaskNamesAndWaits) {
   ASSERT_EQ(appender_.edits.size(), 1u);
   EXPECT_EQ(appender_.edits[0].expected_revision, 3u);
   EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 
   v1::EditUpdateRequest place = EditRequest(id, "ann");
   place.mutable_update_mask()->add_paths("place");
@@ -429,6 +431,8 @@ TEST_F(FeedWritesTest, DeleteWaitsUntilItIsInForce) {
   EXPECT_EQ(appender_.deletes[0].author, PersonId("ann"));
   EXPECT_EQ(appender_.deletes[0].group, GroupId("hiking"));
   EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
   EXPECT_EQ(response->tokens(0).position(), appender_.last.value());
 }
 
@@ -468,8 +472,11 @@ TEST_F(FeedWritesTest, DeleteOfWhatIsGoneWaitsForTheLogBeforeItSaysSo) {
   const UpdateId gone(400, ShardIndex(5), 0);
   EXPECT_TRUE(absl::IsNotFound(Delete(gone, "ann").status()));
   EXPECT_EQ(barrier_.waited, std::vector<Position>{Position(900, ShardIndex(5), 0)});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
   barrier_.outcome = base::Error(absl::StatusCode::kDeadlineExceeded, "not applied in time");
   EXPECT_EQ(base::ReasonOf(Delete(gone, "ann").status()), "NOT_YET_IN_FORCE");
+  EXPECT_EQ(barrier_.watch_waits, 1u) << "watches can't be waited for before it is applied";
   EXPECT_EQ(appender_.last, Position()) << "it appended something";
 }
 

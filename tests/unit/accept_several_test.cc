@@ -229,6 +229,8 @@ TEST_F(AcceptSeveralTest, ItsAuthorEditsItWhileTheyMayPostInOneOfItsGroups) {
   ASSERT_EQ(appender_.edits_of_several.size(), 1u);
   EXPECT_THAT(appender_.edits_of_several[0].groups, ElementsAre(GroupId("a"), GroupId("b")));
   EXPECT_THAT(barrier_.waited, ElementsAre(appender_.last));
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 }
 
 TEST_F(AcceptSeveralTest, ItsAuthorDeletesTheWhole) {
@@ -236,6 +238,8 @@ TEST_F(AcceptSeveralTest, ItsAuthorDeletesTheWhole) {
   ASSERT_TRUE(Delete(id, "ann").ok());
   EXPECT_THAT(appender_.deleted_of_several, ElementsAre(id));
   EXPECT_THAT(barrier_.waited, ElementsAre(appender_.last));
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 }
 
 TEST_F(AcceptSeveralTest, AModeratorTakesItOutOfTheirGroupsOnly) {
@@ -252,6 +256,8 @@ TEST_F(AcceptSeveralTest, AModeratorTakesItOutOfTheirGroupsOnly) {
   EXPECT_EQ(appender_.settled[0].carries[1].refusal, CarryRefusal::kRemoved);
   EXPECT_EQ(appender_.settled[0].carries[2].refusal, CarryRefusal::kNotMember);
   EXPECT_EQ(barrier_.waited.size(), 2u) << "in the group and where the body is";
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 }
 
 TEST_F(AcceptSeveralTest, WhatWasTakenOutBeforeIsNotFoundOnceThatIsInForce) {

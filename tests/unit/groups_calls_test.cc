@@ -334,6 +334,8 @@ TEST_F(GroupCallsTest, WhatABrokenRemovalHasDoneIsInForceWhenItSaysSo) {
   const absl::Status status = Await(calls_.RemoveMembers(RemoveRequest(450), kDeadline)).status();
   EXPECT_EQ(base::MessageOf(status), "2 of 3 chunks of 200 are done: no owner left");
   EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
   barrier_.outcome = base::Error(absl::StatusCode::kDeadlineExceeded, "late");
   appender_.failures[5] = status;
   const absl::Status late = Await(calls_.RemoveMembers(RemoveRequest(450), kDeadline)).status();
@@ -365,6 +367,8 @@ TEST_F(GroupCallsTest, RemovalsWaitForTheirLastChunk) {
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(response->removed_count(), 401u);
   EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
   barrier_.outcome = base::Error(absl::StatusCode::kDeadlineExceeded, "late");
   const absl::Status late = Await(calls_.RemoveMembers(RemoveRequest(1), kDeadline)).status();
   EXPECT_TRUE(absl::IsUnavailable(late));
@@ -385,6 +389,19 @@ TEST_F(GroupCallsTest, RoleChangesWaitAndShowTheStay) {
   EXPECT_EQ(response->member().joined(), 5u);
   EXPECT_EQ(response->member().role(), v1::ROLE_OWNER);
   EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
+}
+
+TEST_F(GroupCallsTest, DeletionWaitsUntilNoWatchShowsTheGroup) {
+  v1::DeleteGroupRequest request;
+  request.set_actor("ann");
+  request.set_group("hiking");
+  const auto response = Await(calls_.DeleteGroup(request, kDeadline));
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(barrier_.waited, std::vector<Position>{appender_.last});
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 }
 
 TEST_F(GroupCallsTest, MemberPagesGoOnWhereTheyEnded) {

@@ -190,6 +190,8 @@ TEST_F(GroupSyncTest, AnswersWhatItDidAndWaitsUntilThatIsInForce) {
   EXPECT_FALSE(difference.is_cut());
   EXPECT_EQ(response->tokens(0).position(), appender_.last.value());
   EXPECT_THAT(barrier_.waited, ElementsAre(appender_.last));
+  EXPECT_EQ(barrier_.watch_waits, 1u);
+  EXPECT_EQ(barrier_.waited_before_watches, barrier_.waited.size());
 }
 
 TEST_F(GroupSyncTest, NothingToDoStillWaitsForWhatAnEarlierCallDid) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <coroutine>
 #include <future>
 
 #include "services/accept/progress_barrier.h"
@@ -118,6 +119,56 @@ TEST_F(ProgressTest, BarrierOfANodeThatLostItsLeasesSaysWhoElseToAsk) {
   EXPECT_TRUE(absl::IsUnavailable(lost));
   EXPECT_EQ(base::ReasonOf(lost), "NOT_OWNER");
   EXPECT_TRUE(base::RetryAfterOf(lost).has_value());
+}
+
+// Passed when the test says so.
+class HeldFence final : public WatchFence {
+ public:
+  base::Task<void> Pass() override {
+    ++asked;
+    co_await Held{*this};
+  }
+
+  int asked = 0;
+  std::coroutine_handle<> waiting;
+
+ private:
+  struct Held {
+    HeldFence& fence;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) { fence.waiting = handle; }
+    void await_resume() const noexcept {}
+  };
+};
+
+TEST_F(ProgressTest, WhatTakesAwayIsInForceWhenTheFenceOfTheWatchesIsPassed) {
+  Leases leases;
+  Layout layout;
+  ProgressBarrier barrier(progress_, leases, layout, clock_);
+  HeldFence fence;
+  barrier.Join(fence);
+  std::promise<absl::Status> promise;
+  auto answer = promise.get_future();
+  auto run = [](Barrier& waited, base::MonotonicTime deadline,
+                std::promise<absl::Status>& result) -> base::Task<void> {
+    auto waiting = WaitInForce(waited, std::vector<Token>(), deadline);
+    result.set_value(co_await std::move(waiting));
+  };
+  // Nothing has to be applied, so this comes to the fence before it returns.
+  base::Spawn(run(barrier, clock_.Monotonic() + kPatience, promise));
+  ASSERT_EQ(fence.asked, 1);
+  EXPECT_EQ(answer.wait_for(milliseconds(0)), std::future_status::timeout);
+  fence.waiting.resume();
+  ASSERT_EQ(answer.wait_for(milliseconds(0)), std::future_status::ready);
+  EXPECT_TRUE(answer.get().ok());
+
+  leases.held = false;
+  promise = {};
+  answer = promise.get_future();
+  base::Spawn(run(barrier, clock_.Monotonic() + kPatience, promise));
+  ASSERT_EQ(answer.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(base::ReasonOf(answer.get()), "NOT_YET_IN_FORCE");
+  EXPECT_EQ(fence.asked, 1) << "what is not applied has nothing to ask of watches";
 }
 
 }  // namespace
