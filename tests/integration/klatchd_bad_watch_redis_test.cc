@@ -1,6 +1,7 @@
 // Watches that klatchd must refuse, and tokens that it did not make or can't follow.
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 
 #include "absl/strings/escaping.h"
 #include "services/model/keys.h"
@@ -46,6 +47,28 @@ class KlatchdBadWatchTest : public KlatchdBadInputTest {
     };
   }
 
+  // How a stream ends whose first message is `bytes`.
+  grpc::Status SendRaw(const std::string& method, const std::string& bytes) {
+    grpc::GenericStub stub(klatchd_->Channel());
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    const auto done = [&queue] {
+      void* tag = nullptr;
+      bool ok = false;
+      return queue.Next(&tag, &ok) && ok;
+    };
+    auto call = stub.PrepareCall(&context, "/klatch.v1.FeedService/" + method, &queue);
+    call->StartCall(nullptr);
+    EXPECT_TRUE(done());
+    const grpc::Slice slice(bytes);
+    call->Write(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions().set_last_message(), nullptr);
+    EXPECT_TRUE(done());
+    grpc::Status status;
+    call->Finish(&status, nullptr);
+    EXPECT_TRUE(done());
+    return status;
+  }
+
   static Layout FixturesLayout() {
     return {.name = "default", .shard_count = 4, .partition_count = 4};
   }
@@ -85,6 +108,17 @@ TEST_F(KlatchdBadWatchTest, RequestsOfOnePerson) {
        Watch([](auto& r) { r.set_resume_token(std::string(100'000, 'A')); })},
       {"token of no shard", StatusCode::INVALID_ARGUMENT, "tokens[0].shard",
        Watch([](auto& r) { r.add_tokens()->set_shard(4); })},
+      {"position of another shard", StatusCode::INVALID_ARGUMENT, "tokens[1].position",
+       Watch([](auto& r) {
+         r.add_tokens();
+         r.add_tokens()->set_shard(1);
+         r.mutable_tokens(1)->set_position(Position(1, ShardIndex(2), 0).value());
+       })},
+      {"129 tokens", StatusCode::INVALID_ARGUMENT, "tokens", Watch([](auto& r) {
+         for (int i = 0; i < 129; ++i) {
+           r.add_tokens();
+         }
+       })},
   });
 }
 
@@ -104,6 +138,23 @@ TEST_F(KlatchdBadWatchTest, RequestsOfGateways) {
        WatchMany([](auto& r) { r.mutable_add()->add_persons(""); })},
       {"100,001 persons", StatusCode::INVALID_ARGUMENT, "add.persons",
        WatchMany([&](auto& r) { add(r, 100'001); })},
+      {"100,001 to remove", StatusCode::INVALID_ARGUMENT, "remove.persons",
+       WatchMany(
+           [](auto& r) {
+             for (int i = 0; i < 100'001; ++i) {
+               r.mutable_remove()->add_persons(std::to_string(i));
+             }
+           },
+           false)},
+      {"heartbeat below 0", StatusCode::INVALID_ARGUMENT, "heartbeat_seconds",
+       WatchMany([](auto& r) { r.set_heartbeat_seconds(-1); })},
+      {"heartbeat above 60", StatusCode::INVALID_ARGUMENT, "heartbeat_seconds",
+       WatchMany([](auto& r) { r.set_heartbeat_seconds(61); })},
+      {"another's token for one person", StatusCode::INVALID_ARGUMENT, "add.resume_token",
+       WatchMany([&](auto& r) {
+         r.mutable_add()->set_resume_token(of_bob);
+         r.mutable_add()->add_persons("ann");
+       })},
       {"nothing", StatusCode::INVALID_ARGUMENT, "change", WatchMany([](auto&) {}, false)},
       {"namespace later", StatusCode::INVALID_ARGUMENT, "namespace",
        WatchMany([](auto& r) { r.set_namespace_("default"); }, false)},
@@ -120,6 +171,116 @@ TEST_F(KlatchdBadWatchTest, RequestsOfGateways) {
          r.mutable_add()->set_resume_token("garbage");
        })},
   });
+}
+
+TEST_F(KlatchdBadWatchTest, EveryIdIsChecked) {
+  const std::vector<std::pair<std::string, std::string>> bad_ids = {
+      {"empty", ""},
+      {"129 bytes", std::string(129, 'x')},
+      {"NUL", std::string("a\0b", 3)},
+      {"CR LF", "a\r\nb"},
+      {"DEL", "a\x7f"},
+      {"no UTF-8", "a\xff\xfe"},
+      {"half a character", "a\xe2\x82"}};
+  std::vector<Row> rows;
+  for (const auto& [what, id] : bad_ids) {
+    rows.push_back({"actor: " + what, StatusCode::INVALID_ARGUMENT, "actor",
+                    Watch([&id = id](auto& r) { r.set_actor(id); })});
+    rows.push_back({"to add: " + what, StatusCode::INVALID_ARGUMENT, "add.persons[1]",
+                    WatchMany([&id = id](auto& r) {
+                      r.mutable_add()->add_persons("bob");
+                      r.mutable_add()->add_persons(id);
+                    })});
+    rows.push_back({"to remove: " + what, StatusCode::INVALID_ARGUMENT, "remove.persons[1]",
+                    WatchMany(
+                        [&id = id](auto& r) {
+                          r.mutable_remove()->add_persons("bob");
+                          r.mutable_remove()->add_persons(id);
+                        },
+                        false)});
+  }
+  Check(rows);
+}
+
+TEST_F(KlatchdBadWatchTest, NamespacesThatAreNotServed) {
+  std::vector<Row> rows;
+  for (const std::string& name : {std::string("other"), std::string("Default"), std::string(" "),
+                                  std::string("default\0", 8), std::string(64 << 10, 'x')}) {
+    rows.push_back({"one of " + name.substr(0, 9), StatusCode::NOT_FOUND, "namespace",
+                    Watch([=](auto& r) { r.set_namespace_(name); })});
+    rows.push_back({"many of " + name.substr(0, 9), StatusCode::NOT_FOUND, "namespace",
+                    WatchMany([=](auto& r) {
+                      r.set_namespace_(name);
+                      r.mutable_add()->add_persons("bob");
+                    })});
+  }
+  Check(rows);
+}
+
+TEST_F(KlatchdBadWatchTest, ResumeTokensThatWereTamperedWith) {
+  const std::string good = client_.Home("ann")->watch_token();
+  ASSERT_GT(good.size(), 8u);
+  std::vector<std::pair<std::string, std::string>> tokens = {
+      {"first half", good.substr(0, good.size() / 2)},
+      {"without its last four characters", good.substr(0, good.size() - 4)},
+      {"without its first", good.substr(1)},
+      {"twice", good + good}};
+  for (const size_t at : {size_t{0}, good.size() / 4, good.size() / 2, good.size() - 8}) {
+    std::string flipped = good;
+    flipped[at] = flipped[at] == 'A' ? 'B' : 'A';
+    tokens.emplace_back("flipped at " + std::to_string(at), flipped);
+  }
+  std::vector<Row> rows;
+  for (const auto& [what, token] : tokens) {
+    rows.push_back({"one: " + what, StatusCode::INVALID_ARGUMENT, "resume_token",
+                    Watch([&token = token](auto& r) { r.set_resume_token(token); })});
+    rows.push_back({"many: " + what, StatusCode::INVALID_ARGUMENT, "add.resume_token",
+                    WatchMany([&token = token](auto& r) {
+                      r.mutable_add()->add_persons("ann");
+                      r.mutable_add()->set_resume_token(token);
+                    })});
+  }
+  Check(rows);
+}
+
+TEST_F(KlatchdBadWatchTest, BytesThatAreNoProtocolBuffer) {
+  std::vector<Row> rows;
+  for (const char* method : {"WatchHomeTimeline", "WatchHomeTimelines"}) {
+    for (const std::string& bytes : {std::string("\xff\xff\xff\xff"), std::string("\x0a\x7f")}) {
+      // No field can be named.
+      rows.push_back({method, StatusCode::INVALID_ARGUMENT, "",
+                      [this, method, bytes] { return SendRaw(method, bytes); }});
+    }
+  }
+  Check(rows);
+}
+
+TEST_F(KlatchdBadWatchTest, StreamOfNobodyBeginsAndTakesPersonsLater) {
+  Gateway gateway(klatchd_->Channel());
+  v1::WatchHomeTimelinesRequest request;
+  request.set_heartbeat_seconds(1);
+  gateway.Send(request);
+  ASSERT_TRUE(gateway.AwaitBegun());
+  EXPECT_THAT(gateway.answers(), IsEmpty());
+  gateway.Watch({"bob"});
+  ASSERT_TRUE(gateway.AwaitAnswers(1));
+  EXPECT_EQ(gateway.answers()[0].persons(), 1u);
+}
+
+TEST_F(KlatchdBadWatchTest, GatewaysTokensFromTheFutureAndFromBeforeTheLogBeginWithAGap) {
+  ASSERT_NO_FATAL_FAILURE(Settle());
+  const Position future(uint64_t{1} << 40, ShardIndex(1), 0);
+  for (const auto& [position, gap] : {std::pair(future, "gap GAP_REASON_NODE_BEHIND"),
+                                      std::pair(Position(), "gap GAP_REASON_TOKEN_TOO_OLD")}) {
+    const std::string token = Forge().MakeForStream(
+        {.floor = {Position(), position, Position(), Position()}, .shown = {}});
+    Gateway gateway(klatchd_->Channel());
+    gateway.Watch({"bob", "ann"}, token);
+    ASSERT_TRUE(gateway.AwaitAnswers(1));
+    EXPECT_EQ(gateway.answers()[0].persons(), 2u);
+    ASSERT_TRUE(gateway.AwaitToken(1));
+    EXPECT_EQ(WordOf(gateway.events()[0]), gap);
+  }
 }
 
 TEST_F(KlatchdBadWatchTest, StreamOfHundredThousandPersonsTakesNoMore) {
