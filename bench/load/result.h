@@ -1,0 +1,80 @@
+#pragma once
+// What a load leaves behind, whole: what was asked for, what came out, how it went from second to
+// second, and what it cost. One file of JSON holds one Result; the report and `compare` are made of
+// such files alone, so that a result can be looked at wherever it is carried.
+//
+// Thread safety: a value; none of its own.
+// Bounds: kSeriesSecondsMax points in a series, kBytesMax in a file.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/load/report.h"
+#include "common/obs/latency_histogram.h"
+
+namespace klatch::load {
+
+// The distribution of one latency, in microseconds.
+struct Spectrum {
+  std::string name;  // "publish", "visible", "last_member", "home_page", "profile_page", "watch"
+  std::string what;  // for people: "from the intended moment of a post to its answer"
+  uint64_t count = 0;
+  uint64_t p50 = 0;
+  uint64_t p90 = 0;
+  uint64_t p99 = 0;
+  uint64_t p999 = 0;
+  uint64_t max = 0;
+  double mean = 0;
+  // From low to high: the highest value of a bucket, and how many values fell into it.
+  std::vector<std::pair<uint64_t, uint64_t>> buckets;
+};
+
+// One measure from second to second. A point is missing where nobody could tell.
+struct Series {
+  std::string name;  // "offered", "answered", "deliveries", "lag_apply", "cpu_klatchd", …
+  std::string
+      panel;  // what is drawn together: "rate", "deliveries", "lag", "latency", "cpu", "memory"
+  std::string unit;                           // "1/s", "ms", "µs", "cores", "bytes"
+  std::vector<std::optional<double>> points;  // the value of second i since the first post
+};
+
+// What one operation costs: "klatchd CPU per delivery", "µs".
+struct Cost {
+  std::string name;
+  std::string unit;
+  double value = 0;
+};
+
+struct Result {
+  static constexpr int kSchema = 1;
+  static constexpr size_t kSeriesSecondsMax = 86'400;
+  static constexpr size_t kBytesMax = 256 << 20;
+
+  std::string name;      // of the scenario, or "play"
+  std::string started;   // RFC 3339, UTC
+  std::string verdict;   // "kept", "missed", "interrupted", "unreachable"
+  std::string sentence;  // the verdict for people, as play prints it
+  // What ran where: "cpu", "cores", "memory", "kernel", "klatch", "redis".
+  std::map<std::string, std::string> machine;
+  // What differs from the defaults, by option.
+  std::map<std::string, std::string> options;
+
+  // "constant", "poisson", "step", "line", "burst", or "closed loop".
+  std::string arrivals;
+  double offered_per_second = 0;  // 0 of a closed loop
+  double achieved_per_second = 0;
+
+  Summary summary;
+  Circumstances more;
+  std::vector<Spectrum> latencies;
+  std::vector<Series> series;
+  std::vector<Cost> costs;
+};
+
+Spectrum MakeSpectrum(std::string name, std::string what, const obs::LatencyHistogram& histogram);
+
+}  // namespace klatch::load
