@@ -5,16 +5,12 @@
 #include <type_traits>
 
 #include "bench/load/retry.h"
-#include "services/model/position.h"
 
 namespace klatch::load {
 namespace {
 
 using klatch::v1::AddMembersRequest;
 using klatch::v1::AddMembersResponse;
-using klatch::v1::BatchPublishResult;
-using klatch::v1::BatchPublishUpdatesRequest;
-using klatch::v1::BatchPublishUpdatesResponse;
 using klatch::v1::Completeness;
 using klatch::v1::CreateGroupRequest;
 using klatch::v1::CreateGroupResponse;
@@ -37,7 +33,6 @@ using klatch::v1::ListMembersResponse;
 using klatch::v1::ListProfileTimelineRequest;
 using klatch::v1::ListProfileTimelineResponse;
 using klatch::v1::PublishUpdateRequest;
-using klatch::v1::PublishUpdateResponse;
 using klatch::v1::RemoveMembersRequest;
 using klatch::v1::RemoveMembersResponse;
 using klatch::v1::Token;
@@ -66,27 +61,17 @@ void SetTokens(Request& request, std::span<const Token> tokens) {
 
 }  // namespace
 
-std::string FaultOf(const BatchPublishResult& result) {
-  if (!result.has_published()) {
-    return "an accepted batch has a post that is neither published nor refused";
-  }
-  const PublishUpdateResponse& published = result.published();
-  if (published.update_id() == 0) {
-    return "a post was accepted without an id";
-  }
-  const uint32_t home = Position(published.update_id()).shard().value();
-  for (const Token& token : published.tokens()) {
-    const bool fits = published.groups().empty() ? token.position() == published.update_id()
-                                                 : token.position() >= published.update_id();
-    if (fits && token.shard() == home && Position(token.position()).shard().value() == home) {
-      return "";
-    }
-  }
-  return "a post was accepted without a token that fits its id";
-}
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), Arguments());
+}
+
+void PauseOn(grpc::Channel& channel, std::chrono::milliseconds pause) {
+  const auto end = std::chrono::system_clock::now() + pause;
+  // Not a sleep: gRPC reads from connections only while some thread waits in it. While there is no
+  // connection, calls fail at once; if everybody slept between them, the answer that makes a new
+  // connection usable would lie unread until gRPC's own look, every 5 seconds.
+  while (channel.WaitForStateChange(channel.GetState(/*try_to_connect=*/true), end)) {
+  }
 }
 
 Client::Client(Options options, RunState& state)
@@ -110,18 +95,9 @@ bool Client::WaitConnected(std::chrono::milliseconds timeout) {
   return false;
 }
 
-void Client::Pause(std::chrono::milliseconds pause) {
-  const auto end = std::chrono::system_clock::now() + pause;
-  // Not a sleep: gRPC reads from connections only while some thread waits in it. While there is no
-  // connection, calls fail at once; if everybody slept between them, the answer that makes a new
-  // connection usable would lie unread until gRPC's own look, every 5 seconds.
-  while (channel_->WaitForStateChange(channel_->GetState(/*try_to_connect=*/true), end)) {
-  }
-}
-
 template <typename Response, typename Call>
 Outcome<Response> Client::Try(const Call& call) {
-  Retry retry(options_.retry_for, state_, [this](auto pause) { Pause(pause); });
+  Retry retry(options_.retry_for, state_);
   Outcome<Response> outcome;
   do {
     grpc::ClientContext context;
@@ -129,7 +105,7 @@ Outcome<Response> Client::Try(const Call& call) {
     outcome.response.Clear();
     outcome.status = call(&context, &outcome.response);
     ++outcome.tries;
-  } while (retry.Again(outcome.status));
+  } while (retry.Again(outcome.status, [this](auto pause) { PauseOn(*channel_, pause); }));
   outcome.certainty = retry.CertaintyOf(outcome.status);
   return outcome;
 }
@@ -140,71 +116,23 @@ void Client::NoteTokens(const google::protobuf::RepeatedPtrField<Token>& tokens)
   }
 }
 
-grpc::Status Client::PublishOnce(const std::vector<PublishUpdateRequest>& requests,
-                                 std::vector<size_t>& undecided,
-                                 std::vector<PublishOutcome>& outcomes) {
+grpc::Status Client::PublishOnce(PublishBatch& batch) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + options_.call_deadline);
-  BatchPublishUpdatesRequest batch;
-  BatchPublishUpdatesResponse answer;
-  grpc::Status status;
-  if (undecided.size() == 1) {
-    status = feed_->PublishUpdate(&context, requests[undecided.front()],
-                                  answer.add_results()->mutable_published());
-  } else {
-    for (size_t index : undecided) {
-      *batch.add_requests() = requests[index];
-    }
-    status = feed_->BatchPublishUpdates(&context, batch, &answer);
+  if (batch.IsSingle()) {
+    return feed_->PublishUpdate(&context, batch.single(), batch.single_answer());
   }
-  if (status.ok() && static_cast<size_t>(answer.results_size()) != undecided.size()) {
-    status = grpc::Status(grpc::StatusCode::INTERNAL, "a batch was answered with too few results");
-  }
-  std::vector<size_t> rest;
-  grpc::Status worst;
-  for (size_t i = 0; i < undecided.size(); ++i) {
-    PublishOutcome& outcome = outcomes[undecided[i]];
-    outcome.status = status;
-    if (status.ok() && answer.results(static_cast<int>(i)).has_error()) {
-      outcome.status = ToGrpcStatus(answer.results(static_cast<int>(i)).error());
-    }
-    if (MayHelpToRetry(outcome.status)) {
-      // Undecided so far; remembered in case that retries end here.
-      if (MayHaveHappened(outcome.status)) {
-        outcome.certainty = Certainty::kUnknown;
-      }
-      worst = outcome.status;
-      rest.push_back(undecided[i]);
-    } else if (!outcome.status.ok()) {
-      outcome.certainty = Certainty::kRefused;
-    } else if (outcome.fault = FaultOf(answer.results(static_cast<int>(i)));
-               !outcome.fault.empty()) {
-      outcome.certainty = Certainty::kUnknown;
-    } else {
-      const PublishUpdateResponse& published = answer.results(static_cast<int>(i)).published();
-      outcome.certainty = Certainty::kDone;
-      outcome.update_id = published.update_id();
-      outcome.tokens.assign(published.tokens().begin(), published.tokens().end());
-      outcome.groups.assign(published.groups().begin(), published.groups().end());
-      NoteTokens(published.tokens());
-    }
-  }
-  undecided = std::move(rest);
-  return worst;
+  return feed_->BatchPublishUpdates(&context, batch.NextRequest(), batch.answer());
 }
 
 std::vector<PublishOutcome> Client::Publish(const std::vector<PublishUpdateRequest>& requests) {
-  std::vector<PublishOutcome> outcomes(requests.size());
-  std::vector<size_t> undecided(requests.size());
-  for (size_t i = 0; i < undecided.size(); ++i) {
-    undecided[i] = i;
-  }
-  Retry retry(options_.retry_for, state_, [this](auto pause) { Pause(pause); });
+  PublishBatch batch(requests);
+  Retry retry(options_.retry_for, state_);
   grpc::Status worst;
   do {
-    worst = PublishOnce(requests, undecided, outcomes);
-  } while (retry.Again(worst));
-  return outcomes;
+    worst = batch.Take(PublishOnce(batch), state_);
+  } while (retry.Again(worst, [this](auto pause) { PauseOn(*channel_, pause); }));
+  return batch.TakeOutcomes();
 }
 
 Outcome<CreateGroupResponse> Client::CreateGroup(const CreateGroupRequest& request) {

@@ -14,13 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "bench/load/publish_batch.h"
 #include "bench/load/run_state.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
 
 namespace klatch::load {
-
-enum class Certainty { kDone, kRefused, kUnknown };
 
 template <typename Response>
 struct Outcome {
@@ -31,21 +30,6 @@ struct Outcome {
 
   bool done() const { return certainty == Certainty::kDone; }
 };
-
-struct PublishOutcome {
-  Certainty certainty = Certainty::kRefused;
-  uint64_t update_id = 0;
-  std::vector<klatch::v1::Token> tokens;
-  // Of a post to several groups.
-  std::vector<klatch::v1::GroupResult> groups;
-  grpc::Status status;
-  // Not empty: the answer said OK, and what was wrong with it. The outcome is kUnknown then.
-  std::string fault;
-};
-
-// What is wrong with an answer that says that an update was published: no result, no id, or no token
-// that is the id's or, of several groups, of a carry behind it. Nothing if it can be believed.
-std::string FaultOf(const klatch::v1::BatchPublishResult& result);
 
 // A timeline read to its end, or up to what was asked for.
 struct TimelineRead {
@@ -63,6 +47,9 @@ struct TimelineRead {
 
 // Our way to a node: a connection of its own, made again soon when it breaks.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target);
+
+// Lets time pass while the connection, if it is lost, is made again.
+void PauseOn(grpc::Channel& channel, std::chrono::milliseconds pause);
 
 struct ReadLimits {
   int page_size = 200;
@@ -116,18 +103,13 @@ class Client {
                            std::span<const klatch::v1::Token> tokens, const ReadLimits& limits);
 
  private:
-  // Lets time pass while the connection, if it is lost, is made again.
-  void Pause(std::chrono::milliseconds pause);
   template <typename Response, typename Call>
   Outcome<Response> Try(const Call& call);
   template <typename Response, typename Request, typename Call>
   TimelineRead ReadPages(Request request, std::span<const klatch::v1::Token> tokens,
                          const ReadLimits& limits, const Call& call);
   void NoteTokens(const google::protobuf::RepeatedPtrField<klatch::v1::Token>& tokens);
-  // Sends what `undecided` names in one call; outcomes of tries that a retry cannot help are final
-  // and leave the list.
-  grpc::Status PublishOnce(const std::vector<klatch::v1::PublishUpdateRequest>& requests,
-                           std::vector<size_t>& undecided, std::vector<PublishOutcome>& outcomes);
+  grpc::Status PublishOnce(PublishBatch& batch);
 
   const Options options_;
   RunState& state_;

@@ -30,18 +30,13 @@ PersonalClient::~PersonalClient() = default;
 
 template <typename Call>
 grpc::Status PersonalClient::Try(const Call& call) {
-  // As in Client::Pause: while it waits, a lost connection is made again.
-  Retry retry(options_.retry_for, state_, [this](auto pause) {
-    const auto end = std::chrono::system_clock::now() + pause;
-    while (channel_->WaitForStateChange(channel_->GetState(/*try_to_connect=*/true), end)) {
-    }
-  });
+  Retry retry(options_.retry_for, state_);
   grpc::Status status;
   do {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.call_deadline);
     status = call(&context);
-  } while (retry.Again(status));
+  } while (retry.Again(status, [this](auto pause) { PauseOn(*channel_, pause); }));
   return status;
 }
 

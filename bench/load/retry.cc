@@ -1,7 +1,6 @@
 #include "bench/load/retry.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "google/rpc/error_details.pb.h"
 
@@ -54,16 +53,13 @@ std::chrono::milliseconds RetryAfter(const grpc::Status& status) {
   return {};
 }
 
-Retry::Retry(std::chrono::milliseconds retry_for, RunState& state, Pause pause)
-    : state_(state),
-      retry_for_(retry_for),
-      end_(std::chrono::steady_clock::now() + retry_for),
-      pause_(std::move(pause)) {}
+Retry::Retry(std::chrono::milliseconds retry_for, RunState& state)
+    : state_(state), retry_for_(retry_for), end_(std::chrono::steady_clock::now() + retry_for) {}
 
-bool Retry::Again(const grpc::Status& status) {
+std::optional<std::chrono::milliseconds> Retry::PauseAfter(const grpc::Status& status) {
   if (status.ok() || !MayHelpToRetry(status)) {
     state_.last_answer_ms.store(SteadyMilliseconds(), std::memory_order_relaxed);
-    return false;
+    return std::nullopt;
   }
   may_have_happened_ = may_have_happened_ || MayHaveHappened(status);
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
@@ -77,14 +73,13 @@ bool Retry::Again(const grpc::Status& status) {
     if (silent_ms > retry_for_.count() * 9 / 10) {
       state_.server_gone.store(true, std::memory_order_relaxed);
     }
-    return false;
+    return std::nullopt;
   }
   if (state_.MustStop()) {
-    return false;
+    return std::nullopt;
   }
   state_.retries.fetch_add(1, std::memory_order_relaxed);
-  pause_(pause);
-  return true;
+  return pause;
 }
 
 Certainty Retry::CertaintyOf(const grpc::Status& status) const {

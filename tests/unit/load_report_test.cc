@@ -266,37 +266,36 @@ class RetryTest : public testing::Test {
   Graph graph_{{"ann"}, {{"g", 0, {0}}}, std::nullopt};
   std::atomic<bool> interrupted_{false};
   RunState state_{interrupted_, graph_};
-  const Retry::Pause no_pause_ = [](std::chrono::milliseconds) {};
 };
 
 TEST_F(RetryTest, ADefiniteAnswerEndsRetriesAndIsDefinite) {
-  Retry retry(std::chrono::seconds(30), state_, no_pause_);
+  Retry retry(std::chrono::seconds(30), state_);
   grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
-  EXPECT_TRUE(retry.Again(lost));
+  EXPECT_TRUE(retry.PauseAfter(lost).has_value());
   grpc::Status refused(grpc::StatusCode::PERMISSION_DENIED, "no member");
-  EXPECT_FALSE(retry.Again(refused));
+  EXPECT_FALSE(retry.PauseAfter(refused).has_value());
   EXPECT_EQ(retry.CertaintyOf(refused), Certainty::kRefused);
   EXPECT_EQ(retry.CertaintyOf(grpc::Status::OK), Certainty::kDone);
 }
 
 TEST_F(RetryTest, ACallThatMayHaveHappenedStaysUnknownWhenTheTimeIsOver) {
-  Retry retry(std::chrono::milliseconds(0), state_, no_pause_);
+  Retry retry(std::chrono::milliseconds(0), state_);
   grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
-  EXPECT_FALSE(retry.Again(lost));
+  EXPECT_FALSE(retry.PauseAfter(lost).has_value());
   EXPECT_EQ(retry.CertaintyOf(lost), Certainty::kUnknown);
 }
 
 TEST_F(RetryTest, ARefusalForOverloadDidNotHappen) {
-  Retry retry(std::chrono::milliseconds(0), state_, no_pause_);
+  Retry retry(std::chrono::milliseconds(0), state_);
   grpc::Status busy(grpc::StatusCode::RESOURCE_EXHAUSTED, "behind");
-  EXPECT_FALSE(retry.Again(busy));
+  EXPECT_FALSE(retry.PauseAfter(busy).has_value());
   EXPECT_EQ(retry.CertaintyOf(busy), Certainty::kRefused);
 }
 
 TEST_F(RetryTest, AnInterruptEndsRetriesAtOnce) {
-  Retry retry(std::chrono::seconds(30), state_, no_pause_);
+  Retry retry(std::chrono::seconds(30), state_);
   interrupted_.store(true, std::memory_order_relaxed);
-  EXPECT_FALSE(retry.Again(grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone")));
+  EXPECT_FALSE(retry.PauseAfter(grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone")).has_value());
 }
 
 TEST_F(RetryTest, TheServersHintIsRead) {
