@@ -17,6 +17,7 @@ constexpr uint64_t kDeparturesMax = 500;
 constexpr uint64_t kRevisionsMax = 120;
 constexpr uint32_t kChurnThreads = 6;
 constexpr std::chrono::milliseconds kKillTimeout{10'000};
+constexpr uint64_t kArrivalSalt = 0x6172726976616cULL;
 
 Target MakeTarget(const LoadOptions& options) {
   if (options.updates != 0 || options.deliveries != 0) {
@@ -24,6 +25,16 @@ Target MakeTarget(const LoadOptions& options) {
     return {options.updates, options.deliveries + options.deliveries / 500};
   }
   return {options.graph.empty() ? uint64_t{10'000} : uint64_t{20'000}, 0};
+}
+
+// How long a schedule lasts that brings so many posts.
+std::chrono::nanoseconds DurationFor(uint64_t posts, const ArrivalPlan& plan,
+                                     const OperationMix& mix) {
+  ArrivalPlan second = plan;
+  second.duration = std::chrono::seconds(1);
+  const double per_second = second.Count() * mix.ShareOf(Operation::kPost);
+  return std::chrono::nanoseconds(
+      static_cast<int64_t>(1e9 * static_cast<double>(posts) / per_second));
 }
 
 // How many memberships may end, counted up to `enough`.
@@ -37,18 +48,37 @@ uint64_t CountLeavers(const Graph& graph, const Plan& plan, uint64_t enough) {
   return std::min(leavers, enough);
 }
 
+// The clock ends an open loop, however far it has come.
+void SetSchedule(const LoadOptions& options, Programme& programme) {
+  ArrivalPlan& arrivals = programme.arrivals;
+  arrivals = {.kind = options.arrivals,
+              .rate = static_cast<double>(options.rate),
+              .rate_end = static_cast<double>(options.rate_end),
+              .burst = options.burst,
+              .duration = options.duration};
+  if (options.duration.count() == 0) {
+    arrivals.duration = DurationFor(programme.posts, arrivals, programme.mix);
+  }
+  programme.target = {.duration = arrivals.duration};
+  programme.posts = std::max<uint64_t>(
+      1, static_cast<uint64_t>(arrivals.Count() * programme.mix.ShareOf(Operation::kPost)));
+}
+
 uint64_t PerThousand(uint64_t posts, uint64_t share, uint64_t most) {
   return share == 0 ? 0 : std::clamp<uint64_t>(posts * share / 1'000, 1, most);
 }
 
 }  // namespace
 
-Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan,
-                        const Quarrels& quarrels) {
-  Programme programme{.target = MakeTarget(options)};
+Programme MakeProgramme(const LoadOptions& options, const OperationMix& mix, const Graph& graph,
+                        const Plan& plan, const Quarrels& quarrels) {
+  Programme programme{.target = MakeTarget(options), .mix = mix};
   uint64_t per_post = std::max<uint64_t>(1, graph.membership_count() / graph.group_count());
   programme.posts = std::max<uint64_t>(
       1, std::max(programme.target.updates, programme.target.deliveries / per_post));
+  if (options.arrivals != ArrivalKind::kClosedLoop) {
+    SetSchedule(options, programme);
+  }
   // Of a small load half at most are samples: the other half is what they are measured under.
   uint64_t samples = std::clamp(programme.posts / 20, kVisibleSamplesMin, kVisibleSamplesMax);
   programme.samples = options.probers == 0 ? 0 : std::min(samples, programme.posts / 2);
@@ -154,7 +184,19 @@ void Cast::Drill() {
   ++node_kills_;
 }
 
-void Cast::Run(std::chrono::steady_clock::time_point start) {
+void Cast::PublishInClosedLoop() {
+  std::vector<std::thread> publishing;
+  for (uint32_t i = 0; i < options_.connections; ++i) {
+    Publisher& publisher = *publishers_.emplace_back(std::make_unique<Publisher>(
+        stage_, Publisher::Options{.client = client_, .batch = options_.batch}));
+    publishing.emplace_back([&publisher] { publisher.Run(); });
+  }
+  for (std::thread& thread : publishing) {
+    thread.join();
+  }
+}
+
+void Cast::Run() {
   std::vector<std::thread> others;
   others.emplace_back([this] { Drill(); });
   for (const auto& churn : churns_) {
@@ -175,16 +217,20 @@ void Cast::Run(std::chrono::steady_clock::time_point start) {
   if (drop_pace_ != nullptr) {
     others.emplace_back([this] { watchers_->Drop(*drop_pace_); });
   }
-  std::vector<std::thread> publishing;
-  for (uint32_t i = 0; i < options_.connections; ++i) {
-    Publisher& publisher = *publishers_.emplace_back(std::make_unique<Publisher>(
-        stage_,
-        Publisher::Options{
-            .client = client_, .batch = options_.batch, .rate = options_.rate, .start = start}));
-    publishing.emplace_back([&publisher] { publisher.Run(); });
-  }
-  for (std::thread& thread : publishing) {
-    thread.join();
+  if (programme_.arrivals.kind == ArrivalKind::kClosedLoop) {
+    PublishInClosedLoop();
+  } else {
+    open_loop_ = std::make_unique<OpenLoop>(
+        stage_, OpenLoop::Options{.client = client_,
+                                  .connections = options_.connections,
+                                  .batch = options_.batch,
+                                  .linger = options_.linger,
+                                  .in_flight = options_.in_flight,
+                                  .arrivals = programme_.arrivals,
+                                  .mix = programme_.mix,
+                                  .seed = Mix(options_.seed ^ kArrivalSalt),
+                                  .start = stage_.state.start});
+    open_loop_->Run();
   }
   stage_.state.publishing_done.store(true, std::memory_order_relaxed);
   for (std::thread& thread : others) {
@@ -207,6 +253,9 @@ void Cast::ForEachHistory(const std::function<void(const History&)>& take) const
   }
   for (const auto& publisher : publishers_) {
     take(publisher->history());
+  }
+  if (open_loop_ != nullptr) {
+    open_loop_->ForEachHistory(take);
   }
 }
 

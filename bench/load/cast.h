@@ -14,6 +14,7 @@
 
 #include "bench/load/churn.h"
 #include "bench/load/flipper.h"
+#include "bench/load/open_loop.h"
 #include "bench/load/options.h"
 #include "bench/load/player.h"
 #include "bench/load/prober.h"
@@ -26,6 +27,9 @@ namespace klatch::load {
 // What a load of this target and graph has beside the posts.
 struct Programme {
   Target target;
+  // Of an open loop.
+  ArrivalPlan arrivals = {.kind = ArrivalKind::kClosedLoop};
+  OperationMix mix;
   // About how many posts the target needs.
   uint64_t posts = 0;
   uint64_t samples = 0;
@@ -37,8 +41,8 @@ struct Programme {
   uint64_t returns_min = 0;
 };
 
-Programme MakeProgramme(const LoadOptions& options, const Graph& graph, const Plan& plan,
-                        const Quarrels& quarrels);
+Programme MakeProgramme(const LoadOptions& options, const OperationMix& mix, const Graph& graph,
+                        const Plan& plan, const Quarrels& quarrels);
 
 class Cast {
  public:
@@ -49,8 +53,8 @@ class Cast {
   // Before Run: undoes what a former run's quarrels have left.
   absl::Status ClearLeftovers();
 
-  // Returns when everybody is done, or the run must stop. `start` is when the first post is sent.
-  void Run(std::chrono::steady_clock::time_point start);
+  // Returns when everybody is done, or the run must stop. REQUIRES: the state's `start` is now.
+  void Run();
 
   // In any order.
   void ForEachHistory(const std::function<void(const History&)>& take) const;
@@ -59,6 +63,7 @@ class Cast {
   uint64_t flips() const { return flipper_ == nullptr ? 0 : flipper_->flips(); }
 
  private:
+  void PublishInClosedLoop();
   void MakeChurns();
   void MakeQuarreller();
   void MakeFlipper();
@@ -76,7 +81,9 @@ class Cast {
   std::unique_ptr<Flipper> flipper_;
   Watchers* const watchers_;
   Pace* drop_pace_ = nullptr;  // the watchers', if any are dropped
+  // One or the other.
   std::vector<std::unique_ptr<Publisher>> publishers_;
+  std::unique_ptr<OpenLoop> open_loop_;
   // Written by the drill's thread, read after it has been joined.
   uint64_t node_kills_ = 0;
 };

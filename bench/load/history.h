@@ -51,6 +51,8 @@ struct PostRecord {
   // Audience "members now" instead of "members at posting".
   bool members_now = false;
   Fate fate = Fate::kAsPosted;
+  // Since the start of the load: when it was sent, or meant to be.
+  int64_t sent_us = 0;
   // Of a post to several groups: those that took it.
   std::vector<Place> carries = {};
   // Groups that are none of the graph's took it too, and who reads it there isn't known.

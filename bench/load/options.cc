@@ -1,7 +1,10 @@
 #include "bench/load/options.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
+#include "bench/load/operation_mix.h"
 #include "common/base/endpoint.h"
 #include "common/base/version.h"
 #include "common/redis/address.h"
@@ -27,6 +30,8 @@ absl::Status CheckOptionalRedis(std::string_view text) {
 absl::Status CheckPercent(std::string_view text) {
   return text.empty() ? absl::OkStatus() : ParsePercent(text).status();
 }
+
+absl::Status CheckMix(std::string_view text) { return OperationMix::Parse(text).status(); }
 
 void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
   table.Add({.name = "target",
@@ -89,19 +94,62 @@ void AddGraphOptions(base::OptionTable& table, LoadOptions& options) {
              .value = base::Count(&options.seed, 0, INT64_MAX)});
 }
 
+void AddArrivalOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "arrivals",
+             .group = "What is played",
+             .description =
+                 "When operations are sent: by a schedule that doesn't wait for answers, "
+                 "or, closed, each when the last one is answered",
+             .value = base::Choice(&options.arrivals, ArrivalKinds())});
+  table.Add({.name = "rate",
+             .group = "What is played",
+             .description = "Operations per second of the schedule, all connections together",
+             .value = base::Count(&options.rate, 1, 10'000'000)});
+  table.Add({.name = "rate-end",
+             .group = "What is played",
+             .description = "What --rate has become at the end of a step or a line",
+             .value = base::Count(&options.rate_end, 0, 10'000'000)});
+  table.Add({.name = "burst",
+             .group = "What is played",
+             .description = "Operations that bursts send at once",
+             .value = base::Count(&options.burst, 1, 1'000'000)});
+  table.Add({.name = "duration",
+             .group = "What is played",
+             .description = "How long the schedule lasts; 0: as long as the updates take",
+             .value = base::Duration(&options.duration, 0ms, 86'400s)});
+  table.Add({.name = "mix",
+             .group = "What is played",
+             .description = "Weights of the schedule's operations: post, home, profile, group",
+             .example = "home=60,profile=30,post=10",
+             .value = base::Text(&options.mix, CheckMix)});
+  table.Add({.name = "linger",
+             .group = "What is played",
+             .description = "How long a due update waits for others to fill its call",
+             .value = base::Duration(&options.linger, 0ms, 10s)});
+  table.Add({.name = "in-flight",
+             .group = "What is played",
+             .description = "Calls under way per connection; what is due waits beyond that",
+             .value = base::Count(&options.in_flight, 1, 100'000)});
+}
+
 void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "scenario",
+             .group = "What is played",
+             .description = "How the result names this load",
+             .value = base::Text(&options.scenario)});
   table.Add({.name = "updates",
              .group = "What is played",
-             .description = "Updates to publish; 0: enough for --deliveries, else 20000 on an "
-                            "imported graph and 10000 on a generated one",
+             .description = "Updates to publish; 0: enough for --deliveries or --duration, else "
+                            "20000 on an imported graph and 10000 on a generated one",
              .value = base::Count(&options.updates, 0, kNumbersMax)});
   table.Add({.name = "deliveries",
              .group = "What is played",
              .description = "Publish until this many deliveries are due; 0: no matter",
              .value = base::Count(&options.deliveries, 0, kNumbersMax)});
+  AddArrivalOptions(table, options);
   table.Add({.name = "connections",
              .group = "What is played",
-             .description = "Connections that publish",
+             .description = "Connections that publish and read",
              .value = base::Count(&options.connections, 1, 8)});
   table.Add({.name = "probers",
              .group = "What is played",
@@ -111,10 +159,6 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Updates per call",
              .value = base::Count(&options.batch, 1, 100)});
-  table.Add({.name = "rate",
-             .group = "What is played",
-             .description = "Updates per second, sent when they are due; 0: as fast as answered",
-             .value = base::Count(&options.rate, 0, 10'000'000)});
   table.Add({.name = "churn",
              .group = "What is played",
              .description = "Departures per thousand updates, 500 at most; three of four come back",
@@ -221,6 +265,22 @@ absl::Status ValidateOptions(const LoadOptions& options) {
     if (options.node_restart_command.empty()) {
       return error("--kill-node-at wants --node-restart-command");
     }
+  }
+  const bool rises =
+      options.arrivals == ArrivalKind::kStep || options.arrivals == ArrivalKind::kLine;
+  if (rises && options.rate_end == 0) {
+    return error(
+        fmt::format("--arrivals {} wants --rate-end, at least 1", NameOf(options.arrivals)));
+  }
+  if (options.arrivals == ArrivalKind::kClosedLoop && options.duration.count() != 0) {
+    return error("--duration is for a schedule, and --arrivals closed has none: give --updates");
+  }
+  if (options.duration.count() != 0 && (options.updates != 0 || options.deliveries != 0)) {
+    return error("--duration says how long, --updates and --deliveries how many: give one");
+  }
+  KLATCH_ASSIGN_OR_RETURN(OperationMix mix, OperationMix::Parse(options.mix));
+  if (options.duration.count() == 0 && mix.ShareOf(Operation::kPost) == 0) {
+    return error("--mix has no posts, so --updates end nothing: give --duration");
   }
   if (!options.graph.empty() && options.group_size != 0) {
     return error("--group-size is for generated graphs, --graph imports one: give one of them");

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/load/arrivals.h"
 #include "common/base/options.h"
 
 namespace klatch::load {
@@ -23,13 +24,21 @@ struct LoadOptions {
   uint32_t groups_per_person = 0;  // 0: 10 with group_size, else 4
   uint64_t seed = 1;
 
-  uint64_t updates =
-      0;  // 0: 20,000 for an imported graph, else 10,000, unless deliveries are given
-  uint64_t deliveries = 0;  // 0: no matter
+  std::string scenario;
+  // 0: 20,000 for an imported graph, else 10,000, unless deliveries or a duration are given.
+  uint64_t updates = 0;
+  uint64_t deliveries = 0;                // 0: no matter
+  std::chrono::milliseconds duration{0};  // 0: as long as the updates take
+  ArrivalKind arrivals = ArrivalKind::kConstant;
+  uint64_t rate = 1'000;
+  uint64_t rate_end = 0;
+  uint64_t burst = 100;
+  std::string mix = "post=1";
   uint32_t connections = 4;
   uint32_t probers = 4;
   uint32_t batch = 50;
-  uint64_t rate = 0;
+  std::chrono::milliseconds linger{0};
+  uint32_t in_flight = 1'000;
   uint32_t churn = 20;
   uint32_t revisions = 10;
   uint32_t several = 50;

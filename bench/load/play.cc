@@ -82,7 +82,8 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
       quarrels_(graph, plan_, std::min(options.quarrels, graph.person_count() / kPersonsPerQuarrel),
                 options.seed ^ kQuarrelSalt),
       quiet_(graph, quarrels_, options.quiet, options.seed ^ kQuietSalt),
-      programme_(MakeProgramme(options, graph, plan_, quarrels_)),
+      mix_(OperationMix::Parse(options.mix).value_or(OperationMix())),
+      programme_(MakeProgramme(options, mix_, graph, plan_, quarrels_)),
       samples_(programme_.samples, programme_.posts, Mix(options.seed ^ 0x73616d706cULL)),
       model_(graph),
       violations_(graph),
@@ -137,7 +138,8 @@ std::string Play::PlayText() const {
 void Play::PlayAll() {
   ProgressLine line([this] { return PlayText(); });
   first_publish_ = std::chrono::steady_clock::now();
-  cast_->Run(first_publish_);
+  state_.start = first_publish_;
+  cast_->Run();
   cast_->ForEachHistory([this](const History& history) {
     model_.Add(history);
     refusals_.insert(refusals_.end(), history.refusals.begin(), history.refusals.end());

@@ -41,6 +41,7 @@ class Play {
   // What came out. REQUIRES: Run has returned.
   const Summary& summary() const { return summary_; }
   const Circumstances& circumstances() const { return more_; }
+  Latencies& latencies() { return latencies_; }
 
  private:
   absl::Status Connect();
@@ -72,6 +73,7 @@ class Play {
   const Plan plan_;
   const Quarrels quarrels_;
   const QuietPersons quiet_;
+  const OperationMix mix_;
   const Programme programme_;
   const Samples samples_;
   Model model_;

@@ -12,13 +12,8 @@ namespace {
 
 constexpr std::chrono::microseconds kTurnPoll{2000};
 constexpr int kReaderDraws = 16;
-// What the posts of a batch may name together, and what one to all groups counts as.
-constexpr size_t kGroupsPerBatchMax = 1'000;
+// What one to all groups counts as.
 constexpr size_t kAllMyGroupsCount = 100;
-
-size_t GroupsNamed(const PlannedPost& post) {
-  return post.all_my_groups ? kAllMyGroupsCount : 1 + post.others.size();
-}
 
 bool IsRefusal(const Stage& stage, GroupNumber group, PersonNumber author, grpc::StatusCode code) {
   return code == grpc::StatusCode::PERMISSION_DENIED && stage.plan.MayLeave(group, author);
@@ -91,6 +86,10 @@ class Carries {
 
 }  // namespace
 
+size_t GroupsNamed(const PlannedPost& post) {
+  return post.all_my_groups ? kAllMyGroupsCount : 1 + post.others.size();
+}
+
 bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task) {
   while (!stage.state.MustStop()) {
     if (stage.state.publishing_done.load(std::memory_order_relaxed) ||
@@ -100,6 +99,17 @@ bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task) {
     std::this_thread::sleep_for(kTurnPoll);
   }
   return false;
+}
+
+std::chrono::steady_clock::time_point MeantFor(const Stage& stage, const Pace& pace,
+                                               uint64_t task) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!stage.target.IsTimed()) {
+    return now;
+  }
+  const std::chrono::nanoseconds since(
+      static_cast<int64_t>(pace.DueAt(task) * static_cast<double>(stage.target.duration.count())));
+  return std::min(now, stage.state.start + since);
 }
 
 PlannedPost NextPost(const Stage& stage) {
@@ -130,6 +140,10 @@ double Target::Fraction(const RunState& state) const {
   };
   part(state.published.load(std::memory_order_relaxed), updates);
   part(state.deliveries_expected.load(std::memory_order_relaxed), deliveries);
+  if (duration.count() != 0) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - state.start;
+    fraction = std::min(fraction, passed / duration);
+  }
   return fraction;
 }
 
@@ -165,8 +179,9 @@ GroupNumber GroupThatTook(const Stage& stage, const PlannedPost& post,
 namespace {
 
 void RecordAccepted(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
-                    History& history) {
+                    std::chrono::steady_clock::time_point moment, History& history) {
   PostRecord record{outcome.update_id, post.number, post.group, post.author, post.members_now};
+  record.sent_us = stage.state.MicrosecondsOf(moment);
   if (post.is_several()) {
     Carries(stage, post, record, history).Take(outcome.groups);
   }
@@ -199,10 +214,10 @@ bool MayBeRefused(const Stage& stage, const PlannedPost& post, grpc::StatusCode 
 }  // namespace
 
 void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
-            History& history) {
+            std::chrono::steady_clock::time_point moment, History& history) {
   switch (outcome.certainty) {
     case Certainty::kDone:
-      RecordAccepted(stage, post, outcome, history);
+      RecordAccepted(stage, post, outcome, moment, history);
       return;
     case Certainty::kUnknown:
       history.unknown_posts.push_back(post.number);
@@ -223,12 +238,6 @@ void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& o
         fmt::format("refused: a post of {} to {}: {}", stage.graph.person(post.author),
                     stage.graph.group(post.group).id, outcome.status.error_message()));
   }
-}
-
-std::chrono::steady_clock::time_point Publisher::WhenMeant(uint64_t number) const {
-  return options_.start +
-         std::chrono::nanoseconds(static_cast<int64_t>(1e9 * static_cast<double>(number) /
-                                                       static_cast<double>(options_.rate)));
 }
 
 void Publisher::PublishNext() {
@@ -258,18 +267,14 @@ void Publisher::PublishAll(const std::vector<PlannedPost>& posts) {
   for (const PlannedPost& post : posts) {
     requests.push_back(MakeRequest(stage_, post));
   }
-  if (options_.rate != 0) {
-    std::this_thread::sleep_until(WhenMeant(posts.back().number));
-  }
   auto sent = std::chrono::steady_clock::now();
   std::vector<PublishOutcome> outcomes = client_.Publish(requests);
   auto answered = std::chrono::steady_clock::now();
   for (size_t i = 0; i < posts.size(); ++i) {
     if (outcomes[i].certainty == Certainty::kDone) {
-      auto meant = options_.rate != 0 ? WhenMeant(posts[i].number) : sent;
-      stage_.latencies.publish.Record(answered - meant);
+      stage_.latencies.publish.Record(answered - sent);
     }
-    Record(stage_, posts[i], outcomes[i], history_);
+    Record(stage_, posts[i], outcomes[i], sent, history_);
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// Posts until the target is reached: several threads, each with a connection and a batch under way.
-// Numbers of the plan that are samples are left to the probers, and publishers wait for what goes
-// on beside them (Pace).
+// Posts until the target is reached, in a closed loop: several threads, each with a connection and a
+// batch under way, so that the server sets the pace and its pauses are hardly seen in latencies
+// (OpenLoop is for those). Numbers of the plan that are samples are left to the probers, and
+// publishers wait for what goes on beside them (Pace).
 //
 // Threads: each Publisher belongs to one thread; results are read after it has been joined.
 
@@ -11,6 +12,7 @@
 
 #include "bench/load/client.h"
 #include "bench/load/history.h"
+#include "bench/load/operation_mix.h"
 #include "bench/load/plan.h"
 #include "bench/load/quarrels.h"
 #include "bench/load/run_state.h"
@@ -24,7 +26,10 @@ namespace klatch::load {
 struct Target {
   uint64_t updates = 0;
   uint64_t deliveries = 0;
+  std::chrono::nanoseconds duration{0};
 
+  // Whether time alone decides when something is due.
+  bool IsTimed() const { return duration.count() != 0; }
   // In [0, 1]; 1 when everything that is set is reached.
   double Fraction(const RunState& state) const;
   bool Reached(const RunState& state) const { return Fraction(state) >= 1.0; }
@@ -33,6 +38,16 @@ struct Target {
 struct Latencies {
   obs::LatencyHistogram publish;
   obs::LatencyHistogram visible;
+  obs::LatencyHistogram home_page;
+  obs::LatencyHistogram profile_page;
+  obs::LatencyHistogram group_page;
+
+  // REQUIRES: it reads a page.
+  obs::LatencyHistogram& PagesOf(Operation operation) {
+    return operation == Operation::kHomePage      ? home_page
+           : operation == Operation::kProfilePage ? profile_page
+                                                  : group_page;
+  }
 };
 
 // What all who take part in the load share. All by reference; they outlive the threads.
@@ -50,6 +65,8 @@ struct Stage {
 
 // Waits until the task of `pace` is due. False if the run must stop.
 bool AwaitTurn(const Stage& stage, const Pace& pace, uint64_t task);
+// When it was meant to begin: of an open loop by the clock, else now.
+std::chrono::steady_clock::time_point MeantFor(const Stage& stage, const Pace& pace, uint64_t task);
 
 // The next number of the plan that is not a sample.
 PlannedPost NextPost(const Stage& stage);
@@ -64,19 +81,19 @@ klatch::v1::PublishUpdateRequest MakeRequest(const Stage& stage, const PlannedPo
 GroupNumber GroupThatTook(const Stage& stage, const PlannedPost& post,
                           const PublishOutcome& outcome);
 
-// Takes down how one post ended.
+// Takes down how one post ended that was sent, or meant to be sent, at `moment`.
 void Record(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
-            History& history);
+            std::chrono::steady_clock::time_point moment, History& history);
+
+// What the posts of a batch may name together, and do; one to all groups counts as many.
+constexpr size_t kGroupsPerBatchMax = 1'000;
+size_t GroupsNamed(const PlannedPost& post);
 
 class Publisher {
  public:
   struct Options {
     Client::Options client;
     uint32_t batch = 50;
-    // Posts per second of all publishers together, each counted from the time it was meant to be
-    // sent; 0: as fast as they are answered.
-    uint64_t rate = 0;
-    std::chrono::steady_clock::time_point start;
   };
 
   Publisher(const Stage& stage, const Options& options)
@@ -93,7 +110,6 @@ class Publisher {
   void PublishAll(const std::vector<PlannedPost>& posts);
   // Until everybody beside has done what is due.
   void WaitForCompanions() const;
-  std::chrono::steady_clock::time_point WhenMeant(uint64_t number) const;
 
   const Stage stage_;
   const Options options_;

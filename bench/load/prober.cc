@@ -14,7 +14,7 @@ constexpr int kDrawsMax = 64;
 }  // namespace
 
 void Prober::LookFor(const PlannedPost& post, const PublishOutcome& published,
-                     std::chrono::steady_clock::time_point sent, Random& random) {
+                     std::chrono::steady_clock::time_point meant, Random& random) {
   const bool under_load = !stage_.state.publishing_done.load(std::memory_order_relaxed);
   PersonNumber recipient = FindReader(stage_, GroupThatTook(stage_, post, published), random);
   if (recipient == kNobody) {
@@ -37,7 +37,7 @@ void Prober::LookFor(const PlannedPost& post, const PublishOutcome& published,
     stage_.violations.Add(Violation::kLost, Surface::kHome, recipient, published.update_id,
                           "read with the token of its publish");
   } else if (under_load) {
-    stage_.latencies.visible.Record(answered - sent);
+    stage_.latencies.visible.Record(answered - meant);
   }
 }
 
@@ -71,28 +71,31 @@ void Prober::SendOther(const PlannedPost& post, klatch::v1::PublishUpdateRequest
   }
 }
 
-bool Prober::Probe(uint64_t sample, const PlannedPost& post) {
+bool Prober::Probe(uint64_t sample, const PlannedPost& post,
+                   std::chrono::steady_clock::time_point meant) {
   // The sample decides who is asked, not the thread that takes it.
   Random random(Mix(seed_) ^ post.number);
   klatch::v1::PublishUpdateRequest request = MakeRequest(stage_, post);
-  auto sent = std::chrono::steady_clock::now();
   PublishOutcome published = client_.Publish({request}).front();
   if (published.certainty == Certainty::kDone) {
-    stage_.latencies.publish.Record(std::chrono::steady_clock::now() - sent);
-    LookFor(post, published, sent, random);
+    stage_.latencies.publish.Record(std::chrono::steady_clock::now() - meant);
+    LookFor(post, published, meant, random);
     if (sample % kSendAgainEvery == 0) {
       SendAgain(post, request, published);
       SendOther(post, std::move(request));
     }
   }
-  Record(stage_, post, published, history_);
+  Record(stage_, post, published, meant, history_);
   return published.certainty != Certainty::kRefused;
 }
 
 void Prober::TakeSample(uint64_t sample) {
   PlannedPost post = stage_.plan.At(stage_.samples.NumberOf(sample));
-  for (int draw = 0; draw < kDrawsMax && !Probe(sample, post) && !stage_.state.MustStop(); ++draw) {
+  auto meant = MeantFor(stage_, pace_, sample);
+  for (int draw = 0; draw < kDrawsMax && !Probe(sample, post, meant) && !stage_.state.MustStop();
+       ++draw) {
     post = NextPost(stage_);
+    meant = std::chrono::steady_clock::now();
   }
 }
 

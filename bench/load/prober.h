@@ -32,9 +32,9 @@ class Prober {
  private:
   void TakeSample(uint64_t sample);
   // False if the post was refused because its author had left.
-  bool Probe(uint64_t sample, const PlannedPost& post);
+  bool Probe(uint64_t sample, const PlannedPost& post, std::chrono::steady_clock::time_point meant);
   void LookFor(const PlannedPost& post, const PublishOutcome& published,
-               std::chrono::steady_clock::time_point sent, Random& random);
+               std::chrono::steady_clock::time_point meant, Random& random);
   void SendAgain(const PlannedPost& post, const klatch::v1::PublishUpdateRequest& request,
                  const PublishOutcome& published);
   void SendOther(const PlannedPost& post, klatch::v1::PublishUpdateRequest request);

@@ -35,8 +35,9 @@ absl::Status Quarreller::ClearLeftovers() {
 std::optional<Quarreller::Posted> Quarreller::Post(const Quarrel& quarrel) {
   PlannedPost post = NextPost(stage_);
   post.GiveTo(quarrel.opponent, quarrel.group);
+  const auto sent = std::chrono::steady_clock::now();
   PublishOutcome published = client_.Publish({MakeRequest(stage_, post)}).front();
-  Record(stage_, post, published, history_);
+  Record(stage_, post, published, sent, history_);
   if (published.certainty != Certainty::kDone) {
     return std::nullopt;
   }

@@ -70,8 +70,9 @@ void Reviser::TakeTurn(uint64_t turn) {
   for (int draw = 0; draw < kDrawsMax && stage_.plan.MayLeave(post.group, post.author); ++draw) {
     post = NextPost(stage_);
   }
+  const auto sent = std::chrono::steady_clock::now();
   PublishOutcome published = client_.Publish({MakeRequest(stage_, post)}).front();
-  Record(stage_, post, published, history_);
+  Record(stage_, post, published, sent, history_);
   if (published.certainty != Certainty::kDone) {
     return;
   }

@@ -42,6 +42,7 @@ class LoadCheckerRedisTest : public ::testing::Test {
     options_.persons = 60;
     // Another seed makes groups of its own on the same data.
     options_.seed = ++seed;
+    options_.arrivals = load::ArrivalKind::kClosedLoop;
     options_.updates = 300;
     options_.connections = 2;
     options_.probers = 1;
