@@ -106,6 +106,9 @@ class OptionTable {
   // What Help says as a manual page of that section, in roff.
   std::string Manual(int section) const;
 
+  // What was given, by name, as Resolve reads it back. Secrets are redacted.
+  std::map<std::string, std::string> GivenTexts(const ResolvedOptions& resolved) const;
+
   // The values in force as TOML that Resolve reads back, each with where it came from. Secrets are
   // redacted.
   std::string Describe(const ResolvedOptions& resolved) const;

@@ -103,6 +103,12 @@ std::string HelpOf(const Option& option, const std::string& default_text) {
   return facts.empty() ? text : text + Wrap(facts);
 }
 
+// Its value, without secrets.
+std::string Shown(const Option& option) {
+  const std::string value = option.value.print();
+  return option.redact ? option.redact(value) : value;
+}
+
 }  // namespace
 
 std::string OptionTable::Help() const {
@@ -138,6 +144,16 @@ std::string OptionTable::Manual(int section) const {
   return ManualOfHelp(program_.name, section, program_.version, Help());
 }
 
+std::map<std::string, std::string> OptionTable::GivenTexts(const ResolvedOptions& resolved) const {
+  std::map<std::string, std::string> given;
+  for (const Row& row : rows_) {
+    if (resolved.origins.contains(row.option.name)) {
+      given[row.option.name] = Shown(row.option);
+    }
+  }
+  return given;
+}
+
 std::string OptionTable::Describe(const ResolvedOptions& resolved) const {
   std::string text =
       fmt::format("# {} {}: the options in force.\n", program_.name, program_.version);
@@ -146,8 +162,7 @@ std::string OptionTable::Describe(const ResolvedOptions& resolved) const {
     if (option.scope != OptionScope::kAnywhere) {
       continue;
     }
-    const std::string value = option.value.print();
-    const std::string shown = option.redact ? option.redact(value) : value;
+    const std::string shown = Shown(option);
     const auto origin = resolved.origins.find(option.name);
     const std::string source =
         origin == resolved.origins.end()
