@@ -67,8 +67,14 @@ void MetricsRegistry::Add(std::string name, std::string help, Labels labels,
 
 void MetricsRegistry::AddCounter(std::string name, std::string help, Labels labels,
                                  std::function<uint64_t()> value) {
+  AddSecondsCounter(std::move(name), std::move(help), std::move(labels),
+                    [value = std::move(value)] { return static_cast<double>(value()); });
+}
+
+void MetricsRegistry::AddSecondsCounter(std::string name, std::string help, Labels labels,
+                                        std::function<double()> value) {
   auto read = [value = std::move(value)](prometheus::ClientMetric& metric) {
-    metric.counter.value = static_cast<double>(value());
+    metric.counter.value = value();
   };
   AddSeries(std::move(name), std::move(help), prometheus::MetricType::Counter,
             {std::move(labels), std::move(read)});

@@ -62,6 +62,9 @@ class MetricsRegistry final : public prometheus::Collectable {
   void Add(std::string name, std::string help, Labels labels, const LatencyHistogram& histogram);
   void AddCounter(std::string name, std::string help, Labels labels,
                   std::function<uint64_t()> value);
+  // One that counts in seconds, and in parts of them.
+  void AddSecondsCounter(std::string name, std::string help, Labels labels,
+                         std::function<double()> value);
   void AddGauge(std::string name, std::string help, Labels labels, std::function<double()> value);
 
   // Forgets all metrics; waits for a Collect under way, so that what they refer to may go

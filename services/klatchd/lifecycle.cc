@@ -16,6 +16,7 @@
 #include "common/base/endpoint.h"
 #include "common/obs/http_server.h"
 #include "common/obs/log.h"
+#include "common/obs/process_metrics.h"
 #include "services/klatchd/node.h"
 #include "services/klatchd/redis_access.h"
 #include "services/klatchd/server.h"
@@ -238,6 +239,7 @@ absl::Status Lifecycle::StartNode() {
 }
 
 absl::Status Lifecycle::Serve() {
+  obs::RegisterProcessMetrics(metrics_);
   node_->Register(metrics_);
   KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, *node_));
   server_->Register(metrics_);

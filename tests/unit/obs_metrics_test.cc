@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <iostream>
 #include <random>
 #include <thread>
 
 #include "common/obs/metrics.h"
+#include "common/obs/process_metrics.h"
 
 namespace klatch::obs {
 namespace {
@@ -144,6 +147,39 @@ TEST(MetricsRegistryTest, RendersEveryKindInPrometheusText) {
   EXPECT_THAT(text, HasSubstr("klatch_wait_seconds_bucket{le=\"0.0025\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("klatch_wait_seconds_bucket{le=\"30\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("klatch_wait_seconds_bucket{le=\"+Inf\"} 3\n"));
+}
+
+TEST(ProcessMetricsTest, TellWhatThisProcessTakes) {
+  MetricsRegistry registry;
+  RegisterProcessMetrics(registry);
+  const auto value = [&registry](const std::string& name) {
+    for (const prometheus::MetricFamily& family : registry.Collect()) {
+      if (family.name == name) {
+        const prometheus::ClientMetric& metric = family.metric.front();
+        return metric.gauge.value + metric.counter.value;
+      }
+    }
+    return -1.0;
+  };
+  const double cpu = value("process_cpu_seconds_total");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+  EXPECT_GE(value("process_cpu_seconds_total"), cpu + 0.05);
+  std::vector<char> memory(64 << 20, 1);
+  EXPECT_GE(value("process_resident_memory_bytes"), static_cast<double>(memory.size()));
+  std::thread waiting([] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); });
+  EXPECT_GE(value("process_threads"), 2);
+  waiting.join();
+  const double open = value("process_open_fds");
+  EXPECT_GE(open, 3);
+  {
+    const std::ifstream another("/proc/self/stat");
+    EXPECT_EQ(value("process_open_fds"), open + 1);
+  }
+  const auto now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  EXPECT_NEAR(value("process_start_time_seconds"), now.count(), 60);
 }
 
 }  // namespace
