@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <thread>
 
-#include "bench/load/node_drill.h"
-
 namespace klatch::load {
 namespace {
 
@@ -139,6 +137,8 @@ void Cast::MakeFlipper() {
   }
 }
 
+uint64_t Cast::ArrivalSeed(const LoadOptions& options) { return Mix(options.seed ^ kArrivalSalt); }
+
 absl::Status Cast::ClearLeftovers() {
   return quarreller_ == nullptr ? absl::OkStatus() : quarreller_->ClearLeftovers();
 }
@@ -160,28 +160,50 @@ void Cast::MakeChurns() {
   }
 }
 
-void Cast::Drill() {
-  absl::StatusOr<double> share = ParsePercent(options_.kill_node_at);
-  absl::StatusOr<std::vector<std::string>> command = SplitCommand(options_.node_restart_command);
-  if (options_.kill_node_at.empty() || !share.ok() || !command.ok()) {
-    return;
+bool Cast::AwaitPart(const std::string& percent) const {
+  const absl::StatusOr<double> part = ParsePercent(percent);
+  if (percent.empty() || !part.ok()) {
+    return false;
   }
-  NodeDrillOptions drill{.pid = static_cast<pid_t>(options_.node_pid),
-                         .pid_file = options_.node_pid_file,
-                         .restart_command = std::move(*command)};
-  while (programme_.target.Fraction(stage_.state) < *share && !stage_.state.MustStop()) {
+  while (programme_.target.Fraction(stage_.state) < *part && !stage_.state.MustStop()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  if (stage_.state.MustStop()) {
+  return !stage_.state.MustStop();
+}
+
+NodeDrillOptions Cast::Node() const {
+  return {.pid = static_cast<pid_t>(options_.node_pid),
+          .pid_file = options_.node_pid_file,
+          .restart_command =
+              SplitCommand(options_.node_restart_command).value_or(std::vector<std::string>())};
+}
+
+void Cast::Kill() {
+  if (!AwaitPart(options_.kill_node_at)) {
     return;
   }
-  absl::StatusOr<pid_t> pid = KillAndRestart(drill, kKillTimeout);
-  if (!pid.ok()) {
+  if (auto pid = KillAndRestart(Node(), kKillTimeout); !pid.ok()) {
     stage_.violations.AddOther(fmt::format("the node was not killed and started again: {}",
                                            base::MessageOf(pid.status())));
     return;
   }
   ++node_kills_;
+}
+
+void Cast::Pause() {
+  const auto time = ParseFault(options_.fault);
+  if (!time.ok() || !AwaitPart(options_.fault_at)) {
+    return;
+  }
+  if (absl::Status paused = PauseNode(Node(), *time); !paused.ok()) {
+    stage_.violations.AddOther(fmt::format("the node was not paused: {}", base::MessageOf(paused)));
+  }
+}
+
+void Cast::Storm() {
+  if (watchers_ != nullptr && AwaitPart(options_.watch_storm_at)) {
+    watchers_->DropAll();
+  }
 }
 
 void Cast::PublishInClosedLoop() {
@@ -198,7 +220,9 @@ void Cast::PublishInClosedLoop() {
 
 void Cast::Run() {
   std::vector<std::thread> others;
-  others.emplace_back([this] { Drill(); });
+  others.emplace_back([this] { Kill(); });
+  others.emplace_back([this] { Pause(); });
+  others.emplace_back([this] { Storm(); });
   for (const auto& churn : churns_) {
     others.emplace_back([&churn] { churn->Run(); });
   }
@@ -220,18 +244,20 @@ void Cast::Run() {
   if (programme_.arrivals.kind == ArrivalKind::kClosedLoop) {
     PublishInClosedLoop();
   } else {
-    open_loop_ = std::make_unique<OpenLoop>(
-        stage_, OpenLoop::Options{.client = client_,
-                                  .connections = options_.connections,
-                                  .batch = options_.batch,
-                                  .linger = options_.linger,
-                                  .in_flight = options_.in_flight,
-                                  .arrivals = programme_.arrivals,
-                                  .mix = programme_.mix,
-                                  .seed = Mix(options_.seed ^ kArrivalSalt),
-                                  .start = stage_.state.start});
+    open_loop_ =
+        std::make_unique<OpenLoop>(stage_, OpenLoop::Options{.client = client_,
+                                                             .connections = options_.connections,
+                                                             .batch = options_.batch,
+                                                             .linger = options_.linger,
+                                                             .in_flight = options_.in_flight,
+                                                             .arrivals = programme_.arrivals,
+                                                             .mix = programme_.mix,
+                                                             .seed = ArrivalSeed(options_),
+                                                             .start = stage_.state.start});
     open_loop_->Run();
   }
+  publishing_seconds_ =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - stage_.state.start).count();
   stage_.state.publishing_done.store(true, std::memory_order_relaxed);
   for (std::thread& thread : others) {
     thread.join();

@@ -1,6 +1,6 @@
 #pragma once
 // Everybody who takes part in the load, with a thread and a connection each: publishers, probers,
-// those who come and go, who edits and deletes, who quarrels, and the drill that kills the node.
+// those who come and go, who edits and deletes, who quarrels, and the drills that befall the node.
 //
 // Use: one Cast per run; Run once, on one thread; then take the histories. All references outlive
 // it.
@@ -14,6 +14,7 @@
 
 #include "bench/load/churn.h"
 #include "bench/load/flipper.h"
+#include "bench/load/node_drill.h"
 #include "bench/load/open_loop.h"
 #include "bench/load/options.h"
 #include "bench/load/player.h"
@@ -50,6 +51,9 @@ class Cast {
   Cast(const LoadOptions& options, const Client::Options& client, const Stage& stage,
        const Programme& programme, Watchers* watchers);
 
+  // Of the open loop's schedule.
+  static uint64_t ArrivalSeed(const LoadOptions& options);
+
   // Before Run: undoes what a former run's quarrels have left.
   absl::Status ClearLeftovers();
 
@@ -59,6 +63,8 @@ class Cast {
   // In any order.
   void ForEachHistory(const std::function<void(const History&)>& take) const;
   uint64_t node_kills() const { return node_kills_; }
+  // From the start to the last answer of those who publish.
+  double publishing_seconds() const { return publishing_seconds_; }
   // See Flipper.
   uint64_t flips() const { return flipper_ == nullptr ? 0 : flipper_->flips(); }
 
@@ -67,7 +73,12 @@ class Cast {
   void MakeChurns();
   void MakeQuarreller();
   void MakeFlipper();
-  void Drill();
+  // Waits until this part of the load is done. False: it is none, or the run must stop.
+  bool AwaitPart(const std::string& percent) const;
+  NodeDrillOptions Node() const;
+  void Kill();
+  void Pause();
+  void Storm();
 
   const LoadOptions& options_;
   const Client::Options client_;
@@ -86,6 +97,7 @@ class Cast {
   std::unique_ptr<OpenLoop> open_loop_;
   // Written by the drill's thread, read after it has been joined.
   uint64_t node_kills_ = 0;
+  double publishing_seconds_ = 0;
 };
 
 }  // namespace klatch::load

@@ -1,15 +1,13 @@
 #include "bench/load/drain.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <algorithm>
-#include <charconv>
 #include <span>
 #include <thread>
 
 #include "bench/load/retry.h"
-#include "common/base/endpoint.h"
+#include "bench/load/scrape.h"
 #include "services/model/limits.h"
 
 namespace klatch::load {
@@ -17,41 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kPollInterval{20};
 
-// The value at the end of one line of the exposition, if the line is about `name`.
-std::optional<double> ValueOfLine(std::string_view line, std::string_view name) {
-  if (line.substr(0, name.size()) != name || line.size() == name.size()) {
-    return std::nullopt;
-  }
-  size_t value_begin = name.size();
-  if (line[value_begin] == '{') {
-    value_begin = line.rfind('}');
-    if (value_begin == std::string_view::npos) {
-      return std::nullopt;
-    }
-    ++value_begin;
-  }
-  if (value_begin >= line.size() || line[value_begin] != ' ') {
-    return std::nullopt;
-  }
-  std::string_view text = line.substr(value_begin + 1);
-  double value = 0;
-  auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return parsed.ec == std::errc() ? std::optional(value) : std::nullopt;
-}
-
 }  // namespace
-
-std::optional<double> MetricValue(std::string_view exposition, std::string_view name) {
-  std::optional<double> sum;
-  while (!exposition.empty()) {
-    size_t end = std::min(exposition.find('\n'), exposition.size());
-    if (auto value = ValueOfLine(exposition.substr(0, end), name); value.has_value()) {
-      sum = sum.value_or(0) + *value;
-    }
-    exposition.remove_prefix(std::min(end + 1, exposition.size()));
-  }
-  return sum;
-}
 
 absl::Status WaitApplied(Client& client, const std::string& reader, RunState& state,
                          std::chrono::milliseconds timeout) {
@@ -74,18 +38,13 @@ absl::Status WaitApplied(Client& client, const std::string& reader, RunState& st
 
 absl::Status WaitFlushed(const std::string& metrics, RunState& state,
                          std::chrono::milliseconds timeout) {
-  KLATCH_ASSIGN_OR_RETURN(base::Endpoint endpoint, base::Endpoint::Parse(metrics));
-  httplib::Client client(endpoint.host, endpoint.port);
-  client.set_keep_alive(true);
-  client.set_connection_timeout(std::chrono::seconds(1));
-  client.set_read_timeout(std::chrono::seconds(5));
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<Scraper> scraper, Scraper::Make(metrics));
   auto end = std::chrono::steady_clock::now() + timeout;
   absl::Status last = base::Error(absl::StatusCode::kUnavailable, metrics + " does not answer");
   while (!state.MustStop() && std::chrono::steady_clock::now() < end) {
-    httplib::Result result = client.Get("/metrics");
-    if (result && result->status == 200) {
-      auto entries = MetricValue(result->body, "klatch_unflushed_entries");
-      auto memberships = MetricValue(result->body, "klatch_unflushed_memberships");
+    if (const auto page = scraper->Scrape(); page.has_value()) {
+      auto entries = MetricValue(*page, "klatch_unflushed_entries");
+      auto memberships = MetricValue(*page, "klatch_unflushed_memberships");
       if (!entries.has_value() || !memberships.has_value()) {
         return base::Error(absl::StatusCode::kUnavailable,
                            metrics + "/metrics says nothing of what is not flushed");

@@ -3,9 +3,7 @@
 // not in Redis.
 
 #include <chrono>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "bench/load/client.h"
 #include "bench/load/run_state.h"
@@ -17,9 +15,6 @@ namespace klatch::load {
 // `timeout` passed.
 absl::Status WaitApplied(Client& client, const std::string& reader, RunState& state,
                          std::chrono::milliseconds timeout);
-
-// The sum of a metric over its labels in Prometheus' text format; nothing if it isn't there.
-std::optional<double> MetricValue(std::string_view exposition, std::string_view name);
 
 // Asks `metrics` (host:port) until klatch_unflushed_entries and klatch_unflushed_memberships are 0.
 // DEADLINE_EXCEEDED: `timeout` passed, with what was left. UNAVAILABLE: nobody answers, or the

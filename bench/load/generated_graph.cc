@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <deque>
+#include <numeric>
 #include <string_view>
 
 #include "bench/load/random.h"
@@ -55,21 +56,86 @@ PersonNumber PickMember(uint32_t place, uint32_t size, uint32_t persons, Random&
   return static_cast<PersonNumber>(random.Below(persons));
 }
 
-GroupSpec GatherCommunity(std::string id, uint32_t founder, uint32_t size, uint32_t persons,
-                          Random& random) {
-  GroupSpec group{.id = std::move(id), .owner = founder, .members = {founder}};
-  uint32_t place = (founder + persons - std::min(size, persons - 1)) % persons;
-  std::vector<bool> taken(persons, false);
-  taken[founder] = true;
+// Gathers groups, one after the other.
+class Communities {
+ public:
+  Communities(const CommunityShape& shape, uint64_t seed)
+      : shape_(shape), random_(seed), in_group_(shape.persons, kNobody) {}
+
+  // Until everybody is in one, and in as many as the shape wants on average.
+  void Gather();
+  // Call at most once each, behind Gather.
+  void AddBusyPersons();
+  void AddCelebrity();
+
+  std::vector<GroupSpec> TakeGroups() { return std::move(groups_); }
+
+ private:
+  void GatherOne(uint32_t founder, uint32_t size);
+
+  const CommunityShape& shape_;
+  Random random_;
+  std::vector<GroupSpec> groups_;
+  // The group that each person joined last: whether they are in the one that is being gathered.
+  std::vector<GroupNumber> in_group_;
+};
+
+void Communities::GatherOne(uint32_t founder, uint32_t size) {
+  const auto number = static_cast<GroupNumber>(groups_.size());
+  const uint32_t persons = shape_.persons;
+  GroupSpec group{
+      .id = GroupId(number, shape_.group_suffix), .owner = founder, .members = {founder}};
+  const uint32_t place = (founder + persons - std::min(size, persons - 1)) % persons;
+  in_group_[founder] = number;
   while (group.members.size() < size) {
-    PersonNumber member = PickMember(place, size, persons, random);
-    while (taken[member]) {
+    PersonNumber member = PickMember(place, size, persons, random_);
+    while (in_group_[member] == number) {
       member = (member + 1) % persons;
     }
-    taken[member] = true;
+    in_group_[member] = number;
     group.members.push_back(member);
   }
-  return group;
+  groups_.push_back(std::move(group));
+}
+
+void Communities::Gather() {
+  const uint64_t wanted = static_cast<uint64_t>(shape_.persons) * shape_.groups_per_person;
+  uint64_t memberships = 0;
+  uint32_t alone = 0;  // everybody before this one is in a group
+  while (memberships < wanted || alone < shape_.persons) {
+    // While there is room, groups arise anywhere; after that only where somebody is left over.
+    const auto founder =
+        memberships < wanted ? static_cast<uint32_t>(random_.Below(shape_.persons)) : alone;
+    GatherOne(founder,
+              std::min(PowerLawSize(shape_.size_min, shape_.size_max, random_), shape_.persons));
+    memberships += groups_.back().members.size();
+    while (alone < shape_.persons && in_group_[alone] != kNobody) {
+      ++alone;
+    }
+  }
+}
+
+void Communities::AddBusyPersons() {
+  std::vector<GroupNumber> deck(groups_.size());
+  std::iota(deck.begin(), deck.end(), 0);
+  for (uint32_t i = 0; i < shape_.busy_persons; ++i) {
+    const auto person =
+        static_cast<PersonNumber>(uint64_t{i} * shape_.persons / shape_.busy_persons);
+    random_.Shuffle(deck);
+    for (size_t taken = 0; taken < std::min<size_t>(shape_.busy_groups, deck.size()); ++taken) {
+      auto& members = groups_[deck[taken]].members;
+      if (std::find(members.begin(), members.end(), person) == members.end()) {
+        members.push_back(person);
+      }
+    }
+  }
+}
+
+void Communities::AddCelebrity() {
+  GroupSpec group{.id = "celebrity" + shape_.group_suffix, .owner = 0};
+  group.members.resize(shape_.celebrity_members);
+  std::iota(group.members.begin(), group.members.end(), 0);
+  groups_.push_back(std::move(group));
 }
 
 // Deals persons into groups of one size, one shuffled deck of everybody after the other. Who is in
@@ -120,28 +186,14 @@ absl::StatusOr<std::unique_ptr<const Graph>> GenerateCommunities(const Community
   if (shape.persons < 2) {
     return base::Error(absl::StatusCode::kInvalidArgument, "--persons must be at least 2");
   }
-  Random random(seed);
-  std::vector<GroupSpec> groups;
-  std::vector<bool> placed(shape.persons, false);
-  uint64_t wanted = static_cast<uint64_t>(shape.persons) * shape.groups_per_person;
-  uint64_t memberships = 0;
-  uint32_t alone = 0;  // everybody before this one is in a group
-  while (memberships < wanted || alone < shape.persons) {
-    // While there is room, groups arise anywhere; after that only where somebody is left over.
-    auto founder =
-        memberships < wanted ? static_cast<uint32_t>(random.Below(shape.persons)) : alone;
-    uint32_t size = std::min(PowerLawSize(shape.size_min, shape.size_max, random), shape.persons);
-    groups.push_back(GatherCommunity(GroupId(groups.size(), shape.group_suffix), founder, size,
-                                     shape.persons, random));
-    memberships += groups.back().members.size();
-    for (PersonNumber member : groups.back().members) {
-      placed[member] = true;
-    }
-    while (alone < shape.persons && placed[alone]) {
-      ++alone;
-    }
+  Communities communities(shape, seed);
+  communities.Gather();
+  communities.AddBusyPersons();
+  if (shape.celebrity_members != 0) {
+    communities.AddCelebrity();
   }
-  return std::make_unique<const Graph>(PersonIds(shape.persons), std::move(groups), std::nullopt);
+  return std::make_unique<const Graph>(PersonIds(std::max(shape.persons, shape.celebrity_members)),
+                                       communities.TakeGroups(), std::nullopt, shape.persons);
 }
 
 absl::StatusOr<std::unique_ptr<const Graph>> GenerateUniform(const UniformShape& shape,

@@ -15,6 +15,12 @@ struct CommunityShape {
   uint32_t groups_per_person = 4;
   uint32_t size_min = 5;
   uint32_t size_max = 400;
+  // One more group of so many: everybody, and fans beyond them, who are in no other group and only
+  // read; 0: none.
+  uint32_t celebrity_members = 0;
+  // So many persons are in so many groups besides, or in all that there are.
+  uint32_t busy_persons = 0;
+  uint32_t busy_groups = 0;
   // Ends every group's id, so that graphs of other shapes and seeds have other groups on the same
   // data.
   std::string group_suffix = {};

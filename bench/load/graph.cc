@@ -3,8 +3,11 @@
 namespace klatch::load {
 
 Graph::Graph(std::vector<std::string> persons, std::vector<GroupSpec> groups,
-             std::optional<GroupNumber> first_circle)
-    : persons_(std::move(persons)), groups_(std::move(groups)), first_circle_(first_circle) {
+             std::optional<GroupNumber> first_circle, uint32_t authors)
+    : persons_(std::move(persons)),
+      groups_(std::move(groups)),
+      first_circle_(first_circle),
+      authors_(authors) {
   group_begin_.assign(persons_.size() + 1, 0);
   for (const GroupSpec& group : groups_) {
     for (PersonNumber member : group.members) {

@@ -3,6 +3,7 @@
 // position to which, and what was posted. Each thread writes a History of its own; the model takes
 // them all when the threads have ended.
 
+#include <chrono>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -51,8 +52,8 @@ struct PostRecord {
   // Audience "members now" instead of "members at posting".
   bool members_now = false;
   Fate fate = Fate::kAsPosted;
-  // Since the start of the load: when it was sent, or meant to be.
-  int64_t sent_us = 0;
+  // Or meant to be.
+  std::chrono::steady_clock::time_point sent = {};
   // Of a post to several groups: those that took it.
   std::vector<Place> carries = {};
   // Groups that are none of the graph's took it too, and who reads it there isn't known.

@@ -142,6 +142,17 @@ absl::StatusOr<pid_t> FindNode(const NodeDrillOptions& options) {
   return pid;
 }
 
+absl::Status PauseNode(const NodeDrillOptions& options, std::chrono::milliseconds time) {
+  KLATCH_ASSIGN_OR_RETURN(const pid_t pid, FindNode(options));
+  if (kill(pid, SIGSTOP) != 0) {
+    return base::Error(absl::StatusCode::kNotFound,
+                       fmt::format("process {} can't be stopped", pid));
+  }
+  std::this_thread::sleep_for(time);
+  kill(pid, SIGCONT);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<pid_t> KillAndRestart(const NodeDrillOptions& options,
                                      std::chrono::milliseconds timeout) {
   KLATCH_ASSIGN_OR_RETURN(pid_t old_pid, FindNode(options));

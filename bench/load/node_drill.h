@@ -1,6 +1,6 @@
 #pragma once
-// The kill drill: SIGKILL to the node at a point of the load, wait until it is gone, start it
-// again.
+// What may befall a node during a load. The kill: SIGKILL at a point of the load, wait until it is
+// gone, start it again. The pause: SIGSTOP, and SIGCONT after a while.
 //
 // The node may be nobody's child here; its process id comes from an option or a file. The new node
 // is a child of this process and outlives it; its id is written to the file, so that whoever
@@ -29,6 +29,9 @@ absl::StatusOr<std::vector<std::string>> SplitCommand(std::string_view line);
 // The id of the node that is to be killed, and whether it runs. NOT_FOUND: it doesn't, or the file
 // names none.
 absl::StatusOr<pid_t> FindNode(const NodeDrillOptions& options);
+
+// Stops the node for so long. NOT_FOUND: it doesn't run.
+absl::Status PauseNode(const NodeDrillOptions& options, std::chrono::milliseconds time);
 
 // Kills, waits until the process is gone, starts the command with stdout joined to stderr. Returns
 // the new process id. DEADLINE_EXCEEDED: it would not die.

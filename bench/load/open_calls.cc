@@ -53,6 +53,7 @@ class PublishCall : public OpenCall {
       const PublishOutcome& outcome = batch_.outcomes()[i];
       if (outcome.certainty == Certainty::kDone) {
         connection_.stage.latencies.publish.Record(now - due_[i]);
+        connection_.stage.state.answered.fetch_add(1, std::memory_order_relaxed);
       }
       Record(connection_.stage, posts_[i], outcome, due_[i], connection_.history);
     }
@@ -102,7 +103,7 @@ class ReadCall : public OpenCall {
     const Stage& stage = connection_.stage;
     if (last.ok()) {
       stage.latencies.PagesOf(page_.operation).Record(std::chrono::steady_clock::now() - due_);
-      stage.state.pages_read.fetch_add(1, std::memory_order_relaxed);
+      stage.state.answered.fetch_add(1, std::memory_order_relaxed);
       LookAt(response_.updates());
     } else if (!stage.state.MustStop()) {
       stage.violations.AddOther(fmt::format("a page of {} could not be read: {}",

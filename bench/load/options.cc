@@ -31,6 +31,10 @@ absl::Status CheckPercent(std::string_view text) {
   return text.empty() ? absl::OkStatus() : ParsePercent(text).status();
 }
 
+absl::Status CheckFault(std::string_view text) {
+  return text.empty() ? absl::OkStatus() : ParseFault(text).status();
+}
+
 absl::Status CheckMix(std::string_view text) { return OperationMix::Parse(text).status(); }
 
 void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
@@ -88,6 +92,18 @@ void AddGraphOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Who plays",
              .description = "Groups that a person is in; 0: 10 with --group-size, else about 4",
              .value = base::Count(&options.groups_per_person, 0, 1'000)});
+  table.Add({.name = "celebrity-members",
+             .group = "Who plays",
+             .description = "One more group of so many, fans among them who only read; 0: none",
+             .value = base::Count(&options.celebrity_members, 0, 10'000'000)});
+  table.Add({.name = "busy-persons",
+             .group = "Who plays",
+             .description = "Persons who are in --busy-groups besides",
+             .value = base::Count(&options.busy_persons, 0, 100'000)});
+  table.Add({.name = "busy-groups",
+             .group = "Who plays",
+             .description = "In how many, or in all that there are",
+             .value = base::Count(&options.busy_groups, 0, 1'000'000)});
   table.Add({.name = "seed",
              .group = "Who plays",
              .description = "The same seed plays the same people and posts",
@@ -175,6 +191,20 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Persons who are watched throughout, over streams that drop and resume",
              .value = base::Count(&options.watched, 0, 100'000)});
+  table.Add({.name = "watch-groups",
+             .group = "What is played",
+             .description = "Groups all of whose members are watched besides; how soon a post has "
+                            "reached the last member is measured on them",
+             .value = base::Count(&options.watch_groups, 0, 10'000)});
+  table.Add({.name = "watch-gateways",
+             .group = "What is played",
+             .description = "Streams that share the watched persons",
+             .value = base::Count(&options.watch_gateways, 1, 1'000)});
+  table.Add({.name = "watch-storm-at",
+             .group = "What is played",
+             .description = "Break all streams at once at this part of the load; they come back",
+             .example = "50%",
+             .value = base::Text(&options.watch_storm_at, CheckPercent)});
   table.Add({.name = "quarrels",
              .group = "What is played",
              .description = "Blocks, mutes and hidden updates that are made, checked and undone",
@@ -195,22 +225,31 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
 }
 
 void AddDrillOptions(base::OptionTable& table, LoadOptions& options) {
+  table.Add({.name = "fault",
+             .group = "Drills",
+             .description = "What befalls the node: a pause, as of a machine that swaps",
+             .example = "pause=100ms",
+             .value = base::Text(&options.fault, CheckFault)});
+  table.Add({.name = "fault-at",
+             .group = "Drills",
+             .description = "The part of the load at which it does",
+             .value = base::Text(&options.fault_at, CheckPercent)});
   table.Add({.name = "kill-node-at",
-             .group = "Kill drill",
+             .group = "Drills",
              .description = "Kill the node (SIGKILL) at this part of the load and start it again",
              .example = "50%",
              .value = base::Text(&options.kill_node_at, CheckPercent)});
   table.Add({.name = "node-pid",
-             .group = "Kill drill",
+             .group = "Drills",
              .description = "The node's process id; 0: as --node-pid-file says",
              .value = base::Count(&options.node_pid, 0, INT32_MAX)});
   table.Add(
       {.name = "node-pid-file",
-       .group = "Kill drill",
+       .group = "Drills",
        .description = "File with the node's process id; the restarted node's is written to it",
        .value = base::Text(&options.node_pid_file)});
   table.Add({.name = "node-restart-command",
-             .group = "Kill drill",
+             .group = "Drills",
              .description = "How to start the node again; split into words as a shell does",
              .value = base::Text(&options.node_restart_command)});
 }
@@ -258,13 +297,15 @@ absl::Status ValidateOptions(const LoadOptions& options) {
   auto error = [](std::string_view message) {
     return base::Error(absl::StatusCode::kInvalidArgument, message);
   };
-  if (!options.kill_node_at.empty()) {
-    if (options.node_pid == 0 && options.node_pid_file.empty()) {
-      return error("--kill-node-at wants --node-pid or --node-pid-file");
-    }
-    if (options.node_restart_command.empty()) {
-      return error("--kill-node-at wants --node-restart-command");
-    }
+  const bool node_is_known = options.node_pid != 0 || !options.node_pid_file.empty();
+  if (!options.kill_node_at.empty() && !node_is_known) {
+    return error("--kill-node-at wants --node-pid or --node-pid-file");
+  }
+  if (!options.kill_node_at.empty() && options.node_restart_command.empty()) {
+    return error("--kill-node-at wants --node-restart-command");
+  }
+  if (!options.fault.empty() && !node_is_known) {
+    return error("--fault wants --node-pid or --node-pid-file");
   }
   const bool rises =
       options.arrivals == ArrivalKind::kStep || options.arrivals == ArrivalKind::kLine;
@@ -285,7 +326,28 @@ absl::Status ValidateOptions(const LoadOptions& options) {
   if (!options.graph.empty() && options.group_size != 0) {
     return error("--group-size is for generated graphs, --graph imports one: give one of them");
   }
+  const bool communities = options.graph.empty() && options.group_size == 0;
+  if (!communities && options.celebrity_members + options.busy_persons != 0) {
+    return error(
+        "--celebrity-members and --busy-persons go with communities: leave out --graph and "
+        "--group-size");
+  }
+  if (options.celebrity_members != 0 && options.celebrity_members < options.persons) {
+    return error("--celebrity-members is at least --persons, all of whom are fans");
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::chrono::milliseconds> ParseFault(std::string_view text) {
+  constexpr std::string_view kPause = "pause=";
+  if (text.substr(0, kPause.size()) != kPause) {
+    return base::Error(absl::StatusCode::kInvalidArgument, "is no fault such as pause=100ms");
+  }
+  const auto time = base::ParseDuration(text.substr(kPause.size()));
+  if (!time.ok() || *time < 1ms || *time > 60s) {
+    return base::Error(absl::StatusCode::kInvalidArgument, "a pause lasts 1ms to 60s");
+  }
+  return *time;
 }
 
 absl::StatusOr<double> ParsePercent(std::string_view text) {

@@ -22,6 +22,9 @@ struct LoadOptions {
   uint32_t persons = 2000;
   uint32_t group_size = 0;         // 0: sizes follow a power law
   uint32_t groups_per_person = 0;  // 0: 10 with group_size, else 4
+  uint32_t celebrity_members = 0;
+  uint32_t busy_persons = 0;
+  uint32_t busy_groups = 1'000;
   uint64_t seed = 1;
 
   std::string scenario;
@@ -43,11 +46,16 @@ struct LoadOptions {
   uint32_t revisions = 10;
   uint32_t several = 50;
   uint32_t watched = 400;
+  uint32_t watch_groups = 0;
+  uint32_t watch_gateways = 4;
+  std::string watch_storm_at;
   uint32_t quarrels = 10;
   uint32_t quiet = 0;
   uint32_t flip_groups = 0;
   uint32_t flip_above = 10'000;
 
+  std::string fault;
+  std::string fault_at = "50%";
   std::string kill_node_at;
   int64_t node_pid = 0;
   std::string node_pid_file;
@@ -67,6 +75,9 @@ base::OptionTable MakeOptionTable(LoadOptions& options);
 
 // What the options say together. INVALID_ARGUMENT: what contradicts what.
 absl::Status ValidateOptions(const LoadOptions& options);
+
+// "pause=100ms": for how long the node is stopped. INVALID_ARGUMENT: it is no such fault.
+absl::StatusOr<std::chrono::milliseconds> ParseFault(std::string_view text);
 
 // "50%" or "50" as 0.5. INVALID_ARGUMENT outside of [0, 100].
 absl::StatusOr<double> ParsePercent(std::string_view text);

@@ -23,7 +23,7 @@ PlannedPost Plan::At(uint64_t number) const {
   Random random(Mix(seed_ ^ kPostSalt) ^ number);
   PersonNumber author = kNobody;
   do {
-    author = static_cast<PersonNumber>(random.Below(graph_.person_count()));
+    author = static_cast<PersonNumber>(random.Below(graph_.author_count()));
   } while (graph_.GroupsOf(author).empty());
   GroupNumber group = GroupFor(author, random);
   PlannedPost post{number, author, group, random.Below(8) == 0};

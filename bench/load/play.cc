@@ -10,6 +10,7 @@
 #include "bench/load/drain.h"
 #include "bench/load/generated_graph.h"
 #include "bench/load/http_sample.h"
+#include "bench/load/live_view.h"
 #include "bench/load/progress_line.h"
 #include "bench/load/redis_checker.h"
 #include "bench/load/setup.h"
@@ -38,6 +39,19 @@ void Complain(std::string_view text) {
   static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("klatch-load: {}\n", text)));
 }
 
+std::string NameOf(ExitCode code) {
+  switch (code) {
+    case ExitCode::kGood:
+      return "kept";
+    case ExitCode::kInterrupted:
+      return "interrupted";
+    case ExitCode::kUnreachable:
+      return "unreachable";
+    default:
+      return "missed";
+  }
+}
+
 // "@3fa1": graphs of other shapes and seeds may stand on the same data without sharing groups.
 std::string Suffix(std::string_view shape) {
   return fmt::format("@{:04x}", base::StableHash64(shape) & 0xffff);
@@ -61,14 +75,19 @@ absl::StatusOr<std::unique_ptr<const Graph>> LoadGraph(const LoadOptions& option
                                             shape.groups_per_person, shape.group_size));
     return GenerateUniform(shape, options.seed);
   }
-  CommunityShape shape{.persons = options.persons};
+  CommunityShape shape{.persons = options.persons,
+                       .celebrity_members = options.celebrity_members,
+                       .busy_persons = options.busy_persons,
+                       .busy_groups = options.busy_groups};
   shape.groups_per_person =
       options.groups_per_person != 0 ? options.groups_per_person : shape.groups_per_person;
   const CommunityShape usual;
   if (options.seed != LoadOptions().seed || shape.persons != usual.persons ||
-      shape.groups_per_person != usual.groups_per_person) {
-    shape.group_suffix =
-        Suffix(fmt::format("{}-{}-{}", options.seed, shape.persons, shape.groups_per_person));
+      shape.groups_per_person != usual.groups_per_person || shape.celebrity_members != 0 ||
+      shape.busy_persons != 0) {
+    shape.group_suffix = Suffix(fmt::format("{}-{}-{}-{}-{}-{}", options.seed, shape.persons,
+                                            shape.groups_per_person, shape.celebrity_members,
+                                            shape.busy_persons, shape.busy_groups));
   }
   return GenerateCommunities(shape, options.seed);
 }
@@ -88,7 +107,12 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
       model_(graph),
       violations_(graph),
       stage_{graph,    plan_,  quarrels_,  quiet_,     programme_.target,
-             samples_, state_, latencies_, violations_} {
+             samples_, state_, latencies_, violations_},
+      sampler_({.metrics = options.metrics,
+                .redis = options.redis,
+                .arrivals = programme_.arrivals,
+                .seed = Cast::ArrivalSeed(options)},
+               state_, latencies_) {
   summary_.persons = graph.person_count();
   summary_.groups = graph.group_count();
   more_.memberships = graph.membership_count();
@@ -136,16 +160,32 @@ std::string Play::PlayText() const {
 }
 
 void Play::PlayAll() {
-  ProgressLine line([this] { return PlayText(); });
+  ProgressLine line([this] { return PlayText() + LiveView(sampler_); });
   first_publish_ = std::chrono::steady_clock::now();
+  facts_.started = NowAsText();
   state_.start = first_publish_;
+  sampler_.Start();
   cast_->Run();
+  MeasureRates();
   cast_->ForEachHistory([this](const History& history) {
     model_.Add(history);
     refusals_.insert(refusals_.end(), history.refusals.begin(), history.refusals.end());
   });
   more_.node_kills = cast_->node_kills();
   more_.flips = cast_->flips();
+}
+
+void Play::MeasureRates() {
+  facts_.answered = state_.answered.load(std::memory_order_relaxed);
+  facts_.sent_late = state_.sent_late.load(std::memory_order_relaxed);
+  facts_.achieved_per_second =
+      static_cast<double>(facts_.answered) / std::max(cast_->publishing_seconds(), 1e-3);
+  const std::chrono::duration<double> duration = programme_.arrivals.duration;
+  if (duration.count() > 0) {
+    facts_.offered_per_second =
+        static_cast<double>(state_.offered.load(std::memory_order_relaxed)) /
+        std::min(duration.count(), std::max(cast_->publishing_seconds(), 1e-3));
+  }
 }
 
 // What setting up left behind would be paid for by the first posts: the clock starts when it is
@@ -159,9 +199,13 @@ absl::Status Play::Settle() {
 }
 
 absl::Status Play::Gather() {
-  if (options_.watched != 0) {
-    watchers_ = std::make_unique<Watchers>(stage_, ClientOptions(), options_.watched,
-                                           options_.seed ^ kWatchSalt);
+  if (options_.watched + options_.watch_groups != 0) {
+    watchers_ =
+        std::make_unique<Watchers>(stage_, Watchers::Options{.client = ClientOptions(),
+                                                             .groups = options_.watch_groups,
+                                                             .persons = options_.watched,
+                                                             .gateways = options_.watch_gateways,
+                                                             .seed = options_.seed ^ kWatchSalt});
   }
   cast_ = std::make_unique<Cast>(options_, ClientOptions(), stage_, programme_, watchers_.get());
   KLATCH_RETURN_IF_ERROR(cast_->ClearLeftovers());
@@ -344,7 +388,7 @@ void Play::Report() {
   more_.refused_rightly = refusals_.size();
   more_.other_violations = violations_.other_count();
   more_.examples = violations_.Examples();
-  Print(ForPeople(summary_, more_));
+  Print(ForPeople(summary_, more_, MeasuredText(result({}), facts_.sent_late)));
   if (options_.json) {
     Print(ToJson(summary_) + "\n");
   }
@@ -394,6 +438,9 @@ ExitCode Play::Run() {
     Drain();
   }
   summary_.seconds = SecondsSince(first_publish_);
+  sampler_.Stop();
+  facts_.cpu = sampler_.cpu();
+  series_ = sampler_.TakeSeries();
   model_.Finish();
   summary_.deliveries = model_.CountDeliveries();
   if (!state_.MustStop()) {
@@ -401,7 +448,13 @@ ExitCode Play::Run() {
     ShowTimelines();
   }
   Report();
-  return Verdict();
+  const ExitCode code = Verdict();
+  facts_.verdict = NameOf(code);
+  return code;
+}
+
+Result Play::result(const std::map<std::string, std::string>& given) const {
+  return MakeResult(options_, given, facts_, summary_, more_, latencies_, series_);
 }
 
 }  // namespace klatch::load

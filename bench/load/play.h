@@ -6,6 +6,7 @@
 // Use: one Play per run, Run once, on one thread; it starts and joins the others.
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "bench/load/checker.h"
 #include "bench/load/options.h"
 #include "bench/load/report.h"
+#include "bench/load/run_result.h"
+#include "bench/load/sampler.h"
 
 namespace klatch::load {
 
@@ -42,11 +45,14 @@ class Play {
   const Summary& summary() const { return summary_; }
   const Circumstances& circumstances() const { return more_; }
   Latencies& latencies() { return latencies_; }
+  // The whole of it. `given`: the options that are not at their defaults.
+  Result result(const std::map<std::string, std::string>& given) const;
 
  private:
   absl::Status Connect();
   absl::Status SetUp();
   void PlayAll();
+  void MeasureRates();
   absl::Status Settle();
   // Who plays, up to the moment before the first post.
   absl::Status Gather();
@@ -84,6 +90,9 @@ class Play {
   const Stage stage_;
   std::unique_ptr<Watchers> watchers_;  // null: nobody watches
   std::unique_ptr<Cast> cast_;
+  Sampler sampler_;
+  RunFacts facts_;
+  std::vector<Series> series_;
   std::chrono::steady_clock::time_point first_publish_;
   std::vector<Refusal> refusals_;
   // The result could not be written.

@@ -181,7 +181,7 @@ namespace {
 void RecordAccepted(const Stage& stage, const PlannedPost& post, const PublishOutcome& outcome,
                     std::chrono::steady_clock::time_point moment, History& history) {
   PostRecord record{outcome.update_id, post.number, post.group, post.author, post.members_now};
-  record.sent_us = stage.state.MicrosecondsOf(moment);
+  record.sent = moment;
   if (post.is_several()) {
     Carries(stage, post, record, history).Take(outcome.groups);
   }
@@ -273,6 +273,7 @@ void Publisher::PublishAll(const std::vector<PlannedPost>& posts) {
   for (size_t i = 0; i < posts.size(); ++i) {
     if (outcomes[i].certainty == Certainty::kDone) {
       stage_.latencies.publish.Record(answered - sent);
+      stage_.state.answered.fetch_add(1, std::memory_order_relaxed);
     }
     Record(stage_, posts[i], outcomes[i], sent, history_);
   }

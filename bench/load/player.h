@@ -41,6 +41,10 @@ struct Latencies {
   obs::LatencyHistogram home_page;
   obs::LatencyHistogram profile_page;
   obs::LatencyHistogram group_page;
+  // Of these it is worked out when the load is over.
+  obs::LatencyHistogram watch;
+  obs::LatencyHistogram last_member;
+  obs::LatencyHistogram resume;
 
   // REQUIRES: it reads a page.
   obs::LatencyHistogram& PagesOf(Operation operation) {

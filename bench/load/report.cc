@@ -10,20 +10,6 @@ constexpr size_t kIndent = 15;
 constexpr std::array<std::string_view, kSurfaces> kPathKeys = {
     "home", "group", "profile", "single", "watch", "resumed_watch", "redis", "http", "publish"};
 
-// Goes on in the next line, indented, where a line would be too long.
-std::string Row(std::string_view name, std::string_view text) {
-  std::string row = fmt::format("  {:<12} ", name);
-  while (kIndent + text.size() > kColumns) {
-    const size_t end = text.rfind(' ', kColumns - kIndent);
-    if (end == std::string_view::npos || end == 0) {
-      break;
-    }
-    row += fmt::format("{}\n{:{}}", text.substr(0, end), "", kIndent);
-    text.remove_prefix(end + 1);
-  }
-  return fmt::format("{}{}\n", row, text);
-}
-
 std::string PostsText(const Summary& summary, const Circumstances& more) {
   std::string text = fmt::format("{} published over {} connections",
                                  WithThousands(summary.published), more.connections);
@@ -130,9 +116,24 @@ std::string SampleText(const Circumstances& more) {
   return text;
 }
 
-std::string Verdict(const Summary& summary, const Circumstances& more) {
+}  // namespace
+
+std::string Row(std::string_view name, std::string_view text) {
+  std::string row = fmt::format("  {:<12} ", name);
+  while (kIndent + text.size() > kColumns) {
+    const size_t end = text.rfind(' ', kColumns - kIndent);
+    if (end == std::string_view::npos || end == 0) {
+      break;
+    }
+    row += fmt::format("{}\n{:{}}", text.substr(0, end), "", kIndent);
+    text.remove_prefix(end + 1);
+  }
+  return fmt::format("{}{}\n", row, text);
+}
+
+std::string VerdictSentence(const Summary& summary, const Circumstances& more) {
   if (!more.checked) {
-    return "Not checked: the run was cut short.\n";
+    return "Not checked: the run was cut short.";
   }
   std::string text = fmt::format("{} lost, {} duplicated, {} leaked", WithThousands(summary.lost),
                                  WithThousands(summary.duplicated), WithThousands(summary.leaked));
@@ -142,14 +143,8 @@ std::string Verdict(const Summary& summary, const Circumstances& more) {
   if (summary.unknown != 0) {
     text += fmt::format(", {} undecided", WithThousands(summary.unknown));
   }
-  text += SampleText(more) + "\n";
-  for (const std::string& example : more.examples) {
-    text += fmt::format("  {}\n", example);
-  }
-  return text;
+  return text + SampleText(more);
 }
-
-}  // namespace
 
 std::string ToJson(const Summary& s) {
   return fmt::format(
@@ -184,7 +179,8 @@ std::string LatencyText(uint64_t microseconds) {
                                   : fmt::format("{:.2f} s", value / 1e6);
 }
 
-std::string ForPeople(const Summary& summary, const Circumstances& more) {
+std::string ForPeople(const Summary& summary, const Circumstances& more,
+                      std::string_view measured) {
   std::string text = "\nWhat was played\n";
   text += Row("people", fmt::format("{} in {} groups, {} memberships, seed {}",
                                     WithThousands(summary.persons), WithThousands(summary.groups),
@@ -199,12 +195,7 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
                           summary.seconds,
                           WithThousands(static_cast<uint64_t>(summary.DeliveriesPerSecond())),
                           more.flushed ? ", drained into Redis" : ""));
-  text += Row("published", fmt::format("p50 {}, p99 {}", LatencyText(summary.publish_p50_us),
-                                       LatencyText(summary.publish_p99_us)));
-  text +=
-      Row("visible",
-          fmt::format("p50 {}, p99 {} ({} samples)", LatencyText(summary.visible_p50_us),
-                      LatencyText(summary.visible_p99_us), WithThousands(more.visible_samples)));
+  text += measured;
   if (more.checked) {
     text += Row("checked", CheckedText(more));
     text += PathsText(summary);
@@ -213,7 +204,11 @@ std::string ForPeople(const Summary& summary, const Circumstances& more) {
     text += Row("trimmed", fmt::format("{} older than the newest that a timeline keeps",
                                        WithThousands(summary.trimmed)));
   }
-  return text + Verdict(summary, more);
+  text += VerdictSentence(summary, more) + "\n";
+  for (const std::string& example : more.examples) {
+    text += fmt::format("  {}\n", example);
+  }
+  return text;
 }
 
 }  // namespace klatch::load

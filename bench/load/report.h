@@ -91,7 +91,14 @@ std::string WithThousands(uint64_t number);
 // 950 µs, 1.23 ms, 4.5 s.
 std::string LatencyText(uint64_t microseconds);
 
-// Several lines, each with its line feed.
-std::string ForPeople(const Summary& summary, const Circumstances& circumstances);
+// A line of ForPeople; what is too long for it goes on in the next, indented.
+std::string Row(std::string_view name, std::string_view text);
+
+// Whether the promises were kept, in one line without its line feed.
+std::string VerdictSentence(const Summary& summary, const Circumstances& circumstances);
+
+// Several lines, each with its line feed. `measured` are lines of rates and latencies.
+std::string ForPeople(const Summary& summary, const Circumstances& circumstances,
+                      std::string_view measured);
 
 }  // namespace klatch::load

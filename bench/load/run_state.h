@@ -80,11 +80,6 @@ struct RunState {
            server_gone.load(std::memory_order_relaxed);
   }
 
-  // Microseconds from the start of the load to this moment.
-  int64_t MicrosecondsOf(std::chrono::steady_clock::time_point moment) const {
-    return std::chrono::duration_cast<std::chrono::microseconds>(moment - start).count();
-  }
-
   // When the first post is meant to be sent. Written before the load's threads start.
   std::chrono::steady_clock::time_point start;
   // Set by the signal handler.
@@ -107,11 +102,12 @@ struct RunState {
   // Blocks, mutes and hidden updates that were made and undone.
   std::atomic<uint64_t> quarrels{0};
   std::atomic<uint64_t> retries{0};
-  // Of an open loop: operations that were due; those of them that were sent late as every connection
-  // was full; pages that were read.
+  // Posts and pages that publishers, or the open loop, had answered.
+  std::atomic<uint64_t> answered{0};
+  // Of an open loop: operations that were due, and those that were sent late as every connection was
+  // full.
   std::atomic<uint64_t> offered{0};
   std::atomic<uint64_t> sent_late{0};
-  std::atomic<uint64_t> pages_read{0};
   // The publishers have ended: what is still to be done beside them is done without waiting.
   std::atomic<bool> publishing_done{false};
   // About how many members each group has now, for the progress towards a number of deliveries.

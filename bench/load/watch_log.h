@@ -4,8 +4,9 @@
 // must never be shown, but do not count as shown.
 //
 // Lifetime: a stream's own until it has been stopped; then read by anybody.
-// Bound: 40 bytes for each event and person.
+// Bound: 48 bytes for each event and person.
 
+#include <chrono>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -29,6 +30,7 @@ struct WatchNote {
   uint64_t update = 0;
   // Of what it says, as base::StableHash64.
   uint64_t text = 0;
+  std::chrono::steady_clock::time_point arrived = {};
 };
 
 struct WatchLog {
@@ -40,6 +42,8 @@ struct WatchLog {
   uint64_t resumed_since = UINT64_MAX;
   uint64_t gaps = 0;
   uint64_t resumes = 0;
+  // From the break of a connection to the moment from which the next shows what comes.
+  std::vector<std::chrono::nanoseconds> resume_times;
 };
 
 }  // namespace klatch::load

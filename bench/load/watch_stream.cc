@@ -166,6 +166,8 @@ grpc::Status WatchStream::WatchMany(grpc::ClientContext& context, const std::str
 
 void WatchStream::OnBroken() {
   std::lock_guard lock(mutex_);
+  // An attempt that never began prolongs the break.
+  broken_ = begun_ ? std::chrono::steady_clock::now() : broken_;
   begun_ = false;
   resuming_ = !token_.empty();
   for (; committed_ < log_.notes.size(); ++committed_) {
@@ -183,7 +185,10 @@ void WatchStream::Pause() {
 
 void WatchStream::Begun() {
   begun_ = true;
-  log_.resumes += resuming_ ? 1 : 0;
+  if (resuming_) {
+    ++log_.resumes;
+    log_.resume_times.push_back(std::chrono::steady_clock::now() - broken_);
+  }
 }
 
 void WatchStream::NoteBegun(const WatchHomeTimelineResponse&) {
@@ -301,6 +306,7 @@ void WatchStream::TakeUpdate(WatchNote note, const Update& update,
   note.update = update.id();
   note.text = base::StableHash64(update.text());
   note.resumed = resuming_;
+  note.arrived = std::chrono::steady_clock::now();
   for (PersonNumber person : persons) {
     note.person = person;
     note.after_leaving = HasLeftAll(person, update);

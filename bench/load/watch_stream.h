@@ -96,6 +96,7 @@ class WatchStream {
   uint64_t heartbeats_ = 0;
   bool begun_ = false;     // on this connection
   bool resuming_ = false;  // the connection goes on from a token of an earlier one
+  std::chrono::steady_clock::time_point broken_;  // the earlier one
   bool stopping_ = false;
   grpc::ClientContext* context_ = nullptr;
   // Groups that persons have been told to have left.

@@ -6,43 +6,55 @@
 #include <set>
 
 #include "bench/load/check_tasks.h"
+#include "bench/load/watch_latency.h"
 
 namespace klatch::load {
 namespace {
 
-constexpr size_t kGatewaysMax = 4;
 constexpr size_t kOnTheirOwnMax = 4;
 // Behind the drain: as often it is looked again whether everything has come.
 constexpr int kLooksMax = 8;
+constexpr uint64_t kGroupSalt = 0x67726f757073ULL;
 
 }  // namespace
 
-std::vector<PersonNumber> Watchers::Choose(const Stage& stage, uint64_t count, uint64_t seed) {
+std::vector<PersonNumber> Watchers::Choose(const Stage& stage, const Options& options) {
   std::vector<PersonNumber> persons;
   std::set<PersonNumber> chosen;
   auto add = [&](PersonNumber person) {
-    if (persons.size() < count && !stage.quiet.Has(person) && chosen.insert(person).second) {
+    if (!stage.quiet.Has(person) && chosen.insert(person).second) {
       persons.push_back(person);
     }
   };
+  for (uint32_t group :
+       load::Choose(stage.graph.group_count(), options.groups, Mix(options.seed ^ kGroupSalt))) {
+    const auto& members = stage.graph.group(group).members;
+    std::for_each(members.begin(), members.end(), add);
+  }
+  const size_t wanted = persons.size() + options.persons;
+  auto add_wanted = [&](PersonNumber person) {
+    if (persons.size() < wanted) {
+      add(person);
+    }
+  };
   for (const Quarrel& quarrel : stage.quarrels.all()) {
-    add(quarrel.person);
+    add_wanted(quarrel.person);
   }
   const std::vector<PersonNumber> others =
-      load::Choose(stage.graph.person_count(), count, Mix(seed));
-  std::for_each(others.begin(), others.end(), add);
+      load::Choose(stage.graph.person_count(), wanted, Mix(options.seed));
+  std::for_each(others.begin(), others.end(), add_wanted);
   return persons;
 }
 
-Watchers::Watchers(const Stage& stage, const Client::Options& client, uint64_t count, uint64_t seed)
-    : stage_(stage), client_options_(client), client_(client, stage.state) {
-  const std::vector<PersonNumber> persons = Choose(stage, count, seed);
+Watchers::Watchers(const Stage& stage, const Options& options)
+    : stage_(stage), options_(options), client_(options.client, stage.state) {
+  const std::vector<PersonNumber> persons = Choose(stage, options);
   const size_t alone = std::min(kOnTheirOwnMax, persons.size() / 2);
   for (size_t i = 0; i < alone; ++i) {
     AddStream(WatchStream::Kind::kOnePerson, {persons[i]});
   }
   const size_t rest = persons.size() - alone;
-  const size_t gateways = std::min(kGatewaysMax, (rest + 1) / 2);
+  const size_t gateways = std::min<size_t>(options.gateways, (rest + 1) / 2);
   for (size_t i = 0; i < gateways; ++i) {
     std::vector<PersonNumber> share;
     for (size_t at = alone + i; at < persons.size(); at += gateways) {
@@ -72,7 +84,7 @@ void Watchers::AddStream(WatchStream::Kind kind, std::vector<PersonNumber> perso
   };
   streams_.push_back(std::make_unique<WatchStream>(stage_.graph,
                                                    WatchStream::Options{
-                                                       .client = client_options_,
+                                                       .client = options_.client,
                                                        .kind = kind,
                                                        .persons = std::move(persons),
                                                        .token = std::move(token),
@@ -106,6 +118,12 @@ void Watchers::Drop(Pace& pace) {
   for (uint64_t drop = 0; drop < pace.tasks() && AwaitTurn(stage_, pace, drop); ++drop) {
     dropped_[drop % dropped_.size()]->Drop();
     pace.Done();
+  }
+}
+
+void Watchers::DropAll() {
+  for (const auto& stream : streams_) {
+    stream->Drop();
   }
 }
 
@@ -162,7 +180,9 @@ WatchResult Watchers::Judge(const Model& model, std::chrono::milliseconds timeou
       break;
     }
   }
-  return judge.Judge(Logs(), stage_.violations);
+  const std::vector<WatchLog> logs = Logs();
+  MeasureWatches(stage_.graph, model, logs, stage_.latencies);
+  return judge.Judge(logs, stage_.violations);
 }
 
 void Watchers::Stop() {

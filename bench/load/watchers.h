@@ -24,8 +24,18 @@ namespace klatch::load {
 
 class Watchers {
  public:
-  // The persons of quarrels first, then seeded ones, `count` at most.
-  Watchers(const Stage& stage, const Client::Options& client, uint64_t count, uint64_t seed);
+  struct Options {
+    Client::Options client;
+    // All members of so many seeded groups, but for the quiet; of them it can be said when a post has
+    // reached the last.
+    uint32_t groups = 0;
+    // And so many besides: the persons of quarrels first, then seeded ones.
+    uint32_t persons = 0;
+    uint32_t gateways = 4;
+    uint64_t seed = 0;
+  };
+
+  Watchers(const Stage& stage, const Options& options);
   ~Watchers();
   Watchers(const Watchers&) = delete;
   Watchers& operator=(const Watchers&) = delete;
@@ -37,6 +47,9 @@ class Watchers {
   uint64_t drops() const { return dropped_.size() * kDropsPerStream; }
   // By a thread of its own: a task of `pace` is one drop.
   void Drop(Pace& pace);
+
+  // Breaks every connection at once.
+  void DropAll();
 
   // After the drain: until nothing is missing, or `timeout`. Then tells what went wrong.
   WatchResult Judge(const Model& model, std::chrono::milliseconds timeout);
@@ -51,7 +64,7 @@ class Watchers {
     uint64_t since = 0;
   };
 
-  static std::vector<PersonNumber> Choose(const Stage& stage, uint64_t count, uint64_t seed);
+  static std::vector<PersonNumber> Choose(const Stage& stage, const Options& options);
   void AddStream(WatchStream::Kind kind, std::vector<PersonNumber> persons);
   void ReadPages();
   void ReadPage(const PageToRead& page);
@@ -59,7 +72,7 @@ class Watchers {
   std::vector<WatchLog> Logs() const;
 
   const Stage stage_;
-  const Client::Options client_options_;
+  const Options options_;
   Client client_;  // of ReadPages, and of Begin before that
   std::vector<std::unique_ptr<WatchStream>> streams_;
   std::vector<WatchStream*> dropped_;

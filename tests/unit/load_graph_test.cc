@@ -102,6 +102,31 @@ TEST(GeneratedGraphTest, CommunitiesHoldEverybodyInSizesWithinBounds) {
   EXPECT_NEAR(static_cast<double>(small) / (*graph)->group_count(), 0.5, 0.15);
 }
 
+TEST(GeneratedGraphTest, ACelebrityHasFansBesideEverybodyWhoReadOnly) {
+  auto graph = GenerateCommunities({.persons = 200, .celebrity_members = 1'000}, 1);
+  ASSERT_TRUE(graph.ok());
+  ExpectSound(**graph);
+  EXPECT_EQ((*graph)->person_count(), 1'000u);
+  EXPECT_EQ((*graph)->author_count(), 200u);
+  const auto celebrity = (*graph)->FindGroup("celebrity");
+  ASSERT_TRUE(celebrity.has_value());
+  EXPECT_EQ((*graph)->group(*celebrity).members.size(), 1'000u);
+  EXPECT_THAT((*graph)->GroupsOf(999), ElementsAre(*celebrity));
+}
+
+TEST(GeneratedGraphTest, BusyPersonsAreInAsManyGroupsAsAskedFor) {
+  auto graph = GenerateCommunities({.persons = 2'000, .busy_persons = 4, .busy_groups = 100}, 1);
+  auto usual = GenerateCommunities({.persons = 2'000}, 1);
+  ASSERT_TRUE(graph.ok() && usual.ok());
+  ExpectSound(**graph);
+  int busy = 0;
+  for (PersonNumber person = 0; person < 2'000; ++person) {
+    busy += (*graph)->GroupsOf(person).size() >= 100 ? 1 : 0;
+  }
+  EXPECT_EQ(busy, 4);
+  EXPECT_EQ((*graph)->group_count(), (*usual)->group_count());
+}
+
 TEST(GeneratedGraphTest, UniformGroupsHaveExactlyTheSizeAskedForAlsoWhenItDoesNotDivide) {
   auto graph = GenerateUniform({.persons = 1003, .group_size = 40, .groups_per_person = 10}, 3);
   ASSERT_TRUE(graph.ok());

@@ -19,6 +19,7 @@
 #include "bench/load/report.h"
 #include "bench/load/retry.h"
 #include "bench/load/samples.h"
+#include "bench/load/scrape.h"
 #include "bench/load/texts.h"
 #include "google/rpc/error_details.pb.h"
 #include "services/model/position.h"
@@ -76,7 +77,7 @@ TEST(ReportTest, NoLineForPeopleIsLongerThanAHundredColumns) {
   more.watched = more.watch_shown = more.watch_paged = more.stored_rings = 123'456'789;
   more.home_timelines = more.group_timelines = more.profiles = {1'000'000, 123'456'789};
   more.single_updates = more.departed = {1'000'000, 123'456'789};
-  const std::string text = ForPeople(summary, more);
+  const std::string text = ForPeople(summary, more, "");
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = text.find('\n', begin);
     const std::string line = text.substr(begin, end - begin);
@@ -96,9 +97,9 @@ TEST(ReportTest, PeopleReadTheVerdict) {
   Summary summary;
   Circumstances more;
   more.checked = true;
-  EXPECT_THAT(ForPeople(summary, more), HasSubstr("0 lost, 0 duplicated, 0 leaked\n"));
+  EXPECT_THAT(ForPeople(summary, more, ""), HasSubstr("0 lost, 0 duplicated, 0 leaked\n"));
   more.checked = false;
-  EXPECT_THAT(ForPeople(summary, more), HasSubstr("Not checked"));
+  EXPECT_THAT(ForPeople(summary, more, ""), HasSubstr("Not checked"));
 }
 
 TEST(ReportTest, TheVerdictSaysWhenOnlyASampleWasRead) {
@@ -107,7 +108,7 @@ TEST(ReportTest, TheVerdictSaysWhenOnlyASampleWasRead) {
   more.checked = true;
   more.home_timelines = {2'000, 100'000};
   more.group_timelines = {2'500, 2'500};
-  EXPECT_THAT(ForPeople(summary, more),
+  EXPECT_THAT(ForPeople(summary, more, ""),
               HasSubstr("0 leaked in a sample of 2,000 of 100,000 home timelines\n"));
 }
 
@@ -117,7 +118,7 @@ TEST(ReportTest, TheVerdictNamesUndecidedCallsAndOtherFaults) {
   Circumstances more;
   more.checked = true;
   more.other_violations = 3;
-  EXPECT_THAT(ForPeople(summary, more), HasSubstr("0 leaked, 3 other faults, 2 undecided\n"));
+  EXPECT_THAT(ForPeople(summary, more, ""), HasSubstr("0 leaked, 3 other faults, 2 undecided\n"));
 }
 
 TEST(PaceTest, TheLoadWaitsForTasksThatAreDueAndTasksForTheLoad) {
@@ -193,6 +194,43 @@ TEST(LoadOptionsTest, AKillWantsAProcessAndACommand) {
   EXPECT_FALSE(ValidateOptions(options).ok());
   options.node_restart_command = "klatchd";
   EXPECT_TRUE(ValidateOptions(options).ok());
+}
+
+TEST(LoadOptionsTest, AFaultIsAPauseOfAKnownNode) {
+  EXPECT_EQ(ParseFault("pause=100ms").value(), std::chrono::milliseconds(100));
+  EXPECT_FALSE(ParseFault("pause=0ms").ok());
+  EXPECT_FALSE(ParseFault("pause=2h").ok());
+  EXPECT_FALSE(ParseFault("pause").ok());
+  EXPECT_FALSE(ParseFault("pasue=1s").ok());
+  LoadOptions options;
+  options.fault = "pause=100ms";
+  EXPECT_FALSE(ValidateOptions(options).ok());
+  options.node_pid = 1;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+}
+
+TEST(LoadOptionsTest, ASchedulesOptionsFitTogether) {
+  const auto error = [](const auto& change) {
+    LoadOptions options;
+    change(options);
+    return base::MessageOf(ValidateOptions(options));
+  };
+  using std::chrono_literals::operator""s;
+  EXPECT_THAT(error([](LoadOptions& o) { o.arrivals = ArrivalKind::kStep; }),
+              HasSubstr("--arrivals step wants --rate-end"));
+  EXPECT_THAT(error([](LoadOptions& o) {
+                o.arrivals = ArrivalKind::kClosedLoop;
+                o.duration = 1s;
+              }),
+              HasSubstr("--duration is for a schedule"));
+  EXPECT_THAT(error([](LoadOptions& o) { o.duration = 1s, o.updates = 5; }),
+              HasSubstr("--updates and --deliveries how many"));
+  EXPECT_THAT(error([](LoadOptions& o) { o.mix = "home=1"; }), HasSubstr("--mix has no posts"));
+  EXPECT_THAT(error([](LoadOptions& o) { o.mix = "home=1", o.duration = 1s; }), "");
+  EXPECT_THAT(error([](LoadOptions& o) { o.group_size = 5, o.busy_persons = 1; }),
+              HasSubstr("go with communities"));
+  EXPECT_THAT(error([](LoadOptions& o) { o.celebrity_members = 10; }),
+              HasSubstr("--celebrity-members is at least --persons"));
 }
 
 TEST(LoadOptionsTest, TheTableReadsWhatUpPasses) {
