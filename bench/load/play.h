@@ -13,22 +13,13 @@
 
 #include "bench/load/cast.h"
 #include "bench/load/checker.h"
+#include "bench/load/exit_code.h"
 #include "bench/load/options.h"
 #include "bench/load/report.h"
 #include "bench/load/run_result.h"
 #include "bench/load/sampler.h"
 
 namespace klatch::load {
-
-// DESIGN "Contracts".
-enum class ExitCode : int {
-  kGood = 0,
-  kPromiseMissed = 1,
-  kUsage = 2,
-  kPrerequisiteMissing = 3,
-  kUnreachable = 4,
-  kInterrupted = 130,
-};
 
 // The graph that the options ask for.
 absl::StatusOr<std::unique_ptr<const Graph>> LoadGraph(const LoadOptions& options);

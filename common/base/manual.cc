@@ -45,8 +45,8 @@ std::string ManualHeader(const std::string& name, int section, const std::string
                      section, Roff(version), Roff(name), Roff(about));
 }
 
-// Help has its summary, usage and remarks first; then headings at the left margin, options behind two
-// spaces, what they are behind eight.
+// Help has its summary, usage and remarks first; then headings at the left margin, options and rows of
+// lists behind two spaces, what options are behind eight.
 std::string ManualOfHelp(const std::string& name, int section, const std::string& version,
                          const std::string& help) {
   std::string text;
@@ -70,7 +70,10 @@ std::string ManualOfHelp(const std::string& name, int section, const std::string
       in_options = true;
     } else if (indent == 0 && text.ends_with("\n") && begin < help.size() && help[begin] == ' ') {
       text += fmt::format(".SH {}\n", Upper(Roff(rest)));
+      in_options = false;
     } else {
+      // A row of a list stays a line of its own.
+      text += indent == 2 ? ".br\n" : "";
       text += Roff(rest) + "\n";
     }
   }

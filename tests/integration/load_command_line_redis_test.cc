@@ -1,5 +1,5 @@
-// klatch-load as a command: its manual page, and a result that cannot be written, which is no good end
-// and no crash.
+// klatch-load as a command: its commands, its manual page, and a result that cannot be written, which is
+// no good end and no crash.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@ namespace klatch::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class LoadCommandLineRedisTest : public ::testing::Test {
  protected:
@@ -42,6 +43,35 @@ TEST_F(LoadCommandLineRedisTest, ManualIsPrintedWhateverTheEnvironmentSays) {
   EXPECT_EQ(page.errors, "");
   EXPECT_EQ(Run("manual --json"), 2);
   EXPECT_THAT(errors_, HasSubstr("manual stands alone"));
+}
+
+TEST_F(LoadCommandLineRedisTest, ManualHasTheOptionsOfEveryCommand) {
+  const Outcome page = RunToEnd({KLATCH_LOAD_PROGRAM, "manual"});
+  for (const char* text :
+       {"\nklatch\\-load \\- Plays a social graph", ".SH KLATCH\\-LOAD PLAY\n",
+        "Usage: klatch\\-load play ", ".SH WHAT IS PLAYED\n", "\\fB\\-\\-churn\\fR\\fI N\\fR"}) {
+    EXPECT_THAT(page.output, HasSubstr(text));
+  }
+}
+
+TEST_F(LoadCommandLineRedisTest, TheFirstWordIsACommand) {
+  const Outcome help = RunToEnd({KLATCH_LOAD_PROGRAM, "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.output, HasSubstr("\n  play "));
+  EXPECT_THAT(help.output, Not(HasSubstr("--churn")));
+  EXPECT_THAT(RunToEnd({KLATCH_LOAD_PROGRAM, "play", "--help"}).output, HasSubstr("--churn N"));
+  EXPECT_EQ(RunToEnd({KLATCH_LOAD_PROGRAM, "--version"}).output,
+            RunToEnd({KLATCH_LOAD_PROGRAM, "play", "--version"}).output);
+  EXPECT_EQ(Run(""), 2);
+  EXPECT_THAT(errors_, HasSubstr("say what to do"));
+  EXPECT_EQ(Run("plya"), 2);
+  EXPECT_EQ(errors_, "klatch-load: \"plya\" is no command; did you mean play?\n");
+  EXPECT_EQ(Run("--churn 5 play"), 2);
+  EXPECT_THAT(errors_, HasSubstr("the command comes first"));
+  EXPECT_EQ(Run("play twice"), 2);
+  EXPECT_THAT(errors_, HasSubstr("play takes options only, not \"twice\""));
+  EXPECT_EQ(Run("play --chrun 5"), 2);
+  EXPECT_THAT(errors_, HasSubstr("did you mean --churn?"));
 }
 
 TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/load/commands.h"
 #include "bench/load/options.h"
 #include "services/klatch/command_line.h"
 
@@ -33,8 +34,13 @@ std::string Printed(const std::vector<std::string>& arguments) {
 }
 
 std::string LoadManual() {
-  load::LoadOptions options;
-  return load::MakeOptionTable(options).Manual(1);
+  load::Commands commands;
+  commands.Add(load::MakeCommand<load::LoadOptions>(
+      "play", "plays a graph", load::MakeOptionTable,
+      [](const load::LoadOptions&, const base::ResolvedOptions&) {
+        return load::ExitCode::kGood;
+      }));
+  return commands.Manual();
 }
 
 class DocumentsTest : public ::testing::Test {
@@ -145,6 +151,7 @@ TEST_F(DocumentsTest, ManualPagesNameEveryCommandAndOption) {
   }
   const std::string load = LoadManual();
   for (const char* text : {".TH KLATCH\\-LOAD 1", "\nklatch\\-load \\- Plays a social graph",
+                           ".SH KLATCH\\-LOAD PLAY\n", ".br\nplay      plays a graph\n",
                            ".SH WHAT IS PLAYED", "\\fB\\-\\-flip\\-above\\fR\\fI N\\fR"}) {
     EXPECT_THAT(load, HasSubstr(text));
   }
