@@ -1,10 +1,12 @@
 #include "common/obs/latency_histogram.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
+#include <vector>
+
+#include "common/obs/hgrm.h"
 
 namespace klatch::obs {
 
@@ -94,23 +96,14 @@ void LatencyHistogram::ForEachBucket(
 }
 
 std::string LatencyHistogram::ToHgrm() const {
-  std::string text = fmt::format("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile",
-                                 "TotalCount", "1/(1-Percentile)");
-  const uint64_t total = Count();
-  uint64_t seen = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> buckets;
+  uint64_t total = 0;
   ForEachBucket([&](uint64_t value_max, uint64_t count) {
-    seen = std::min(seen + count, total);
-    const double fraction = static_cast<double>(seen) / static_cast<double>(total);
-    text +=
-        fmt::format("{:>12.3f} {:>14.12f} {:>10}", static_cast<double>(value_max), fraction, seen);
-    text +=
-        seen < total ? fmt::format(" {:>14.2f}\n", 1.0 / (1.0 - fraction)) : "            inf\n";
+    buckets.emplace_back(value_max, count);
+    total += count;
   });
   const double mean = total == 0 ? 0.0 : static_cast<double>(Sum()) / static_cast<double>(total);
-  text +=
-      fmt::format("#[Mean    = {:12.3f}, Max     = {:12.3f}]\n", mean, static_cast<double>(Max()));
-  text += fmt::format("#[Total count = {}]\n", total);
-  return text;
+  return HgrmText(buckets, mean, Max());
 }
 
 }  // namespace klatch::obs

@@ -50,7 +50,7 @@ class LatencyHistogram {
   // into the bucket.
   void ForEachBucket(const std::function<void(uint64_t value_max, uint64_t count)>& visit) const;
 
-  // The distribution in HdrHistogram's text form, for its plotter.
+  // The distribution in HdrHistogram's text form, as of hgrm.h.
   std::string ToHgrm() const;
 
   // The bucket of a value and the highest value of a bucket.

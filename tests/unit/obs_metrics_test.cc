@@ -7,6 +7,7 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <random>
 #include <thread>
 
@@ -93,14 +94,42 @@ TEST(LatencyHistogramTest, LosesNothingBetweenThreadsAndMerges) {
   EXPECT_EQ(one.Sum(), uint64_t{4} * 1001 * (9'999 * 10'000 / 2));
 }
 
-TEST(LatencyHistogramTest, WritesHgrmThatEndsAtOne) {
+// Without the line that says how the buckets are laid out, which differs.
+std::string WithoutLastLine(const std::string& text) {
+  return text.substr(0, text.rfind('\n', text.size() - 2) + 1);
+}
+
+std::string Golden(const std::string& name) {
+  std::ifstream file(std::string(KLATCH_GOLDEN) + "/" + name);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// The golden file was printed by HdrHistogram 2.1.11 for Java (Debian's libhdrhistogram-java):
+// outputPercentileDistribution of a Histogram(3) with these values, all of which both hold exactly.
+TEST(LatencyHistogramTest, WritesHgrmAsHdrHistogramDoes) {
+  constexpr std::pair<int64_t, int> kValues[] = {
+      {7, 1200}, {12, 50'000}, {13, 40'000}, {40, 7'000}, {63, 1'500}, {127, 200},
+      {255, 60}, {1'023, 25},  {1'535, 12},  {1'599, 2},  {1'983, 1}};
   LatencyHistogram histogram;
-  histogram.Record(10);
-  histogram.Record(20);
-  const std::string text = histogram.ToHgrm();
-  EXPECT_THAT(text, HasSubstr("      10.000 0.500000000000          1           2.00\n"));
-  EXPECT_THAT(text, HasSubstr("      20.000 1.000000000000          2            inf\n"));
-  EXPECT_THAT(text, HasSubstr("#[Total count = 2]\n"));
+  for (const auto& [value, count] : kValues) {
+    for (int i = 0; i < count; ++i) {
+      histogram.Record(value);
+    }
+  }
+  const std::string golden = Golden("latencies.hgrm");
+  ASSERT_FALSE(golden.empty());
+  EXPECT_EQ(WithoutLastLine(histogram.ToHgrm()), WithoutLastLine(golden));
+}
+
+TEST(LatencyHistogramTest, WritesHgrmOfNothingAndOfOneValue) {
+  LatencyHistogram histogram;
+  EXPECT_THAT(histogram.ToHgrm(),
+              HasSubstr("\n\n#[Mean    =        0.000, StdDeviation   =        0.000]\n"
+                        "#[Max     =        0.000, Total count    =            0]\n"));
+  histogram.Record(100);
+  EXPECT_THAT(histogram.ToHgrm(),
+              HasSubstr("\n\n     100.000 0.000000000000          1           1.00\n"
+                        "     100.000 1.000000000000          1\n#[Mean"));
 }
 
 TEST(ShardedCounterTest, SumsWhatManyThreadsAdd) {
