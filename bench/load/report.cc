@@ -70,8 +70,9 @@ std::string PathsJson(const Summary& summary) {
   std::string text;
   for (size_t i = 0; i < kSurfaces; ++i) {
     const PathCounts& path = summary.paths[i];
-    text += fmt::format("{}\"{}\":{{\"lost\":{},\"duplicated\":{},\"leaked\":{}}}",
-                        i == 0 ? "" : ",", kPathKeys[i], path.lost, path.duplicated, path.leaked);
+    text +=
+        fmt::format("{}\"{}\":{{\"lost\":{},\"duplicated\":{},\"leaked\":{}}}", i == 0 ? "" : ",",
+                    KeyOf(static_cast<Surface>(i)), path.lost, path.duplicated, path.leaked);
   }
   return text;
 }
@@ -145,6 +146,8 @@ std::string VerdictSentence(const Summary& summary, const Circumstances& more) {
   }
   return text + SampleText(more);
 }
+
+std::string_view KeyOf(Surface surface) { return kPathKeys[static_cast<size_t>(surface)]; }
 
 std::string ToJson(const Summary& s) {
   return fmt::format(

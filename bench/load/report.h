@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/load/violations.h"
@@ -84,6 +85,9 @@ struct Circumstances {
 
 // One line, without its line feed.
 std::string ToJson(const Summary& summary);
+
+// The key of a path's counts in JSON: "home", "resumed_watch" …
+std::string_view KeyOf(Surface surface);
 
 // "1,234,567".
 std::string WithThousands(uint64_t number);

@@ -1,5 +1,7 @@
 #include "bench/load/result.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace klatch::load {
@@ -21,6 +23,18 @@ Spectrum MakeSpectrum(std::string name, std::string what, const obs::LatencyHist
                       ? 0
                       : static_cast<double>(histogram.Sum()) / static_cast<double>(spectrum.count);
   return spectrum;
+}
+
+uint64_t PercentileOf(const Spectrum& spectrum, double percent) {
+  const double exact = std::ceil(percent / 100 * static_cast<double>(spectrum.count));
+  uint64_t seen = 0;
+  for (const auto& [value_max, count] : spectrum.buckets) {
+    seen += count;
+    if (static_cast<double>(seen) >= std::max(exact, 1.0)) {
+      return std::min(value_max, spectrum.max);
+    }
+  }
+  return spectrum.max;
 }
 
 }  // namespace klatch::load

@@ -4,7 +4,8 @@
 // such files alone, so that a result can be looked at wherever it is carried.
 //
 // Thread safety: a value; none of its own.
-// Bounds: kSeriesSecondsMax points in a series, kBytesMax in a file.
+// Bounds: kSeriesSecondsMax points in a series, kListMax spectra, series and costs each, kBytesMax in
+// a file.
 
 #include <cstdint>
 #include <map>
@@ -36,8 +37,8 @@ struct Spectrum {
 // One measure from second to second. A point is missing where nobody could tell.
 struct Series {
   std::string name;  // "offered", "answered", "deliveries", "lag_apply", "cpu_klatchd", …
-  std::string
-      panel;  // what is drawn together: "rate", "deliveries", "lag", "latency", "cpu", "memory"
+  // What is drawn together: "rate", "deliveries", "lag", "latency", "cpu", "memory".
+  std::string panel;
   std::string unit;                           // "1/s", "ms", "µs", "cores", "bytes"
   std::vector<std::optional<double>> points;  // the value of second i since the first post
 };
@@ -52,12 +53,15 @@ struct Cost {
 struct Result {
   static constexpr int kSchema = 1;
   static constexpr size_t kSeriesSecondsMax = 86'400;
-  static constexpr size_t kBytesMax = 256 << 20;
+  static constexpr size_t kListMax = 256;
+  // A day of 50 series needs half of it. Read, it takes about 20 times as much memory at the worst.
+  static constexpr size_t kBytesMax = 64 << 20;
 
   std::string name;      // of the scenario, or "play"
   std::string started;   // RFC 3339, UTC
   std::string verdict;   // "kept", "missed", "interrupted", "unreachable"
   std::string sentence;  // the verdict for people, as play prints it
+  std::string command;   // the line that makes another one, as a shell takes it
   // What ran where: "cpu", "cores", "memory", "kernel", "klatch", "redis".
   std::map<std::string, std::string> machine;
   // What differs from the defaults, by option.
@@ -75,6 +79,11 @@ struct Result {
   std::vector<Cost> costs;
 };
 
+// REQUIRES: nothing records meanwhile.
 Spectrum MakeSpectrum(std::string name, std::string what, const obs::LatencyHistogram& histogram);
+
+// The value below or at which `percent` of a distribution's values lie, from its buckets; 0 if there
+// are none. REQUIRES: 0 <= percent <= 100.
+uint64_t PercentileOf(const Spectrum& spectrum, double percent);
 
 }  // namespace klatch::load
