@@ -78,12 +78,16 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   return absl::OkStatus();
 }
 
-void Worker::Start(std::vector<Position> applied) {
+void Worker::Begin(std::vector<Position> applied) {
   applied_ = std::move(applied);
   forgotten_.resize(applied_.size());
   for (uint32_t shard = 0; shard < applied_.size(); ++shard) {
     d_.progress.Advance(index_, ShardIndex(shard), applied_[shard]);
   }
+}
+
+void Worker::Start(std::vector<Position> applied) {
+  Begin(std::move(applied));
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), fmt::format("worker-{}", index_).c_str());
     Run();

@@ -7,9 +7,10 @@
 //                        ├──────▶ FlushBatch: what is dirty             (its flusher)
 //                        └──────▶ WatchTap: what reaches watched persons (the live thread)
 //
-// Thread safety: Restore before Start; DoWork by the worker's thread; TakeBatch by its flusher;
-// gauges from any thread. When memory is short: an entry that can be kept neither in memory nor
-// flushed yet is dropped, the person marked with a hole that the flusher rebuilds from the feeds.
+// Thread safety: Restore before Start; DoWork by the worker's thread, which is Start's or, after
+// Begin, the caller's; TakeBatch by its flusher; gauges from any thread. When memory is short: an
+// entry that can be kept neither in memory nor flushed yet is dropped, the person marked with a hole
+// that the flusher rebuilds from the feeds.
 
 #include <atomic>
 #include <chrono>
@@ -63,9 +64,13 @@ class Worker {
   // stood before that switch copies nothing either; who reads finds it in the feed.
   void RestoreDelivery(GroupIndex group, bool is_pulled) { roster_.SetPulled(group, is_pulled); }
 
-  // Applies what stands in the log behind `applied`, one position per shard.
+  // Applies what stands in the log behind `applied`, one position per shard, on a thread of its own.
   void Start(std::vector<Position> applied);
   void Stop();
+  // The same without a thread: the caller calls DoWork instead. One bounded step; returns how many
+  // events it applied.
+  void Begin(std::vector<Position> applied);
+  size_t DoWork();
 
   // By the flusher, once it has written the batch before: everything that became dirty since, and
   // how far the worker had applied the log when it was taken. Tells the worker the news. Waits for
@@ -108,8 +113,6 @@ class Worker {
 
  private:
   void Run();
-  // One bounded step; how many events it applied.
-  size_t DoWork();
   void Apply(const Event& event);
   void Deliver(const Event& event);
   void DeliverCarried(const Event& event);
