@@ -1,146 +1,96 @@
-// One producer hands items to several consumers, each on its own thread, until all have seen all;
-// beside it a mutex twin with a deque per consumer.
+// The broadcast ring beside a mutex twin with a deque per consumer; libraries are in
+// broadcast_ring_libraries.cc.
 
-#include <benchmark/benchmark.h>
-
-#include <algorithm>
-#include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <deque>
 #include <mutex>
-#include <thread>
-#include <vector>
 
+#include "bench/micro/broadcast_ring_workload.h"
 #include "common/lockfree/broadcast_ring.h"
 
 namespace klatch::lockfree {
 namespace {
 
-constexpr uint64_t kItems = 200'000;
-constexpr size_t kSlots = 4096;
-constexpr size_t kBatch = 64;
-constexpr auto kPatience = std::chrono::seconds(1);
+class Ring {
+ public:
+  explicit Ring(size_t consumers) : ring_(kSlots, consumers) {}
 
-struct Item {
-  uint64_t number = 0;
-  uint64_t payload[6] = {};
+  void Publish(uint64_t first, size_t count) {
+    for (uint64_t next = first; next < first + count;) {
+      for (Item* item = nullptr; next < first + count && (item = ring_.TryClaim()) != nullptr;) {
+        *item = ItemOf(next++);
+      }
+      ring_.Publish();
+      if (next < first + count) {
+        ring_.WaitForRoom(kPatience);
+      }
+    }
+  }
+
+  template <typename F>
+  size_t Take(size_t consumer, const F& f) {
+    size_t count = ring_.Poll(consumer, f, kBatch);
+    for (; count == 0; count = ring_.Poll(consumer, f, kBatch)) {
+      ring_.WaitForItems(consumer, kPatience);
+    }
+    return count;
+  }
+
+ private:
+  BroadcastRing<Item> ring_;
 };
-
-// Runs produce() here and consume(i) on a thread each.
-template <typename Produce, typename Consume>
-void RunOnce(size_t consumers, const Produce& produce, const Consume& consume) {
-  std::vector<std::thread> threads;
-  for (size_t consumer = 0; consumer < consumers; ++consumer) {
-    threads.emplace_back([&consume, consumer] { consume(consumer); });
-  }
-  produce();
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-}
-
-void BM_BroadcastRing_Handover(benchmark::State& state) {
-  const auto consumers = static_cast<size_t>(state.range(0));
-  for (auto _ : state) {
-    BroadcastRing<Item> ring(kSlots, consumers);
-    const auto produce = [&] {
-      for (uint64_t next = 0; next < kItems;) {
-        const uint64_t end = std::min(next + kBatch, kItems);
-        for (Item* item = nullptr; next < end && (item = ring.TryClaim()) != nullptr;) {
-          item->number = next++;
-        }
-        ring.Publish();
-        if (next < end) {
-          ring.WaitForRoom(kPatience);
-        }
-      }
-    };
-    const auto consume = [&](size_t consumer) {
-      uint64_t seen = 0;
-      uint64_t sum = 0;
-      while (seen < kItems) {
-        const size_t count = ring.Poll(
-            consumer, [&](const Item& item) { sum += item.number; }, kBatch);
-        seen += count;
-        if (count == 0) {
-          ring.WaitForItems(consumer, kPatience);
-        }
-      }
-      benchmark::DoNotOptimize(sum);
-    };
-    RunOnce(consumers, produce, consume);
-  }
-  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kItems));
-}
 
 // The twin: one mutex, a deque per consumer, each bounded like the ring.
 class MutexBroadcast {
  public:
-  explicit MutexBroadcast(size_t consumers) : queues_(consumers) {}
+  explicit MutexBroadcast(size_t consumers) : queues_(consumers), taken_(consumers) {}
 
-  void Publish(const std::vector<Item>& batch) {
+  void Publish(uint64_t first, size_t count) {
+    batch_.clear();
+    for (uint64_t next = first; next < first + count; ++next) {
+      batch_.push_back(ItemOf(next));
+    }
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] {
       return std::all_of(queues_.begin(), queues_.end(), [&](const std::deque<Item>& queue) {
-        return queue.size() + batch.size() <= kSlots;
+        return queue.size() + count <= kSlots;
       });
     });
     for (std::deque<Item>& queue : queues_) {
-      queue.insert(queue.end(), batch.begin(), batch.end());
+      queue.insert(queue.end(), batch_.begin(), batch_.end());
     }
     changed_.notify_all();
   }
 
-  // Replaces `out` by at least one item.
-  void Take(size_t consumer, std::vector<Item>& out) {
-    std::unique_lock lock(mutex_);
-    std::deque<Item>& queue = queues_[consumer];
-    changed_.wait(lock, [&] { return !queue.empty(); });
-    const auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), kBatch));
-    out.assign(queue.begin(), end);
-    queue.erase(queue.begin(), end);
-    changed_.notify_all();
+  template <typename F>
+  size_t Take(size_t consumer, const F& f) {
+    std::vector<Item>& taken = taken_[consumer];
+    {
+      std::unique_lock lock(mutex_);
+      std::deque<Item>& queue = queues_[consumer];
+      changed_.wait(lock, [&] { return !queue.empty(); });
+      const auto end = queue.begin() + static_cast<std::ptrdiff_t>(std::min(queue.size(), kBatch));
+      taken.assign(queue.begin(), end);
+      queue.erase(queue.begin(), end);
+      changed_.notify_all();
+    }
+    std::for_each(taken.begin(), taken.end(), f);
+    return taken.size();
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::deque<Item>> queues_;  // guarded by mutex_
+  std::vector<Item> batch_;               // the producer's own
+  std::vector<std::vector<Item>> taken_;  // by consumer; its own
 };
 
-void BM_MutexBroadcast_Handover(benchmark::State& state) {
-  const auto consumers = static_cast<size_t>(state.range(0));
-  for (auto _ : state) {
-    MutexBroadcast broadcast(consumers);
-    const auto produce = [&] {
-      std::vector<Item> batch;
-      for (uint64_t next = 0; next < kItems;) {
-        batch.clear();
-        while (batch.size() < kBatch && next < kItems) {
-          batch.push_back({next++, {}});
-        }
-        broadcast.Publish(batch);
-      }
-    };
-    const auto consume = [&](size_t consumer) {
-      std::vector<Item> items;
-      uint64_t sum = 0;
-      for (uint64_t seen = 0; seen < kItems; seen += items.size()) {
-        broadcast.Take(consumer, items);
-        for (const Item& item : items) {
-          sum += item.number;
-        }
-      }
-      benchmark::DoNotOptimize(sum);
-    };
-    RunOnce(consumers, produce, consume);
-  }
-  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kItems));
-}
+void BM_BroadcastRing_Handover(benchmark::State& state) { Handover<Ring>(state); }
+void BM_MutexBroadcast_Handover(benchmark::State& state) { Handover<MutexBroadcast>(state); }
 
-BENCHMARK(BM_BroadcastRing_Handover)->ArgName("consumers")->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
-BENCHMARK(BM_MutexBroadcast_Handover)->ArgName("consumers")->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
+KLATCH_BENCH_HANDOVER(BM_BroadcastRing_Handover);
+KLATCH_BENCH_HANDOVER(BM_MutexBroadcast_Handover);
 
 }  // namespace
 }  // namespace klatch::lockfree

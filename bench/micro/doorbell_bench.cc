@@ -1,21 +1,16 @@
-// A bell beside a twin of mutex and condition variable: ringing while nobody sleeps, which a worker's
-// batch costs, and a turn of two threads that wake each other.
+// The doorbell beside a twin of mutex and condition variable, and what the standard has for it; a
+// library's is in doorbell_libraries.cc. A semaphore wakes one sleeper for each ring, so it can only
+// take the doorbell's place where there is one.
 
-#include <benchmark/benchmark.h>
-
-#include <atomic>
-#include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <mutex>
-#include <thread>
+#include <semaphore>
 
+#include "bench/micro/doorbell_workload.h"
 #include "common/lockfree/doorbell.h"
 
 namespace klatch::lockfree {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(1);
 
 class MutexBell {
  public:
@@ -41,66 +36,48 @@ class MutexBell {
   uint32_t rings_ = 0;  // guarded by mutex_
 };
 
-template <typename Bell>
-void Ring(benchmark::State& state) {
-  Bell bell;
-  for (auto _ : state) {
-    bell.Ring();
+// Has no timeout: whoever is never rung for sleeps forever.
+class AtomicWaitBell {
+ public:
+  void Ring() {
+    rings_.fetch_add(1, std::memory_order_seq_cst);
+    rings_.notify_all();
   }
-  state.SetItemsProcessed(state.iterations());
-}
+  uint32_t Seen() const { return rings_.load(std::memory_order_acquire); }
+  bool WaitFor(uint32_t seen, std::chrono::nanoseconds) {
+    rings_.wait(seen, std::memory_order_acquire);
+    return true;
+  }
 
-// Waits until `turn` is `mine`.
-template <typename Bell>
-void Await(Bell& bell, const std::atomic<uint64_t>& turn, uint64_t mine) {
-  while (true) {
-    const uint32_t seen = bell.Seen();
-    if (turn.load(std::memory_order_acquire) >= mine) {
-      return;
-    }
-    bell.WaitFor(seen, kPatience);
-  }
-}
+ private:
+  std::atomic<uint32_t> rings_{0};
+};
 
-template <typename Bell>
-void Turn(benchmark::State& state) {
-  Bell there;
-  Bell back;
-  std::atomic<uint64_t> sent{0};
-  std::atomic<uint64_t> answered{0};
-  std::atomic<bool> stopping{false};
-  std::thread other([&] {
-    for (uint64_t mine = 1;; ++mine) {
-      Await(there, sent, mine);
-      if (stopping.load(std::memory_order_acquire)) {
-        return;
-      }
-      answered.store(mine, std::memory_order_release);
-      back.Ring();
-    }
-  });
-  uint64_t mine = 0;
-  for (auto _ : state) {
-    sent.store(++mine, std::memory_order_release);
-    there.Ring();
-    Await(back, answered, mine);
+class SemaphoreBell {
+ public:
+  void Ring() { rings_.release(); }
+  uint32_t Seen() const { return 0; }
+  bool WaitFor(uint32_t, std::chrono::nanoseconds timeout) {
+    return rings_.try_acquire_for(timeout);
   }
-  stopping.store(true, std::memory_order_release);
-  sent.store(mine + 1, std::memory_order_release);
-  there.Ring();
-  other.join();
-  state.SetItemsProcessed(state.iterations());
-}
+
+ private:
+  std::counting_semaphore<> rings_{0};
+};
 
 void BM_Doorbell_Ring(benchmark::State& state) { Ring<Doorbell>(state); }
-void BM_MutexBell_Ring(benchmark::State& state) { Ring<MutexBell>(state); }
 void BM_Doorbell_Turn(benchmark::State& state) { Turn<Doorbell>(state); }
+void BM_MutexBell_Ring(benchmark::State& state) { Ring<MutexBell>(state); }
 void BM_MutexBell_Turn(benchmark::State& state) { Turn<MutexBell>(state); }
+void BM_StdAtomicWait_Ring(benchmark::State& state) { Ring<AtomicWaitBell>(state); }
+void BM_StdAtomicWait_Turn(benchmark::State& state) { Turn<AtomicWaitBell>(state); }
+void BM_StdSemaphore_Ring(benchmark::State& state) { Ring<SemaphoreBell>(state); }
+void BM_StdSemaphore_Turn(benchmark::State& state) { Turn<SemaphoreBell>(state); }
 
-BENCHMARK(BM_Doorbell_Ring)->UseRealTime();
-BENCHMARK(BM_MutexBell_Ring)->UseRealTime();
-BENCHMARK(BM_Doorbell_Turn)->UseRealTime();
-BENCHMARK(BM_MutexBell_Turn)->UseRealTime();
+KLATCH_BENCH_BELL(BM_Doorbell_Ring, BM_Doorbell_Turn);
+KLATCH_BENCH_BELL(BM_MutexBell_Ring, BM_MutexBell_Turn);
+KLATCH_BENCH_BELL(BM_StdAtomicWait_Ring, BM_StdAtomicWait_Turn);
+KLATCH_BENCH_BELL(BM_StdSemaphore_Ring, BM_StdSemaphore_Turn);
 
 }  // namespace
 }  // namespace klatch::lockfree

@@ -1,33 +1,19 @@
-// A list that is read by several threads and replaced now and then: the published pointer with its
-// epoch guard, beside a twin of a mutex and a shared_ptr. Loads while nobody replaces, and while a
-// writer does so all the time; then the cost of replacing.
-
-#include <benchmark/benchmark.h>
+// The published pointer with its epoch guard, beside a twin of a mutex and a shared_ptr, and the
+// standard's atomic shared_ptr; libraries are in published_pointer_libraries.cc.
 
 #include <atomic>
-#include <cstdint>
-#include <memory>
 #include <mutex>
-#include <numeric>
-#include <thread>
-#include <utility>
-#include <vector>
 
+#include "bench/micro/published_pointer_workload.h"
 #include "common/lockfree/published_pointer.h"
 
 namespace klatch::lockfree {
 namespace {
 
-constexpr size_t kItems = 10;
-using List = std::vector<uint64_t>;
-
-std::unique_ptr<const List> NewList() { return std::make_unique<const List>(kItems, 1); }
-uint64_t SumOf(const List& list) { return std::accumulate(list.begin(), list.end(), uint64_t{0}); }
-
 class Published {
  public:
-  Published() { Replace(); }
-  void Replace() { list_.Replace(NewList(), epochs_); }
+  using Reader = NoReader;
+  void Replace(List list) { list_.Replace(std::make_unique<const List>(std::move(list)), epochs_); }
   uint64_t Read() {
     const EpochReclaimer::Guard guard(epochs_);
     return SumOf(*list_.Load(guard));
@@ -40,9 +26,9 @@ class Published {
 
 class MutexShared {
  public:
-  MutexShared() { Replace(); }
-  void Replace() {
-    std::shared_ptr<const List> fresh = NewList();
+  using Reader = NoReader;
+  void Replace(List list) {
+    auto fresh = std::make_shared<const List>(std::move(list));
     const std::lock_guard lock(mutex_);
     list_.swap(fresh);  // the former one ends after the lock
   }
@@ -60,75 +46,29 @@ class MutexShared {
   std::shared_ptr<const List> list_;  // guarded by mutex_
 };
 
-template <typename Holder>
-struct World {
-  void StartWriter() {
-    writer = std::thread([this] {
-      while (!stopping.load(std::memory_order_relaxed)) {
-        holder.Replace();
-      }
-    });
+class AtomicShared {
+ public:
+  using Reader = NoReader;
+  void Replace(List list) {
+    list_.store(std::make_shared<const List>(std::move(list)), std::memory_order_release);
   }
-  ~World() {
-    stopping.store(true, std::memory_order_relaxed);
-    if (writer.joinable()) {
-      writer.join();
-    }
-  }
+  // Acquire: the list that its store published is whole.
+  uint64_t Read() { return SumOf(*list_.load(std::memory_order_acquire)); }
 
-  Holder holder;
-  std::atomic<bool> stopping{false};
-  std::thread writer;
+ private:
+  std::atomic<std::shared_ptr<const List>> list_;
 };
 
-template <typename Holder>
-void Read(benchmark::State& state) {
-  static std::unique_ptr<World<Holder>> world;
-  if (state.thread_index() == 0) {
-    world = std::make_unique<World<Holder>>();
-    if (state.range(0) != 0) {
-      world->StartWriter();
-    }
-  }
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(world->holder.Read());
-  }
-  state.SetItemsProcessed(state.iterations());
-  if (state.thread_index() == 0) {
-    world.reset();
-  }
-}
-
-template <typename Holder>
-void Replace(benchmark::State& state) {
-  Holder holder;
-  for (auto _ : state) {
-    holder.Replace();
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
 void BM_PublishedPointer_Read(benchmark::State& state) { Read<Published>(state); }
-void BM_MutexSharedPtr_Read(benchmark::State& state) { Read<MutexShared>(state); }
 void BM_PublishedPointer_Replace(benchmark::State& state) { Replace<Published>(state); }
+void BM_MutexSharedPtr_Read(benchmark::State& state) { Read<MutexShared>(state); }
 void BM_MutexSharedPtr_Replace(benchmark::State& state) { Replace<MutexShared>(state); }
+void BM_StdAtomicSharedPtr_Read(benchmark::State& state) { Read<AtomicShared>(state); }
+void BM_StdAtomicSharedPtr_Replace(benchmark::State& state) { Replace<AtomicShared>(state); }
 
-BENCHMARK(BM_PublishedPointer_Read)
-    ->ArgName("writer")
-    ->Arg(0)
-    ->Arg(1)
-    ->Threads(1)
-    ->Threads(2)
-    ->UseRealTime();
-BENCHMARK(BM_MutexSharedPtr_Read)
-    ->ArgName("writer")
-    ->Arg(0)
-    ->Arg(1)
-    ->Threads(1)
-    ->Threads(2)
-    ->UseRealTime();
-BENCHMARK(BM_PublishedPointer_Replace)->UseRealTime();
-BENCHMARK(BM_MutexSharedPtr_Replace)->UseRealTime();
+KLATCH_BENCH_POINTER(BM_PublishedPointer_Read, BM_PublishedPointer_Replace);
+KLATCH_BENCH_POINTER(BM_MutexSharedPtr_Read, BM_MutexSharedPtr_Replace);
+KLATCH_BENCH_POINTER(BM_StdAtomicSharedPtr_Read, BM_StdAtomicSharedPtr_Replace);
 
 }  // namespace
 }  // namespace klatch::lockfree

@@ -1,264 +1,152 @@
-// Deliveries: one post appended to the timelines of 400 random persons, over 100,000 and 1,000,000
-// full rings of 256 entries (410 MB and 4.1 GB). Beside it a mutex twin, and the floor that memory
-// sets: 400 random writes of 16 bytes over the same arena. Then reads of the newest 20, also of one
-// ring whose writer never rests.
+// The timeline ring beside a mutex twin, and the floor that memory sets: as many random writes of 16
+// bytes over the same memory. Libraries are in timeline_ring_libraries.cc.
 
-#include <benchmark/benchmark.h>
-
-#include <algorithm>
-#include <atomic>
-#include <cstdint>
-#include <memory>
 #include <mutex>
-#include <random>
-#include <thread>
-#include <vector>
 
+#include "bench/micro/timeline_ring_workload.h"
 #include "common/lockfree/timeline_ring.h"
 
 namespace klatch::lockfree {
 namespace {
 
-constexpr size_t kGroupSize = 400;
-constexpr size_t kGroups = 4096;
-constexpr uint64_t kEntries = 256;
-constexpr size_t kNewest = 20;
-
-using Group = std::vector<uint32_t>;
-
-std::vector<Group> RandomGroups(size_t persons) {
-  std::mt19937 random(1);
-  std::vector<Group> groups(kGroups, Group(kGroupSize));
-  for (Group& group : groups) {
-    for (uint32_t& person : group) {
-      person = static_cast<uint32_t>(random() % persons);
-    }
-  }
-  return groups;
-}
-
 // All rings full and flushed: the state of a service that has run for a while, where each append
 // overwrites.
-class World {
+class Rings {
  public:
-  explicit World(size_t persons)
-      : arena(persons * kEntries * kTimelineEntryBytes * 11 / 8), rings(persons) {
+  explicit Rings(size_t persons)
+      : arena_(persons * kEntries * kTimelineEntryBytes * 11 / 8), rings_(persons) {
     std::vector<TimelineEntry> entries;
-    for (TimelineRing& ring : rings) {
+    for (TimelineRing& ring : rings_) {
       for (uint64_t id = 1; id <= kEntries; ++id) {
-        ring.Append(arena, {id, 0, 0});
+        ring.Append(arena_, {id, 0, 0});
       }
-      ring.CopyUnflushed(arena, entries);
+      ring.CopyUnflushed(arena_, entries);
       // Beyond the head, so that the bench needs no flusher: everything to come counts as flushed.
       ring.MarkFlushed(UINT64_MAX / 2);
     }
   }
 
-  RingArena arena;
-  std::vector<TimelineRing> rings;
+  void Append(uint32_t person, const TimelineEntry& entry) { rings_[person].Append(arena_, entry); }
+  bool CopyNewest(uint32_t person, std::vector<TimelineEntry>& out) const {
+    uint64_t floor = 0;
+    return rings_[person].CopyNewest(arena_, out, kNewest, &floor);
+  }
+
+  void PrefetchRing(uint32_t person) const { __builtin_prefetch(&rings_[person], 1); }
+  void PrefetchNextSlot(uint32_t person) const { rings_[person].PrefetchNextSlot(arena_); }
+
+ private:
+  RingArena arena_;
+  std::vector<TimelineRing> rings_;
 };
 
-// One world at a time: the greater one fills a small machine.
-World& WorldOf(size_t persons) {
-  static std::unique_ptr<World> world;
-  if (world == nullptr || world->rings.size() != persons) {
-    world.reset();
-    world = std::make_unique<World>(persons);
-  }
-  return *world;
-}
-
-void CountDeliveries(benchmark::State& state) {
-  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kGroupSize));
-}
-
-void BM_TimelineRing_AppendPost(benchmark::State& state) {
-  World& world = WorldOf(static_cast<size_t>(state.range(0)));
-  const std::vector<Group> groups = RandomGroups(world.rings.size());
-  uint64_t id = kEntries;
-  for (auto _ : state) {
-    ++id;
-    for (const uint32_t person : groups[id % kGroups]) {
-      world.rings[person].Append(world.arena, {id, 1, 0});
-    }
-  }
-  CountDeliveries(state);
-}
-
-void BM_TimelineRing_AppendPost_Prefetched(benchmark::State& state) {
+// As the worker does it.
+void AppendPrefetched(Rings& rings, const Group& group, uint64_t id) {
   constexpr size_t kRingAhead = 16;
   constexpr size_t kSlotAhead = 8;
-  World& world = WorldOf(static_cast<size_t>(state.range(0)));
-  const std::vector<Group> groups = RandomGroups(world.rings.size());
-  uint64_t id = kEntries;
-  for (auto _ : state) {
-    ++id;
-    const Group& group = groups[id % kGroups];
-    for (size_t i = 0; i < kGroupSize; ++i) {
-      if (i + kRingAhead < kGroupSize) {
-        __builtin_prefetch(&world.rings[group[i + kRingAhead]], 1);
-      }
-      if (i + kSlotAhead < kGroupSize) {
-        world.rings[group[i + kSlotAhead]].PrefetchNextSlot(world.arena);
-      }
-      world.rings[group[i]].Append(world.arena, {id, 1, 0});
+  for (size_t i = 0; i < kGroupSize; ++i) {
+    if (i + kRingAhead < kGroupSize) {
+      rings.PrefetchRing(group[i + kRingAhead]);
     }
-  }
-  CountDeliveries(state);
-}
-
-void BM_TimelineRing_ReadNewest20(benchmark::State& state) {
-  World& world = WorldOf(static_cast<size_t>(state.range(0)));
-  std::mt19937 random(2);
-  std::vector<TimelineEntry> entries;
-  for (auto _ : state) {
-    uint64_t floor = 0;
-    const TimelineRing& ring = world.rings[random() % world.rings.size()];
-    benchmark::DoNotOptimize(ring.CopyNewest(world.arena, entries, kNewest, &floor));
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
-// The floor: what the arena's memory takes, with nothing else around it.
-void BM_RawMemory_Write16BytesAtRandom(benchmark::State& state) {
-  World& world = WorldOf(static_cast<size_t>(state.range(0)));
-  const std::vector<Group> groups = RandomGroups(world.rings.size());
-  uint64_t id = kEntries;
-  for (auto _ : state) {
-    ++id;
-    for (const uint32_t person : groups[id % kGroups]) {
-      std::atomic<uint64_t>* slot =
-          world.arena.WordsAt((person * kEntries + id % kEntries) * kTimelineEntryBytes);
-      // Relaxed: nobody reads them, only the traffic counts.
-      slot[0].store(id, std::memory_order_relaxed);
-      slot[1].store(1, std::memory_order_relaxed);
+    if (i + kSlotAhead < kGroupSize) {
+      rings.PrefetchNextSlot(group[i + kSlotAhead]);
     }
+    rings.Append(group[i], {id, 1, 0});
   }
-  CountDeliveries(state);
 }
 
-// The twin: the same ring of 256 entries, each under its own mutex.
-class MutexRing {
+// The floor: what the memory takes, with nothing else around it. Can't be read: nobody knows where the
+// newest is.
+class RawMemory {
  public:
-  MutexRing() : entries_(kEntries) {}
-  void Append(const TimelineEntry& entry) {
-    const std::lock_guard lock(mutex_);
-    TimelineEntry& slot = entries_[head_++ % kEntries];
-    floor_ = std::max(floor_, slot.id);
-    slot = entry;
-  }
-  void CopyNewest(std::vector<TimelineEntry>& out, uint64_t* floor) const {
-    const std::lock_guard lock(mutex_);
-    out.clear();
-    for (uint64_t i = head_ - std::min<uint64_t>(head_, kNewest); i < head_; ++i) {
-      out.push_back(entries_[i % kEntries]);
+  explicit RawMemory(size_t persons) : arena_(persons * kEntries * kTimelineEntryBytes) {
+    for (uint32_t person = 0; person < persons; ++person) {
+      for (uint64_t id = 1; id <= kEntries; ++id) {
+        Append(person, {id, 0, 0});
+      }
     }
-    *floor = floor_;
+  }
+  void Append(uint32_t person, const TimelineEntry& entry) {
+    std::atomic<uint64_t>* slot =
+        arena_.WordsAt((person * kEntries + entry.id % kEntries) * kTimelineEntryBytes);
+    // Relaxed: nobody reads them, only the traffic counts.
+    slot[0].store(entry.id, std::memory_order_relaxed);
+    slot[1].store(entry.group, std::memory_order_relaxed);
   }
 
  private:
-  mutable std::mutex mutex_;
-  uint64_t head_ = kEntries;
-  uint64_t floor_ = 0;
-  std::vector<TimelineEntry> entries_;
+  RingArena arena_;
 };
 
-std::vector<MutexRing>& MutexRingsOf(size_t persons) {
-  WorldOf(1);  // gives the other world's memory back
-  static std::unique_ptr<std::vector<MutexRing>> rings;
-  if (rings == nullptr || rings->size() != persons) {
-    rings.reset();
-    rings = std::make_unique<std::vector<MutexRing>>(persons);
-  }
-  return *rings;
-}
-
-void BM_MutexRing_AppendPost(benchmark::State& state) {
-  std::vector<MutexRing>& rings = MutexRingsOf(static_cast<size_t>(state.range(0)));
-  const std::vector<Group> groups = RandomGroups(rings.size());
-  uint64_t id = kEntries;
-  for (auto _ : state) {
-    ++id;
-    for (const uint32_t person : groups[id % kGroups]) {
-      rings[person].Append({id, 1, 0});
+// The twin: the same ring of 256 entries, each under its own mutex.
+class MutexRings {
+ public:
+  explicit MutexRings(size_t persons) : rings_(persons) {
+    for (Ring& ring : rings_) {
+      ring.entries.resize(kEntries);
+      for (uint64_t id = 1; id <= kEntries; ++id) {
+        ring.entries[id - 1] = {id, 0, 0};
+      }
     }
   }
-  CountDeliveries(state);
-}
+  void Append(uint32_t person, const TimelineEntry& entry) {
+    Ring& ring = rings_[person];
+    const std::lock_guard lock(ring.mutex);
+    TimelineEntry& slot = ring.entries[ring.head++ % kEntries];
+    ring.floor = std::max(ring.floor, slot.id);
+    slot = entry;
+  }
+  bool CopyNewest(uint32_t person, std::vector<TimelineEntry>& out) {
+    Ring& ring = rings_[person];
+    out.clear();
+    const std::lock_guard lock(ring.mutex);
+    for (uint64_t i = ring.head - kNewest; i < ring.head; ++i) {
+      out.push_back(ring.entries[i % kEntries]);
+    }
+    return true;
+  }
 
-void BM_MutexRing_ReadNewest20(benchmark::State& state) {
-  std::vector<MutexRing>& rings = MutexRingsOf(static_cast<size_t>(state.range(0)));
-  std::mt19937 random(2);
-  std::vector<TimelineEntry> entries;
-  for (auto _ : state) {
+ private:
+  struct Ring {
+    std::mutex mutex;
+    // Guarded by mutex.
+    uint64_t head = kEntries;
     uint64_t floor = 0;
-    rings[random() % rings.size()].CopyNewest(entries, &floor);
-    benchmark::DoNotOptimize(entries.data());
-  }
-  state.SetItemsProcessed(state.iterations());
-}
+    std::vector<TimelineEntry> entries;
+  };
 
-// Reads one ring while another thread appends to it all the time: append() and read() are called
-// over and over, each by its own thread.
-template <typename Append, typename Read>
-void ReadUnderAWriter(benchmark::State& state, const Append& append, const Read& read) {
-  std::atomic<bool> stopping{false};
-  std::thread writer([&] {
-    for (uint64_t id = kEntries + 1; !stopping.load(std::memory_order_relaxed); ++id) {
-      append(TimelineEntry{id, 1, 0});
-    }
-  });
-  for (auto _ : state) {
-    read();
-  }
-  stopping.store(true, std::memory_order_relaxed);
-  writer.join();
-  state.SetItemsProcessed(state.iterations());
-}
+  std::vector<Ring> rings_;
+};
 
 void BM_TimelineRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
-  World world(1);
-  TimelineRing& ring = world.rings[0];
-  std::vector<TimelineEntry> entries;
-  int64_t refused = 0;
-  ReadUnderAWriter(
-      state, [&](const TimelineEntry& entry) { ring.Append(world.arena, entry); },
-      [&] {
-        uint64_t floor = 0;
-        refused += ring.CopyNewest(world.arena, entries, kNewest, &floor) ? 0 : 1;
-      });
-  state.counters["refused"] = static_cast<double>(refused);
+  ReadNewest20UnderAWriter<Rings>(state);
 }
-
 void BM_MutexRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
-  MutexRing ring;
-  std::vector<TimelineEntry> entries;
-  ReadUnderAWriter(
-      state, [&](const TimelineEntry& entry) { ring.Append(entry); },
-      [&] {
-        uint64_t floor = 0;
-        ring.CopyNewest(entries, &floor);
-        benchmark::DoNotOptimize(entries.data());
-      });
+  ReadNewest20UnderAWriter<MutexRings>(state);
 }
+void BM_RawMemory_Write16BytesAtRandom(benchmark::State& state) { AppendPost<RawMemory>(state); }
+void BM_TimelineRing_AppendPost(benchmark::State& state) { AppendPost<Rings>(state); }
+void BM_TimelineRing_AppendPost_Prefetched(benchmark::State& state) {
+  AppendPost<Rings>(state, AppendPrefetched);
+}
+void BM_TimelineRing_ReadNewest20(benchmark::State& state) { ReadNewest20<Rings>(state); }
+void BM_MutexRing_AppendPost(benchmark::State& state) { AppendPost<MutexRings>(state); }
+void BM_MutexRing_ReadNewest20(benchmark::State& state) { ReadNewest20<MutexRings>(state); }
 
 BENCHMARK(BM_TimelineRing_ReadNewest20_UnderAWriter)->UseRealTime();
 BENCHMARK(BM_MutexRing_ReadNewest20_UnderAWriter)->UseRealTime();
 
 // In the order of their worlds, so that each is built once.
-#define KLATCH_BENCH_WORLD(persons)                                                              \
-  BENCHMARK(BM_RawMemory_Write16BytesAtRandom)->ArgName("persons")->Arg(persons)->UseRealTime(); \
-  BENCHMARK(BM_TimelineRing_AppendPost)->ArgName("persons")->Arg(persons)->UseRealTime();        \
-  BENCHMARK(BM_TimelineRing_AppendPost_Prefetched)                                               \
-      ->ArgName("persons")                                                                       \
-      ->Arg(persons)                                                                             \
-      ->UseRealTime();                                                                           \
-  BENCHMARK(BM_TimelineRing_ReadNewest20)->ArgName("persons")->Arg(persons)->UseRealTime();      \
-  BENCHMARK(BM_MutexRing_AppendPost)->ArgName("persons")->Arg(persons)->UseRealTime();           \
-  BENCHMARK(BM_MutexRing_ReadNewest20)->ArgName("persons")->Arg(persons)->UseRealTime()
+#define KLATCH_BENCH_WORLDS(persons)                                      \
+  KLATCH_BENCH_TIMELINES(BM_RawMemory_Write16BytesAtRandom, persons);     \
+  KLATCH_BENCH_TIMELINES(BM_TimelineRing_AppendPost, persons);            \
+  KLATCH_BENCH_TIMELINES(BM_TimelineRing_AppendPost_Prefetched, persons); \
+  KLATCH_BENCH_TIMELINES(BM_TimelineRing_ReadNewest20, persons);          \
+  KLATCH_BENCH_TIMELINES(BM_MutexRing_AppendPost, persons);               \
+  KLATCH_BENCH_TIMELINES(BM_MutexRing_ReadNewest20, persons)
 
-KLATCH_BENCH_WORLD(100'000);
-KLATCH_BENCH_WORLD(1'000'000);
+KLATCH_BENCH_WORLDS(100'000);
+KLATCH_BENCH_WORLDS(1'000'000);
 
 }  // namespace
 }  // namespace klatch::lockfree
