@@ -7,6 +7,7 @@
 #include "bench/load/commands.h"
 #include "bench/load/node_drill.h"
 #include "bench/load/play.h"
+#include "bench/load/result_file.h"
 #include "common/base/standard_streams.h"
 
 namespace klatch::load {
@@ -47,6 +48,27 @@ absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions&
   return absl::OkStatus();
 }
 
+std::map<std::string, std::string> GivenTexts(LoadOptions options,
+                                              const base::ResolvedOptions& resolved) {
+  return MakeOptionTable(options).GivenTexts(resolved);
+}
+
+// Writes what the options want kept. A result that was good but can't be kept is none.
+ExitCode Keep(const LoadOptions& options, const Result& result, ExitCode code) {
+  absl::Status kept;
+  if (!options.result.empty()) {
+    kept.Update(WriteResultFile(options.result, result));
+  }
+  if (!options.hgrm.empty()) {
+    kept.Update(WriteHgrmFiles(options.hgrm, result));
+  }
+  if (kept.ok()) {
+    return code;
+  }
+  Say(base::MessageOf(kept));
+  return code == ExitCode::kGood ? ExitCode::kPromiseMissed : code;
+}
+
 ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolved) {
   if (absl::Status usage = CheckUsage(options, resolved); !usage.ok()) {
     return Fail(ExitCode::kUsage, base::MessageOf(usage));
@@ -68,7 +90,8 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
   }
   CatchSignals();
   Play play(options, **graph, interrupted);
-  return play.Run();
+  const ExitCode code = play.Run();
+  return Keep(options, play.result(GivenTexts(options, resolved)), code);
 }
 
 ExitCode Main(const std::vector<std::string>& words) {

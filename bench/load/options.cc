@@ -268,6 +268,17 @@ void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Result",
              .description = "Timelines to print as a person would read them",
              .value = base::Count(&options.show_timelines, 0, 100)});
+  table.Add({.name = "result",
+             .group = "Result",
+             .description = "File for all that was measured, for `report` and `compare`",
+             .example = "result.json",
+             .value = base::Text(&options.result),
+             .scope = base::OptionScope::kFlagOnly});
+  table.Add({.name = "hgrm",
+             .group = "Result",
+             .description = "Folder for the latencies in HdrHistogram's text form",
+             .value = base::Text(&options.hgrm),
+             .scope = base::OptionScope::kFlagOnly});
   table.Add({.name = "json",
              .group = "Result",
              .description = "Print the summary as one JSON object on the last line",

@@ -105,6 +105,28 @@ void AddMemory(const std::vector<Series>& series, std::vector<Cost>& costs) {
   add("memory_redis", "Redis");
 }
 
+// In single quotes where a shell would read it otherwise.
+std::string Quoted(std::string_view word) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,%@+";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) {
+    return std::string(word);
+  }
+  std::string quoted = "'";
+  for (const char letter : word) {
+    quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  }
+  return quoted + "'";
+}
+
+std::string CommandLine(const std::map<std::string, std::string>& given) {
+  std::string line = "klatch-load play";
+  for (const auto& [name, value] : given) {
+    line += " " + Quoted(fmt::format("--{}={}", name, value));
+  }
+  return line;
+}
+
 }  // namespace
 
 std::string NowAsText() {
@@ -123,6 +145,7 @@ Result MakeResult(const LoadOptions& options, const std::map<std::string, std::s
   result.sentence = VerdictSentence(summary, more);
   result.machine = Machine(options);
   result.options = given;
+  result.command = CommandLine(given);
   result.arrivals = options.arrivals == ArrivalKind::kClosedLoop
                         ? "closed loop"
                         : std::string(NameOf(options.arrivals));
@@ -147,8 +170,7 @@ std::string MeasuredText(const Result& result, uint64_t sent_late) {
                                    whole(result.offered_per_second), result.arrivals,
                                    whole(result.achieved_per_second));
     if (sent_late != 0) {
-      rate += fmt::format("; {} were sent late, as every connection was full",
-                          WithThousands(sent_late));
+      rate += fmt::format("; {} were sent late, by more than 10 ms", WithThousands(sent_late));
     }
     text += Row("rate", rate);
   }

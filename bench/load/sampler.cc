@@ -40,6 +40,12 @@ std::optional<double> Difference(std::optional<double> before, std::optional<dou
   return *after - *before;
 }
 
+void Add(std::optional<double> part, std::optional<double>& sum) {
+  if (part.has_value()) {
+    sum = sum.value_or(0) + *part;
+  }
+}
+
 std::optional<double> Scaled(std::optional<double> value, double factor) {
   return value.has_value() ? std::optional(*value * factor) : std::nullopt;
 }
@@ -253,8 +259,6 @@ void Sampler::Put(size_t second, const Look& before, const Look& after) {
 
 void Sampler::Run() {
   Look before = TakeLook();
-  first_cpu_klatchd_ = last_cpu_klatchd_ = before.cpu_klatchd;
-  first_cpu_redis_ = last_cpu_redis_ = before.cpu_redis;
   bool stopped = false;
   for (size_t second = 0; !stopped && second < Result::kSeriesSecondsMax; ++second) {
     {
@@ -263,8 +267,8 @@ void Sampler::Run() {
           wake_.wait_until(lock, state_.start + (second + 1) * 1s, [this] { return stopping_; });
     }
     Look after = TakeLook();
-    last_cpu_klatchd_ = after.cpu_klatchd.has_value() ? after.cpu_klatchd : last_cpu_klatchd_;
-    last_cpu_redis_ = after.cpu_redis.has_value() ? after.cpu_redis : last_cpu_redis_;
+    Add(Difference(before.cpu_klatchd, after.cpu_klatchd), cpu_.klatchd);
+    Add(Difference(before.cpu_redis, after.cpu_redis), cpu_.redis);
     if (!stopped) {
       Put(second, before, after);
     }
@@ -298,11 +302,6 @@ std::vector<Series> Sampler::TakeSeries() {
   }
   series_.clear();
   return told;
-}
-
-Sampler::Cpu Sampler::cpu() const {
-  return {Difference(first_cpu_klatchd_, last_cpu_klatchd_),
-          Difference(first_cpu_redis_, last_cpu_redis_)};
 }
 
 }  // namespace klatch::load

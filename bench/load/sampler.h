@@ -53,12 +53,13 @@ class Sampler {
 
   // REQUIRES: stopped. Those of which there is at least one point.
   std::vector<Series> TakeSeries();
-  // The CPU seconds that klatchd and Redis took, first look to last.
+  // The CPU seconds that klatchd and Redis took, first look to last; of what was started again meanwhile,
+  // but for the moments about its end.
   struct Cpu {
     std::optional<double> klatchd;
     std::optional<double> redis;
   };
-  Cpu cpu() const;
+  Cpu cpu() const { return cpu_; }
 
  private:
   class Distribution;
@@ -83,8 +84,7 @@ class Sampler {
   std::unique_ptr<redis::Connection> connection_;  // null: none
   std::optional<Arrivals> arrivals_;
   std::optional<std::chrono::nanoseconds> next_arrival_;
-  std::optional<double> first_cpu_klatchd_, last_cpu_klatchd_;
-  std::optional<double> first_cpu_redis_, last_cpu_redis_;
+  Cpu cpu_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

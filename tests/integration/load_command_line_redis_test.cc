@@ -77,7 +77,8 @@ TEST_F(LoadCommandLineRedisTest, TheFirstWordIsACommand) {
 TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {
   const Klatchd klatchd;
   const std::string play =
-      "play --json --persons 20 --updates 40 --arrivals closed --batch 4 --churn 0 --target " + klatchd.address();
+      "play --json --persons 20 --updates 40 --arrivals closed --batch 4 --churn 0 --target " +
+      klatchd.address();
   EXPECT_EQ(Run(play), 0) << errors_;
   EXPECT_EQ(Run(play + " > /dev/full"), 1);
   // No socket may take the place of what is closed.
