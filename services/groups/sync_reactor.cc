@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -25,14 +26,40 @@ absl::Status Invalid(std::string_view field, std::string_view description) {
   return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
 }
 
+// One of the streams that a node takes at once. It is given back by whoever destroys it.
+class Place {
+ public:
+  // Nothing if all are taken.
+  static std::optional<Place> Take(std::atomic<size_t>& taken) {
+    // relaxed, here and below: a counter.
+    if (taken.fetch_add(1, std::memory_order_relaxed) >= limits::kSyncsMax) {
+      taken.fetch_sub(1, std::memory_order_relaxed);
+      return std::nullopt;
+    }
+    return Place(taken);
+  }
+  Place(Place&& other) noexcept : taken_(std::exchange(other.taken_, nullptr)) {}
+  Place& operator=(Place&&) = delete;
+  ~Place() {
+    if (taken_ != nullptr) {
+      taken_->fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  explicit Place(std::atomic<size_t>& taken) : taken_(&taken) {}
+
+  std::atomic<size_t>* taken_;
+};
+
 // It deletes itself when gRPC is done with it; until then the call counts as under way.
 class SyncReactor final : public Reactor {
  public:
-  SyncReactor(grpc::ByteBuffer* out, GroupCalls& groups, std::atomic<size_t>& under_way,
-              CallGate::Pass pass, base::MonotonicTime deadline)
+  SyncReactor(grpc::ByteBuffer* out, GroupCalls& groups, Place place, CallGate::Pass pass,
+              base::MonotonicTime deadline)
       : out_(out),
         groups_(groups),
-        under_way_(under_way),
+        place_(std::move(place)),
         pass_(std::move(pass)),
         deadline_(deadline),
         reading_(std::make_shared<Reading>()) {}
@@ -43,8 +70,8 @@ class SyncReactor final : public Reactor {
       // The reactor is there as long as it reads: nothing else may finish it meanwhile.
       std::lock_guard lock(reading->mutex);
       if (is_late && std::exchange(reading->goes_on, false)) {
-        Finish(ToGrpcStatus(base::Error(absl::StatusCode::kDeadlineExceeded,
-                                        "the deadline came before the end of the stream")));
+        FinishWith(base::Error(absl::StatusCode::kDeadlineExceeded,
+                               "the deadline came before the end of the stream"));
       }
     });
     ReadNext();
@@ -64,13 +91,11 @@ class SyncReactor final : public Reactor {
     if (status.ok()) {
       ReadNext();
     } else if (EndReading()) {
-      Finish(ToGrpcStatus(status));
+      FinishWith(status);
     }
   }
 
   void OnDone() override {
-    // relaxed: a counter.
-    under_way_.fetch_sub(1, std::memory_order_relaxed);
     // Last: who drains may take the calls apart when the gate is empty.
     const CallGate::Pass held = std::move(pass_);
     delete this;
@@ -104,7 +129,7 @@ class SyncReactor final : public Reactor {
     }
     absl::StatusOr<v1::SyncMembersRequest> request = upload_.Take();
     if (!request.ok()) {
-      Finish(ToGrpcStatus(request.status()));
+      FinishWith(request.status());
       return;
     }
     base::Spawn(Run(*std::move(request)));
@@ -115,13 +140,19 @@ class SyncReactor final : public Reactor {
     const absl::StatusOr<v1::SyncManyMembersResponse> response = co_await std::move(syncing);
     const absl::Status status =
         response.ok() ? SerializeResponse(*response, *out_) : response.status();
-    // After Finish the reactor may be gone.
+    FinishWith(status);
+  }
+
+  // By whoever ended the reading. The reactor may be gone afterwards.
+  void FinishWith(const absl::Status& status) {
+    // Before the answer: whoever has it may come with the next list at once.
+    place_.reset();
     Finish(ToGrpcStatus(status));
   }
 
   grpc::ByteBuffer* const out_;
   GroupCalls& groups_;
-  std::atomic<size_t>& under_way_;
+  std::optional<Place> place_;
   CallGate::Pass pass_;
   const base::MonotonicTime deadline_;
   const std::shared_ptr<Reading> reading_;
@@ -208,15 +239,14 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* SyncCalls::SyncMany(grpc::CallbackSer
   if (!pass.granted()) {
     return new RefusedReactor(RefusalStatus(pass.refusal()));
   }
-  // relaxed: a counter.
-  if (under_way_.fetch_add(1, std::memory_order_relaxed) >= limits::kSyncsMax) {
-    under_way_.fetch_sub(1, std::memory_order_relaxed);
+  std::optional<Place> place = Place::Take(under_way_);
+  if (!place.has_value()) {
     return new RefusedReactor(base::RetryLater(absl::StatusCode::kResourceExhausted,
                                                "other lists of members are under way",
                                                kRetryWhenFull));
   }
   const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
-  auto* reactor = new SyncReactor(out, groups_, under_way_, std::move(pass), deadline);
+  auto* reactor = new SyncReactor(out, groups_, *std::move(place), std::move(pass), deadline);
   reactor->Begin(clock_.Wall() + std::chrono::duration_cast<base::WallTime::duration>(
                                      deadline - clock_.Monotonic()));
   return reactor;
