@@ -43,7 +43,8 @@ struct Series {
   std::vector<std::optional<double>> points;  // the value of second i since the first post
 };
 
-// What one operation costs: "klatchd CPU per delivery", "µs".
+// What one operation costs: "klatchd CPU per delivery", "µs". Reports of several results draw what
+// ends with "CPU per delivery".
 struct Cost {
   std::string name;
   std::string unit;

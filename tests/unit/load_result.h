@@ -38,6 +38,10 @@ class ResultMaker {
     result.latencies.push_back(Latency("publish", "from the intended moment to the answer", 8.5));
     result.latencies.push_back(Latency("visible", "from there to a random member's page", 8.9));
     result.latencies.push_back(Latency("home_page", "a page of a home timeline", 6.5));
+    result.summary.publish_p50_us = result.latencies[0].p50;
+    result.summary.publish_p99_us = result.latencies[0].p99;
+    result.summary.visible_p50_us = result.latencies[1].p50;
+    result.summary.visible_p99_us = result.latencies[1].p99;
     result.costs = {{"klatchd CPU per delivery", "µs", 0.62 / speed_},
                     {"Redis CPU per delivery", "µs", 0.31 / speed_},
                     {"memory per person", "bytes", 5'300}};
