@@ -7,6 +7,7 @@
 #include "bench/load/commands.h"
 #include "bench/load/node_drill.h"
 #include "bench/load/play.h"
+#include "bench/load/report_commands.h"
 #include "bench/load/result_file.h"
 #include "common/base/standard_streams.h"
 
@@ -100,6 +101,11 @@ ExitCode Main(const std::vector<std::string>& words) {
   commands.Add(MakeCommand<LoadOptions>(
       "play", "plays a graph against a node and checks what everybody sees", MakeOptionTable,
       RunPlay));
+  commands.Add(MakeCommand<ReportOptions>("report", "makes a page with plots of results",
+                                          MakeReportTable, RunReport));
+  commands.Add(MakeCommand<CompareOptions>(
+      "compare", "says what differs between results, and whether more than the noise",
+      MakeCompareTable, RunCompare));
   return commands.Run(words, base::ProcessEnvironment());
 }
 

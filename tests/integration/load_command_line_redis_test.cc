@@ -4,7 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "bench/load/result_file.h"
+#include "common/base/whole_file.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/unit/load_result.h"
 
 namespace klatch::testing {
 namespace {
@@ -85,6 +91,72 @@ TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {
   EXPECT_EQ(Run(play + " <&- >&-"), 1);
   EXPECT_THAT(errors_, HasSubstr("can't write the result: Bad file descriptor"));
   EXPECT_EQ(Run(play + " 2> /dev/full"), 0);
+}
+
+class LoadResultsRedisTest : public LoadCommandLineRedisTest {
+ protected:
+  std::string Path(const std::string& name) const { return directory_.path() / name; }
+  // Five results of a load that is `speed` times as fast, as a side of a comparison.
+  std::string Side(const std::string& name, double speed) const {
+    std::string list;
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      const std::string file = Path(name + std::to_string(seed) + ".json");
+      load::ResultMaker maker(30, speed * (1 + 0.01 * static_cast<double>(seed % 3)), seed);
+      EXPECT_TRUE(load::WriteResultFile(file, maker.Make()).ok());
+      list += (list.empty() ? "" : ",") + file;
+    }
+    return list;
+  }
+};
+
+TEST_F(LoadResultsRedisTest, AReportIsMadeOfAResult) {
+  ASSERT_TRUE(load::WriteResultFile(Path("result.json"), load::ResultMaker().Make()).ok());
+  const std::string report = "report " + Path("result.json");
+  EXPECT_EQ(Run(report + " --out " + Path("page.html") + " --hgrm " + Path("hgrm")), 0) << errors_;
+  EXPECT_EQ(errors_, "");
+  const auto page = base::ReadWholeFile(Path("page.html"), 16 << 20);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_THAT(*page, ::testing::StartsWith("<!DOCTYPE html>"));
+  EXPECT_THAT(*page, ::testing::EndsWith("</html>\n"));
+  EXPECT_TRUE(std::filesystem::exists(Path("hgrm/publish.hgrm")));
+  EXPECT_EQ(Run(report + " " + Path("result.json") + " --hgrm " + Path("several")), 0) << errors_;
+  EXPECT_TRUE(std::filesystem::exists(Path("several/2/visible.hgrm")));
+}
+
+TEST_F(LoadResultsRedisTest, WhatCantBeReadOrWrittenIsSaidInALine) {
+  const std::string good = Path("result.json");
+  ASSERT_TRUE(load::WriteResultFile(good, load::ResultMaker(10).Make()).ok());
+  EXPECT_EQ(Run("report " + good + " --out /dev/full"), 1);
+  EXPECT_EQ(errors_, "klatch-load: /dev/full: can't be written: No space left on device\n");
+  EXPECT_EQ(Run("report " + Path("none.json") + " --out " + Path("page.html")), 3);
+  EXPECT_EQ(errors_,
+            "klatch-load: " + Path("none.json") + ": can't be read: No such file or directory\n");
+  std::ofstream(Path("half.json")) << "{\"klatch_load_result\":1";
+  EXPECT_EQ(Run("report " + good + " " + Path("half.json") + " --out " + Path("page.html")), 2);
+  EXPECT_EQ(errors_, "klatch-load: " + Path("half.json") + ": is cut off: its JSON has no end\n");
+  EXPECT_FALSE(std::filesystem::exists(Path("page.html")));
+  EXPECT_EQ(Run("report"), 2);
+  EXPECT_EQ(Run("report " + good), 2);
+  EXPECT_THAT(errors_, HasSubstr("--out FILE.html"));
+  EXPECT_EQ(Run("compare " + good), 2);
+  EXPECT_THAT(errors_, HasSubstr("name two sides"));
+  EXPECT_EQ(Run("compare " + good + ", " + good), 3) << "an empty name";
+  EXPECT_EQ(Run("compare " + good + " " + good + " --fail-above 2000"), 2);
+  EXPECT_EQ(Run("compare " + good + " " + good + " > /dev/full"), 1);
+}
+
+TEST_F(LoadResultsRedisTest, AComparisonFailsOnlyIfToldTo) {
+  const std::string fast = Side("fast", 1.2);
+  const std::string slow = Side("slow", 1);
+  const Outcome told = RunToEnd({KLATCH_LOAD_PROGRAM, "compare", fast, slow});
+  EXPECT_EQ(told.exit_code, 0) << told.errors;
+  EXPECT_THAT(told.output, HasSubstr("slower\n"));
+  EXPECT_EQ(Run("compare " + fast + " " + slow + " --fail-above 5"), 1);
+  EXPECT_EQ(Run("compare " + fast + " " + slow + " --fail-above 50"), 0);
+  EXPECT_EQ(Run("compare " + slow + " " + fast + " --fail-above 0"), 0);
+  const Outcome json = RunToEnd({KLATCH_LOAD_PROGRAM, "compare", fast, slow, "--json"});
+  EXPECT_THAT(json.output, ::testing::StartsWith("{\"a\":["));
+  EXPECT_THAT(json.output, HasSubstr("\"verdict\":\"worse\""));
 }
 
 }  // namespace
