@@ -98,7 +98,7 @@ std::string LatencyOf(uint64_t microseconds) {
 std::string TilesHtml(const Result& result) {
   const Summary& summary = result.summary;
   std::string text = "<ul class=\"tiles\">\n";
-  text += Tile("posts per second", NumberText(result.achieved_per_second));
+  text += Tile("operations per second", NumberText(result.achieved_per_second));
   text += Tile("deliveries per second", NumberText(summary.DeliveriesPerSecond()));
   text += Tile("publish p50", LatencyOf(summary.publish_p50_us));
   text += Tile("publish p99", LatencyOf(summary.publish_p99_us));
@@ -124,7 +124,7 @@ std::string PlayedHtml(const Result& result, int level) {
   facts.Add("lasted", fmt::format("{:.1f} s from the first post until all was applied{}",
                                   summary.seconds, more.flushed ? " and in Redis" : ""));
   facts.Add("arrivals", result.offered_per_second > 0
-                            ? fmt::format("{}, {} posts offered per second", result.arrivals,
+                            ? fmt::format("{}, {} operations offered per second", result.arrivals,
                                           NumberText(result.offered_per_second))
                             : result.arrivals);
   facts.Add("people", fmt::format("{} in {} groups, {} memberships", WithThousands(summary.persons),
@@ -223,9 +223,10 @@ std::string ResultHtml(const Result& result, size_t number, int level) {
 }
 
 std::string OverviewHtml(const std::vector<Result>& results) {
-  Table table{"All results",
-              {"", "started", "verdict", "posts/s", "deliveries/s", "publish p99", "visible p99"},
-              {}};
+  Table table{
+      "All results",
+      {"", "started", "verdict", "operations/s", "deliveries/s", "publish p99", "visible p99"},
+      {}};
   for (size_t i = 0; i < results.size(); ++i) {
     const Result& result = results[i];
     table.rows.push_back(

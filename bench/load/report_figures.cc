@@ -20,10 +20,12 @@ struct Panel {
   std::string_view remark;
   bool by_worst = false;  // one bad second must not vanish in a mean
 };
-constexpr std::array<Panel, 6> kPanels = {{
-    {"rate", "Posts per second", "Offered is what the schedule asks for, whatever comes back."},
+constexpr std::array<Panel, 7> kPanels = {{
+    {"rate", "Operations per second",
+     "Offered is what the schedule asks for, whatever comes back; published are the posts."},
     {"deliveries", "Deliveries per second", ""},
     {"lag", "How far each stage is behind", "On a logarithmic scale.", true},
+    {"backlog", "In memory and not yet in Redis", "", true},
     {"latency", "Latency from second to second", "On a logarithmic scale.", true},
     {"cpu", "CPU", "Cores that each process keeps busy."},
     {"memory", "Memory", ""},
@@ -31,9 +33,14 @@ constexpr std::array<Panel, 6> kPanels = {{
 constexpr std::array<double, 12> kPercents = {0,  25,   50,   75,    90,    95,
                                               99, 99.5, 99.9, 99.95, 99.99, 100};
 constexpr double kMicrosecondsPerSecond = 1e6;
-constexpr std::string_view kCpuPerDelivery = " CPU per delivery";
+// What the node put into timelines in that second.
+constexpr std::string_view kDeliveries = "deliveries_memory";
+constexpr std::string_view kCpuOf = "CPU of ";
+constexpr std::string_view kPerDelivery = " per delivery";
 // Seconds with fewer deliveries say more about their fixed costs than about deliveries.
 constexpr double kDeliveriesMin = 1;
+// More is no measure of anything, and no scale for the rest.
+constexpr double kValueMax = 1e15;
 
 struct Range {
   double min = std::numeric_limits<double>::infinity();
@@ -49,6 +56,10 @@ struct Range {
   }
   bool empty() const { return min > max; }
 };
+
+std::optional<double> Drawable(std::optional<double> value) {
+  return value && std::abs(*value) <= kValueMax ? value : std::nullopt;
+}
 
 Range RangeOf(const std::vector<Curve>& curves) {
   Range range;
@@ -96,9 +107,9 @@ Curve Thinned(const Series& series, size_t every, bool by_worst) {
     double worst = -std::numeric_limits<double>::infinity();
     size_t known = 0;
     for (size_t i = begin; i < end; ++i) {
-      if (series.points[i]) {
-        sum += *series.points[i];
-        worst = std::max(worst, *series.points[i]);
+      if (const std::optional<double> value = Drawable(series.points[i])) {
+        sum += *value;
+        worst = std::max(worst, *value);
         ++known;
       }
     }
@@ -255,15 +266,10 @@ Curve SpectrumCurve(const Spectrum& spectrum) {
   return curve;
 }
 
-const Series* FindSeries(const Result& result, std::string_view name) {
-  const auto found = std::ranges::find(result.series, name, &Series::name);
-  return found == result.series.end() ? nullptr : &*found;
-}
-
 // Against deliveries per second, in µs of CPU each.
 std::vector<Curve> CostsBySecond(const Result& result) {
   std::vector<Curve> curves;
-  const Series* const deliveries = FindSeries(result, "deliveries");
+  const Series* const deliveries = FindSeries(result, kDeliveries);
   for (const std::string_view name : {"cpu_klatchd", "cpu_redis"}) {
     const Series* const cpu = FindSeries(result, name);
     if (deliveries == nullptr || cpu == nullptr) {
@@ -271,11 +277,11 @@ std::vector<Curve> CostsBySecond(const Result& result) {
     }
     Curve curve{CurveName(*cpu), {}};
     for (size_t i = 0; i < std::min(cpu->points.size(), deliveries->points.size()); ++i) {
-      const double delivered = deliveries->points[i].value_or(0);
+      const double delivered = Drawable(deliveries->points[i]).value_or(0);
       if (delivered >= kDeliveriesMin) {
         curve.points.push_back({delivered, std::nullopt});
-        if (cpu->points[i]) {
-          curve.points.back().y = *cpu->points[i] / delivered * kMicrosecondsPerSecond;
+        if (const std::optional<double> cores = Drawable(cpu->points[i])) {
+          curve.points.back().y = *cores / delivered * kMicrosecondsPerSecond;
         }
       }
     }
@@ -309,6 +315,15 @@ Curve Merged(const Curve& curve) {
   return merged;
 }
 
+// "klatchd" of "CPU of klatchd per delivery"; empty of any other cost.
+std::string CpuOwner(const Cost& cost) {
+  const bool is_one = cost.name.starts_with(kCpuOf) && cost.name.ends_with(kPerDelivery) &&
+                      cost.name.size() > kCpuOf.size() + kPerDelivery.size() && cost.unit == "µs";
+  return is_one ? cost.name.substr(kCpuOf.size(),
+                                   cost.name.size() - kCpuOf.size() - kPerDelivery.size())
+                : "";
+}
+
 // Against deliveries per post, a point of each result.
 std::vector<Curve> CostsByResult(const std::vector<Result>& results) {
   std::vector<Curve> curves;
@@ -319,18 +334,15 @@ std::vector<Curve> CostsByResult(const std::vector<Result>& results) {
     const double size = static_cast<double>(result.summary.deliveries) /
                         static_cast<double>(result.summary.published);
     for (const Cost& cost : result.costs) {
-      if (!cost.name.ends_with(kCpuPerDelivery) || cost.unit != "µs") {
+      const std::string name = CpuOwner(cost);
+      if (name.empty()) {
         continue;
       }
-      const std::string name = cost.name.substr(0, cost.name.size() - kCpuPerDelivery.size());
       auto curve = std::ranges::find(curves, name, &Curve::name);
       if (curve == curves.end()) {
         curve = curves.insert(curves.end(), Curve{name, {}});
       }
-      curve->points.push_back({size, std::nullopt});
-      if (std::isfinite(cost.value)) {
-        curve->points.back().y = cost.value;
-      }
+      curve->points.push_back({size, Drawable(cost.value)});
     }
   }
   for (Curve& curve : curves) {

@@ -37,4 +37,9 @@ uint64_t PercentileOf(const Spectrum& spectrum, double percent) {
   return spectrum.max;
 }
 
+const Series* FindSeries(const Result& result, std::string_view name) {
+  const auto found = std::ranges::find(result.series, name, &Series::name);
+  return found == result.series.end() ? nullptr : &*found;
+}
+
 }  // namespace klatch::load

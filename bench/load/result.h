@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,15 +37,14 @@ struct Spectrum {
 
 // One measure from second to second. A point is missing where nobody could tell.
 struct Series {
-  std::string name;  // "offered", "answered", "deliveries", "lag_apply", "cpu_klatchd", …
-  // What is drawn together: "rate", "deliveries", "lag", "latency", "cpu", "memory".
+  std::string name;  // "offered", "answered", "deliveries_memory", "lag_append", "cpu_klatchd", …
+  // What is drawn together: "rate", "deliveries", "lag", "backlog", "latency", "cpu", "memory".
   std::string panel;
-  std::string unit;                           // "1/s", "ms", "µs", "cores", "bytes"
+  std::string unit;                           // "1/s", "ms", "µs", "cores", "bytes", "entries"
   std::vector<std::optional<double>> points;  // the value of second i since the first post
 };
 
-// What one operation costs: "klatchd CPU per delivery", "µs". Reports of several results draw what
-// ends with "CPU per delivery".
+// What one operation costs: "CPU of klatchd per delivery", "µs".
 struct Cost {
   std::string name;
   std::string unit;
@@ -86,5 +86,8 @@ Spectrum MakeSpectrum(std::string name, std::string what, const obs::LatencyHist
 // The value below or at which `percent` of a distribution's values lie, from its buckets; 0 if there
 // are none. REQUIRES: 0 <= percent <= 100.
 uint64_t PercentileOf(const Spectrum& spectrum, double percent);
+
+// Null if there is none of that name.
+const Series* FindSeries(const Result& result, std::string_view name);
 
 }  // namespace klatch::load

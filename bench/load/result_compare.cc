@@ -18,6 +18,8 @@ constexpr size_t kStretches = 10;
 // Fewer points in a stretch are no mean.
 constexpr size_t kStretchPointsMin = 2;
 constexpr double kMicrosecondsPerSecond = 1e6;
+// What the node put into timelines in that second.
+constexpr char kDeliveries[] = "deliveries_memory";
 // The normal distribution's 99.5th percentile.
 constexpr double kNormal = 2.576;
 // Student's, from one degree of freedom on. More than there are count as the last.
@@ -28,9 +30,9 @@ constexpr std::array<double, 30> kStudent = {
 
 // Where a run listens and what it prints changes nothing of what is measured.
 const std::set<std::string, std::less<>> kOptionsOfNoMatter = {
-    "target",        "metrics",        "redis",
-    "http",          "json",           "node-pid",
-    "node-pid-file", "show-timelines", "node-restart-command"};
+    "target",        "metrics", "redis",    "http",          "json",
+    "result",        "hgrm",    "node-pid", "node-pid-file", "node-restart-command",
+    "show-timelines"};
 
 double MeanOf(const std::vector<double>& values) {
   double sum = 0;
@@ -38,11 +40,6 @@ double MeanOf(const std::vector<double>& values) {
     sum += value;
   }
   return sum / static_cast<double>(values.size());
-}
-
-const Series* FindSeries(const Result& result, std::string_view name) {
-  const auto found = std::ranges::find(result.series, name, &Series::name);
-  return found == result.series.end() ? nullptr : &*found;
 }
 
 const Spectrum* FindSpectrum(const Result& result, std::string_view name) {
@@ -158,8 +155,9 @@ Measure CostMeasure(const Cost& cost) {
 // What the first result of A has is what is looked for in all.
 std::vector<Measure> MeasuresOf(const Result& result) {
   std::vector<Measure> measures;
-  measures.push_back(SeriesMeasure("posts", "1/s", "answered", "", 1, true));
-  measures.push_back(SeriesMeasure("deliveries", "1/s", "deliveries", "", 1, true));
+  measures.push_back(SeriesMeasure("operations", "1/s", "answered", "", 1, true));
+  measures.push_back(SeriesMeasure("posts", "1/s", "published", "", 1, true));
+  measures.push_back(SeriesMeasure("deliveries", "1/s", kDeliveries, "", 1, true));
   for (const Spectrum& spectrum : result.latencies) {
     for (const double percent : {50.0, 99.0, 99.9}) {
       measures.push_back(PercentileMeasure(spectrum.name, percent));
@@ -168,10 +166,10 @@ std::vector<Measure> MeasuresOf(const Result& result) {
   for (const Series& series : result.series) {
     std::string name = series.name;
     std::ranges::replace(name, '_', ' ');
-    if (series.panel == "lag" || series.panel == "memory") {
+    if (series.panel == "lag" || series.panel == "backlog" || series.panel == "memory") {
       measures.push_back(SeriesMeasure(name, series.unit, series.name, "", 1, false));
     } else if (series.panel == "cpu") {
-      measures.push_back(SeriesMeasure(name + " per delivery", "µs", series.name, "deliveries",
+      measures.push_back(SeriesMeasure(name + " per delivery", "µs", series.name, kDeliveries,
                                        kMicrosecondsPerSecond, false));
     }
   }

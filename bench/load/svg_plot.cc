@@ -22,6 +22,8 @@ constexpr double kEndPart = 0.02;
 constexpr double kLogDecadesLabelled = 6;
 // A linear axis shows what is a twentieth of it, less hardly.
 constexpr double kLinearRangeMax = 20;
+// What is smaller than this, beside the greatest, is nothing.
+constexpr double kSmallestPart = 1e-9;
 constexpr size_t kLooks = 6;
 constexpr std::array<double, 3> kNice = {1, 2, 5};
 constexpr double kMinute = 60;
@@ -168,7 +170,9 @@ Axis Axis::Linear(double min, double max, std::string_view unit) {
 }
 
 Axis Axis::Within(double min, double max, std::string_view unit) {
-  max = max > min ? max : min + std::max(std::abs(min) / kLinearRangeMax, 1.0);
+  // Where all is the same there is a scale around it, and never more ticks than digits tell apart.
+  const bool is_range = max - min > std::abs(min) * kSmallestPart;
+  max = is_range ? max : min + std::max(std::abs(min) / kLinearRangeMax, 1.0);
   const double step = NiceAbove((max - min) / kLinearTicks);
   const double first = std::floor(min / step + 1e-9);
   const double last = std::ceil(max / step - 1e-9);
@@ -180,10 +184,11 @@ Axis Axis::Within(double min, double max, std::string_view unit) {
 }
 
 Axis Axis::Log(double min, double max, std::string_view unit) {
-  if (!(max > 0)) {
+  if (!(max > kSmallestPart)) {
     return Linear(0, max, unit);
   }
-  const double low = NiceBelow(min > 0 ? std::min(min, max) : max / kLinearRangeMax);
+  const double lowest = min > 0 ? std::min(min, max) : max / kLinearRangeMax;
+  const double low = NiceBelow(std::max(lowest, max * kSmallestPart));
   const double high = std::max(NiceAbove(max), 2 * low);
   Axis axis(Scale::kLog, std::log10(low), std::log10(high));
   const double decades = axis.max_ - axis.min_;

@@ -56,12 +56,12 @@ TEST(EstimateTest, IntervalsAreStudents) {
 
 TEST(CompareTest, ATrueDifferenceBeyondTheNoiseIsFound) {
   const Comparisons comparisons = Compare(MakeSide(5, 1, 0.03, 10), MakeSide(5, 1.3, 0.03, 20));
-  for (const char* name : {"posts", "deliveries", "publish p50", "publish p99", "lag apply",
-                           "cpu klatchd per delivery", "klatchd CPU per delivery"}) {
+  for (const char* name : {"operations", "deliveries", "publish p50", "publish p99", "lag append",
+                           "cpu klatchd per delivery", "CPU of klatchd per delivery"}) {
     EXPECT_EQ(Find(comparisons, name).change, Change::kBetter) << name;
   }
   EXPECT_NEAR(Find(comparisons, "deliveries").ratio, 1.3, 0.1);
-  EXPECT_EQ(Find(comparisons, "memory per person").change, Change::kNone);
+  EXPECT_EQ(Find(comparisons, "memory of klatchd, at most").change, Change::kNone);
   const Comparisons reverse = Compare(MakeSide(5, 1.3, 0.03, 20), MakeSide(5, 1, 0.03, 10));
   EXPECT_EQ(Find(reverse, "publish p99").change, Change::kWorse);
   EXPECT_NEAR(Find(reverse, "publish p99").PercentWorse(), 30, 10);
@@ -107,8 +107,8 @@ TEST(CompareTest, SingleResultsAreHeldAgainstTheirOwnStretches) {
   EXPECT_EQ(Find(other, "deliveries").change, Change::kBetter);
   EXPECT_EQ(Find(other, "publish p50").change, Change::kBetter);
   // Of a number without a series nobody can tell.
-  EXPECT_EQ(Find(other, "klatchd CPU per delivery").change, Change::kNone);
-  EXPECT_FALSE(Find(other, "klatchd CPU per delivery").a.interval.has_value());
+  EXPECT_EQ(Find(other, "CPU of klatchd per delivery").change, Change::kNone);
+  EXPECT_FALSE(Find(other, "CPU of klatchd per delivery").a.interval.has_value());
 }
 
 TEST(CompareTest, OneBadStretchIsNoise) {

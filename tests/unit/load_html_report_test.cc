@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <regex>
+#include <set>
 
 #include "bench/load/html_report.h"
 #include "bench/load/report_figures.h"
@@ -121,17 +123,17 @@ TEST(PlotTest, CurvesDifferInColourOrDashes) {
 TEST(ReportFiguresTest, PanelsStandInTheirOrderAndStrangersBehind) {
   Result result = ResultMaker().Make();
   result.series.insert(result.series.begin(), {"hit_rate", "cache", "1/s", {1.0, 2.0}});
-  EXPECT_THAT(
-      HeadingsOf(SeriesFigures(result)),
-      ElementsAre("Posts per second", "Deliveries per second", "How far each stage is behind",
-                  "Latency from second to second", "CPU", "Memory", "cache"));
+  EXPECT_THAT(HeadingsOf(SeriesFigures(result)),
+              ElementsAre("Operations per second", "Deliveries per second",
+                          "How far each stage is behind", "In memory and not yet in Redis",
+                          "Latency from second to second", "CPU", "Memory", "cache"));
 }
 
 TEST(ReportFiguresTest, EverySecondIsAPointAndARow) {
   const Result result = ResultMaker(120).Make();
   const Figure figure = SeriesFigures(result)[2];
-  ASSERT_EQ(figure.plot.curves.size(), 3u);
-  EXPECT_EQ(figure.plot.curves[0].name, "apply");
+  ASSERT_EQ(figure.plot.curves.size(), 2u);
+  EXPECT_EQ(figure.plot.curves[0].name, "append");
   ASSERT_EQ(figure.plot.curves[0].points.size(), 120u);
   EXPECT_EQ(figure.plot.curves[0].points[7].y, result.series[3].points[7]);
   EXPECT_FALSE(figure.plot.curves[0].points[51].y.has_value());
@@ -141,7 +143,7 @@ TEST(ReportFiguresTest, EverySecondIsAPointAndARow) {
 
 TEST(ReportFiguresTest, ADayIsThinnedAndItsWorstSecondStays) {
   Result result;
-  result.series = {{"lag_apply", "lag", "ms", {}}, {"answered", "rate", "1/s", {}}};
+  result.series = {{"lag_append", "lag", "ms", {}}, {"answered", "rate", "1/s", {}}};
   for (Series& series : result.series) {
     series.points.assign(Result::kSeriesSecondsMax, 5.0);
     series.points[50'000] = 9'000;
@@ -171,8 +173,9 @@ TEST(ReportFiguresTest, CostIsCpuOverDeliveries) {
   Result result;
   result.summary.published = 10;
   result.summary.deliveries = 4'000;
-  result.costs = {{"klatchd CPU per delivery", "µs", 0.5}, {"memory per person", "bytes", 5}};
-  result.series = {{"deliveries", "deliveries", "1/s", {1'000'000, 0, 500'000}},
+  result.costs = {{"CPU of klatchd per delivery", "µs", 0.5},
+                  {"CPU of klatchd per operation", "µs", 5}};
+  result.series = {{"deliveries_memory", "deliveries", "1/s", {1'000'000, 0, 500'000}},
                    {"cpu_klatchd", "cpu", "cores", {0.5, 0.1, 0.4}}};
   const std::vector<Figure> of_one = CostFigures({result});
   ASSERT_EQ(of_one.size(), 1u);
@@ -247,8 +250,31 @@ TEST(HtmlReportTest, SaysWhatCameOutAndHowToPlayItAgain) {
   const std::string html = HtmlReport({result});
   EXPECT_THAT(html, HasSubstr("<p class=\"verdict\"><b>✗ missed</b>"));
   EXPECT_THAT(html, HasSubstr("<td class=\"wrong\">3</td>"));
-  EXPECT_THAT(html, HasSubstr("<code>klatch-load play --persons 100000"));
+  EXPECT_THAT(html, HasSubstr("<code>klatch-load play --group-size=400 --persons=100000"));
   EXPECT_THAT(html, HasSubstr("<dt>group-size</dt><dd>400</dd>"));
+}
+
+TEST(HtmlReportTest, StrangeValuesMakeAPage) {
+  Result result = ResultMaker(10).Make();
+  const std::vector<std::optional<double>> strange = {
+      0.0, -1.0, 1e-310, 1e308, -1e308, 1e18, 1e18 + 1'000, std::nullopt, INFINITY, std::nan("")};
+  for (Series& series : result.series) {
+    series.points = strange;
+  }
+  for (Cost& cost : result.costs) {
+    cost.value = std::nan("");
+  }
+  result.summary.seconds = INFINITY;
+  result.offered_per_second = 1e308;
+  result.latencies[0].max = UINT64_MAX;
+  result.latencies[0].buckets = {{0, 1}, {UINT64_MAX, 1}};
+  result.latencies[0].count = 2;
+  for (const std::vector<Result>& results :
+       {std::vector<Result>{result}, std::vector<Result>{result, result}}) {
+    const std::string html = HtmlReport(results);
+    EXPECT_LT(html.size(), 1u << 20);
+    EXPECT_FALSE(std::regex_search(html, std::regex("(style|d|data-x)=\"[^\"]*(nan|inf)")));
+  }
 }
 
 TEST(HtmlReportTest, AnEmptyResultIsAPage) {

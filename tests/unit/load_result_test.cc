@@ -111,6 +111,13 @@ TEST(SpectrumTest, AnswersAsItsHistogramDid) {
   }
 }
 
+TEST_F(ResultFileTest, EveryCutIsRefused) {
+  const std::string good = EncodeResult(ResultMaker(3).Make());
+  for (size_t size = 0; size + 2 < good.size(); size += 61) {
+    EXPECT_FALSE(DecodeResult(good.substr(0, size)).ok()) << size;
+  }
+}
+
 TEST(ValueTextTest, ThreeDigitsAtAFittingScale) {
   EXPECT_EQ(ValueText(0.62, "µs"), "0.62 µs");
   EXPECT_EQ(ValueText(999.7, "µs"), "1.00 ms");
