@@ -1,6 +1,6 @@
 #pragma once
-// A report for people of one or several Results: one page of HTML that asks for nothing else, can be
-// read without its few lines of script, on a phone, in the dark and on paper.
+// A report for people of one or several Results: one page of HTML that asks for nothing else, can
+// be read without its few lines of script, on a phone, in the dark and on paper.
 //
 // All text from a Result is escaped: a group's id or a fault's example can't become a tag.
 //

@@ -4,8 +4,8 @@
 // such files alone, so that a result can be looked at wherever it is carried.
 //
 // Thread safety: a value; none of its own.
-// Bounds: kSeriesSecondsMax points in a series, kListMax spectra, series and costs each, kBytesMax in
-// a file.
+// Bounds: kSeriesSecondsMax points in a series, kListMax spectra, series and costs each, kBytesMax
+// in a file.
 
 #include <cstdint>
 #include <map>
@@ -83,8 +83,8 @@ struct Result {
 // REQUIRES: nothing records meanwhile.
 Spectrum MakeSpectrum(std::string name, std::string what, const obs::LatencyHistogram& histogram);
 
-// The value below or at which `percent` of a distribution's values lie, from its buckets; 0 if there
-// are none. REQUIRES: 0 <= percent <= 100.
+// The value below or at which `percent` of a distribution's values lie, from its buckets; 0 if
+// there are none. REQUIRES: 0 <= percent <= 100.
 uint64_t PercentileOf(const Spectrum& spectrum, double percent);
 
 // Null if there is none of that name.

@@ -6,13 +6,14 @@
 //   several results   Student's interval of the mean of their values
 //   one result        of a series: the same over the means of ten equal stretches of its seconds,
 //                     which are long enough to forget each other where seconds are not; of a
-//                     percentile: the values between the ranks that it may have if each second, not
-//                     each call, is one observation, as whatever delays a call delays its neighbours
+//                     percentile: the values between the ranks that it may have if each second,
+//                     not each call, is one observation, as what delays a call delays its
+//                     neighbours
 //
-// There is a verdict only where the two intervals have nothing in common. That is stricter than 99 of
-// 100 for the difference, so that a few dozen measures together rarely have one that is wrong. One
-// result says nothing of how runs differ, which is most of the noise: give several of each side,
-// played alternately.
+// There is a verdict only where the two intervals have nothing in common. That is stricter than 99
+// of 100 for the difference, so that a few dozen measures together rarely have one that is wrong.
+// One result says nothing of how runs differ, which is most of the noise: give several of each
+// side, played alternately.
 //
 // Pure; any thread.
 

@@ -45,8 +45,8 @@ double NiceAbove(double value) {
 
 double NiceBelow(double value) { return 1 / NiceAbove(1 / value); }
 
-// What stands for a point of a curve that has no line: a dot, as the ends of a line of no length are
-// round, or a bar, lying or upright.
+// What stands for a point of a curve that has no line: a dot, as the ends of a line of no length
+// are round, or a bar, lying or upright.
 std::string_view MarkOf(const Plot& plot, size_t number) {
   constexpr std::array<std::string_view, 3> kMarks = {"h0", "m-5 0h10", "m0 -9v18"};
   return plot.kind == Plot::Kind::kPoints ? kMarks[number % kMarks.size()] : kMarks[0];

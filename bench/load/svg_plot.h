@@ -1,6 +1,6 @@
 #pragma once
-// Plots of curves or points as a piece of HTML: the drawing is SVG that stretches to the width there
-// is, the labels around it are text of the page, so that they stay readable on a phone.
+// Plots of curves or points as a piece of HTML: the drawing is SVG that stretches to the width
+// there is, the labels around it are text of the page, so that they stay readable on a phone.
 //
 //   Plot plot{.title = "Lag", .description = "…", .x = TimeAxis(120), .y = LogAxis(…), …};
 //   page += PlotHtml(plot, "lag");
@@ -36,7 +36,8 @@ class Axis {
   static Axis Within(double min, double max, std::string_view unit);
   // Over the decades of positive values; what is lower than `min` stands at its lower end.
   static Axis Log(double min, double max, std::string_view unit);
-  // Log if the values' range is so wide that a linear one would show the greatest alone, else Within.
+  // Log if the values' range is so wide that a linear one would show the greatest alone, else
+  // Within.
   static Axis Fitting(double min, double max, std::string_view unit);
   // From 0 to this many seconds, whatever the ticks.
   static Axis Time(double seconds);

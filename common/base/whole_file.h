@@ -19,9 +19,9 @@ namespace klatch::base {
 // INVALID_ARGUMENT if it has more than `bytes_max`; no more than that is read.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path, size_t bytes_max);
 
-// Writes beside it, has that on the disk, and puts it in its place: whoever looks finds the old file
-// or the new one, never half of one. What was written is removed after an error, and the old file
-// stays. What is no regular file (a pipe, a device) is written into; a link is followed.
+// Writes beside it, has that on the disk, and puts it in its place: whoever looks finds the old
+// file or the new one, never half of one. What was written is removed after an error, and the old
+// file stays. What is no regular file (a pipe, a device) is written into; a link is followed.
 absl::Status ReplaceFile(const std::string& path, std::string_view text);
 
 }  // namespace klatch::base

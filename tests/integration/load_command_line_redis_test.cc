@@ -1,5 +1,5 @@
-// klatch-load as a command: its commands, its manual page, and a result that cannot be written, which is
-// no good end and no crash.
+// klatch-load as a command: its commands, its manual page, and a result that cannot be written,
+// which is no good end and no crash.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

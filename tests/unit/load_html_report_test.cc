@@ -1,5 +1,5 @@
-// The page that is made of results: its plots have the points that they should, its text can't break
-// out, and it asks for nothing else.
+// The page that is made of results: its plots have the points that they should, its text can't
+// break out, and it asks for nothing else.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
