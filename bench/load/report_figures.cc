@@ -25,7 +25,7 @@ constexpr std::array<Panel, 7> kPanels = {{
      "Offered is what the schedule asks for, whatever comes back; published are the posts."},
     {"deliveries", "Deliveries per second", ""},
     {"lag", "How far each stage is behind", "On a logarithmic scale.", true},
-    {"backlog", "In memory and not yet in Redis", "", true},
+    {"backlog", "In memory and not yet in Redis", "Entries of timelines.", true},
     {"latency", "Latency from second to second", "On a logarithmic scale.", true},
     {"cpu", "CPU", "Cores that each process keeps busy."},
     {"memory", "Memory", ""},
@@ -141,18 +141,13 @@ double MeanOf(const std::vector<double>& values) {
   return sum / static_cast<double>(values.size());
 }
 
-// Times and bytes have units that fit their size; any other stands above the table, once.
-bool HasScaledUnits(std::string_view unit) {
-  return unit == "µs" || unit == "ms" || unit == "bytes";
-}
-
+// What has no unit that fits its size has one above the table.
 std::string CellText(double value, std::string_view unit) {
-  return HasScaledUnits(unit) ? ValueText(value, unit) : NumberText(value);
+  return IsScaled(unit) ? ValueText(value, unit) : NumberText(value);
 }
 
 std::string Caption(std::string_view what, std::string_view unit) {
-  return HasScaledUnits(unit) || unit.empty() ? std::string(what)
-                                              : fmt::format("{}, in {}", what, unit);
+  return IsScaled(unit) || unit.empty() ? std::string(what) : fmt::format("{}, in {}", what, unit);
 }
 
 Table SummaryOf(const std::vector<Curve>& curves, std::string_view unit) {
@@ -234,8 +229,10 @@ Figure SeriesFigure(const std::vector<const Series*>& members) {
   const Range range = RangeOf(curves);
   const double max = range.empty() ? 1 : range.max;
   const double min = range.empty() ? 0 : range.min;
-  const Axis y =
-      panel.by_worst ? Axis::Log(range.min_positive, max, unit) : Axis::Linear(min, max, unit);
+  const bool is_log = panel.name == "lag" || panel.name == "latency";
+  // Of other units the heading and the remark say what is counted.
+  const std::string_view shown = IsScaled(unit) || unit == "1/s" ? std::string_view(unit) : "";
+  const Axis y = is_log ? Axis::Log(range.min_positive, max, shown) : Axis::Linear(min, max, shown);
   Table summary = SummaryOf(seconds_each, unit);
   Plot plot{std::string(panel.heading),
             DescriptionOf(summary, "the seconds since the first post"),

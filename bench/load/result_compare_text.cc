@@ -80,9 +80,13 @@ std::string CompareText(const Comparisons& comparisons, const Side& a, const Sid
   }
   text += fmt::format("\n{:<30} {:<32} {:<32} {:>9}  {}\n", "", "A", "B", "B to A", "B is");
   for (const Comparison& comparison : comparisons.measures) {
-    text += fmt::format("{:<30} {:<32} {:<32} {:>9}  {}\n", comparison.name,
-                        EstimateText(comparison.a, comparison.unit),
-                        EstimateText(comparison.b, comparison.unit), ChangeText(comparison.ratio),
+    // A unit that every number would repeat stands beside the name.
+    const bool beside = !IsScaled(comparison.unit) && comparison.unit != "1/s";
+    const std::string unit = beside ? "" : comparison.unit;
+    const std::string name =
+        beside ? fmt::format("{}, {}", comparison.name, comparison.unit) : comparison.name;
+    text += fmt::format("{:<30} {:<32} {:<32} {:>9}  {}\n", name, EstimateText(comparison.a, unit),
+                        EstimateText(comparison.b, unit), ChangeText(comparison.ratio),
                         ChangeWord(comparison));
   }
   return text;

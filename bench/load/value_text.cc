@@ -52,6 +52,8 @@ std::string Scaled(double value, const std::array<Scale, kSize>& scales) {
 
 }  // namespace
 
+bool IsScaled(std::string_view unit) { return unit == "µs" || unit == "ms" || unit == "bytes"; }
+
 std::string NumberText(double value) {
   if (!std::isfinite(value)) {
     return "–";

@@ -12,6 +12,9 @@ namespace klatch::load {
 // cores. Units are those of a Series; of any other the name follows. "–" for what is no number.
 std::string ValueText(double value, std::string_view unit);
 
+// Whether ValueText fits the unit to the value, as of times and bytes.
+bool IsScaled(std::string_view unit);
+
 // Without a value's unit where that is said elsewhere: 2,480; 992 k.
 std::string NumberText(double value);
 

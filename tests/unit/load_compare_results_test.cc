@@ -164,6 +164,7 @@ TEST(CompareTest, BothFormsSayTheSame) {
   const std::string text = CompareText(comparisons, a, b);
   EXPECT_THAT(text, HasSubstr("A  result-0.json, result-1.json"));
   EXPECT_THAT(text, HasSubstr(" faster\n"));
+  EXPECT_THAT(text, HasSubstr("\nunflushed, entries "));
   EXPECT_THAT(text, HasSubstr("no difference beyond the noise\n"));
   const std::string json = CompareJson(comparisons, a, b);
   EXPECT_EQ(json.find('\n'), json.size() - 1);

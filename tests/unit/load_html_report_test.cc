@@ -129,6 +129,13 @@ TEST(ReportFiguresTest, PanelsStandInTheirOrderAndStrangersBehind) {
                           "Latency from second to second", "CPU", "Memory", "cache"));
 }
 
+TEST(ReportFiguresTest, AxesRepeatNoUnitThatDoesNotFitToTheValue) {
+  const std::vector<Figure> figures = SeriesFigures(ResultMaker().Make());
+  EXPECT_EQ(figures[0].plot.y.ticks()[1].label, "500/s");
+  EXPECT_EQ(figures[3].plot.y.ticks()[0].label, "0") << "of entries, on no logarithmic scale";
+  EXPECT_EQ(figures[6].plot.y.ticks().back().label, "800 MB");
+}
+
 TEST(ReportFiguresTest, EverySecondIsAPointAndARow) {
   const Result result = ResultMaker(120).Make();
   const Figure figure = SeriesFigures(result)[2];
