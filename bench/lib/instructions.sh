@@ -9,29 +9,20 @@
 # By how many percent a loop may differ that has no figure yet.
 readonly instructions_allowed=3
 
-# count_instructions CORE_LOOPS: "name instructions" of each loop. Fails, with what was said on stderr, if the
-# program fails or what callgrind wrote doesn't match.
+# count_instructions CORE_LOOPS FOLDER: "name instructions" of each loop; what callgrind writes goes to the folder.
+# Fails, with what was said on stderr, if the program fails or what callgrind wrote doesn't match.
 count_instructions() {
-  local scratch code=0
-  scratch=$(mktemp -d "${TMPDIR:-/tmp}/klatch-callgrind.XXXXXX") || return
-  counted_loops "$1" "$scratch" || code=$?
-  rm -rf "$scratch"
-  return "$code"
-}
-
-# counted_loops CORE_LOOPS FOLDER
-counted_loops() {
   local loop operations total part=0
   # The C library chooses functions by the processor; these are what every x86-64 has.
   GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX,-ERMS,-SSSE3,-SSE4_1,-SSE4_2,-BMI2 \
-    valgrind --tool=callgrind --callgrind-out-file="$2/out" --zero-before='klatch::RunLoop*' \
+    valgrind --tool=callgrind --callgrind-out-file="$2/callgrind" --zero-before='klatch::RunLoop*' \
     --dump-before='klatch::TellLoop*' "$1" >"$2/loops" 2>"$2/log" || {
     tail -n 5 "$2/log" >&2
     return 1
   }
   while read -r loop operations; do
     part=$((part + 1))
-    total=$(sed -nE 's/^totals: ([0-9]+)$/\1/p' "$2/out.$part" 2>/dev/null)
+    total=$(sed -nE 's/^totals: ([0-9]+)$/\1/p' "$2/callgrind.$part" 2>/dev/null)
     if [[ -z $total ]]; then
       say "callgrind counted nothing of $loop: was RunLoop or TellLoop in bench/micro/core_loops.cc inlined?"
       return 1

@@ -124,7 +124,7 @@ void BM_TimelineRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
 void BM_MutexRing_ReadNewest20_UnderAWriter(benchmark::State& state) {
   ReadNewest20UnderAWriter<MutexRings>(state);
 }
-void BM_RawMemory_Write16BytesAtRandom(benchmark::State& state) { AppendPost<RawMemory>(state); }
+void BM_RawMemory_AppendPost(benchmark::State& state) { AppendPost<RawMemory>(state); }
 void BM_TimelineRing_AppendPost(benchmark::State& state) { AppendPost<Rings>(state); }
 void BM_TimelineRing_AppendPost_Prefetched(benchmark::State& state) {
   AppendPost<Rings>(state, AppendPrefetched);
@@ -138,7 +138,7 @@ BENCHMARK(BM_MutexRing_ReadNewest20_UnderAWriter)->UseRealTime();
 
 // In the order of their worlds, so that each is built once.
 #define KLATCH_BENCH_WORLDS(persons)                                      \
-  KLATCH_BENCH_TIMELINES(BM_RawMemory_Write16BytesAtRandom, persons);     \
+  KLATCH_BENCH_TIMELINES(BM_RawMemory_AppendPost, persons);               \
   KLATCH_BENCH_TIMELINES(BM_TimelineRing_AppendPost, persons);            \
   KLATCH_BENCH_TIMELINES(BM_TimelineRing_AppendPost_Prefetched, persons); \
   KLATCH_BENCH_TIMELINES(BM_TimelineRing_ReadNewest20, persons);          \
