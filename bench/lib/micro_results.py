@@ -21,8 +21,11 @@ def merged(name, runs):
     if errors:
         return {"name": name, "error": "; ".join(errors)}
     benchmark = {"name": name, "repetitions": len(runs)}
-    # Nanoseconds of one item: a hand-over of an iteration is 200,000 of them.
+    # An iteration may be many items: a hand-over is 200,000. What an item costs in processor time, of all threads
+    # together, says more than what it takes where a machine is busy.
     benchmark["ns_per_item"] = spread_of([1e9 / run["items_per_second"] for run in runs])
+    benchmark["cpu_ns_per_item"] = spread_of(
+        [1e9 / run["items_per_second"] * run["cpu_time"] / run["real_time"] for run in runs])
     benchmark["items_per_second"] = spread_of([run["items_per_second"] for run in runs])
     if "refused" in runs[0]:
         benchmark["refused_per_million"] = spread_of([run["refused"] * 1e6 / run["iterations"] for run in runs])
@@ -42,7 +45,7 @@ def title_and_row(name):
     """BM_<Type>_<Operation>[_<Condition>][/argument…]: what is compared in one block, and whose row it is."""
     words, *arguments = name.removeprefix("BM_").split("/")
     kind, operation, *condition = words.split("_")
-    arguments = [argument for argument in arguments if argument != "real_time"]
+    arguments = [argument for argument in arguments if argument not in ("process_time", "real_time")]
     return " ".join([operation, *arguments]), " ".join([kind, *condition])
 
 
@@ -55,7 +58,7 @@ def print_table(benchmarks):
     for benchmark in benchmarks:
         title, row = title_and_row(benchmark["name"])
         blocks.setdefault(title, []).append((row, benchmark))
-    print("ns per item, median (min to max)")
+    print(f"{'':32} {'ns per item':>12}  {'(min to max)':20} {'of CPU':>10}")
     for title, rows in blocks.items():
         print(f"\n{title}")
         for row, benchmark in rows:
@@ -63,7 +66,8 @@ def print_table(benchmarks):
                 print(f"  {row:36} WRONG: {benchmark['error']}")
                 continue
             ns = benchmark["ns_per_item"]
-            print(f"  {row:36} {figure(ns['median']):>10}  ({figure(ns['min'])} to {figure(ns['max'])})")
+            spread = f"({figure(ns['min'])} to {figure(ns['max'])})"
+            print(f"  {row:32} {figure(ns['median']):>10}  {spread:20} {figure(benchmark['cpu_ns_per_item']['median']):>10}")
 
 
 def main(arguments):

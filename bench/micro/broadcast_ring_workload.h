@@ -71,6 +71,12 @@ void Handover(benchmark::State& state) {
 }
 
 #define KLATCH_BENCH_HANDOVER(name) \
-  BENCHMARK(name)->ArgName("consumers")->Arg(1)->Arg(2)->Arg(4)->UseRealTime()
+  BENCHMARK(name)                   \
+      ->ArgName("consumers")        \
+      ->Arg(1)                      \
+      ->Arg(2)                      \
+      ->Arg(4)                      \
+      ->MeasureProcessCPUTime()     \
+      ->UseRealTime()
 
 }  // namespace klatch::lockfree

@@ -76,6 +76,6 @@ void Turn(benchmark::State& state) {
 
 #define KLATCH_BENCH_BELL(ring, turn) \
   BENCHMARK(ring)->UseRealTime();     \
-  BENCHMARK(turn)->UseRealTime()
+  BENCHMARK(turn)->MeasureProcessCPUTime()->UseRealTime()
 
 }  // namespace klatch::lockfree
