@@ -9,6 +9,8 @@
 #include "bench/load/play.h"
 #include "bench/load/report_commands.h"
 #include "bench/load/result_file.h"
+#include "bench/versus/options.h"
+#include "bench/versus/versus.h"
 #include "common/base/standard_streams.h"
 
 namespace klatch::load {
@@ -95,6 +97,21 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
   return Keep(options, play.result(GivenTexts(options, resolved)), code);
 }
 
+Command MakeVersus() {
+  return {.name = "versus",
+          .summary = "measures Klatch and its peers in the same run",
+          .help =
+              [] {
+                versus::VersusOptions options;
+                return versus::MakeVersusTable(options).Help();
+              },
+          .run =
+              [](const std::vector<std::string>& words, const base::Environment&) {
+                CatchSignals();
+                return static_cast<ExitCode>(versus::RunVersus(words, interrupted));
+              }};
+}
+
 ExitCode Main(const std::vector<std::string>& words) {
   IgnoreBrokenPipes();
   Commands commands;
@@ -106,6 +123,7 @@ ExitCode Main(const std::vector<std::string>& words) {
   commands.Add(MakeCommand<CompareOptions>(
       "compare", "says what differs between results, and whether more than the noise",
       MakeCompareTable, RunCompare));
+  commands.Add(MakeVersus());
   return commands.Run(words, base::ProcessEnvironment());
 }
 
