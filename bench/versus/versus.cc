@@ -6,10 +6,12 @@
 #include <functional>
 
 #include "bench/load/play.h"
+#include "bench/versus/calls.h"
 #include "bench/versus/core.h"
 #include "bench/versus/figure.h"
 #include "bench/versus/lab.h"
 #include "bench/versus/options.h"
+#include "bench/versus/peer_server.h"
 #include "bench/versus/redis_peers.h"
 #include "common/base/standard_streams.h"
 
@@ -34,6 +36,7 @@ Measure MeasureOf(Family family) {
     case Family::kCore:
       return MeasureCore;
     case Family::kCalls:
+      return MeasureCalls;
     case Family::kLive:
     case Family::kLastMember:
     case Family::kGrowth:
@@ -195,6 +198,13 @@ int RunVersus(const std::vector<std::string>& arguments, const std::atomic<bool>
   }
   if (absl::Status usage = CheckUsage(options); !usage.ok()) {
     return Fail(ExitCode::kUsage, base::MessageOf(usage));
+  }
+  if (!options.serve.empty()) {
+    const absl::Status served = ServePeer(options.serve, options.listen, interrupted);
+    return served.ok() ? static_cast<int>(ExitCode::kGood)
+                       : Fail(absl::IsInvalidArgument(served) ? ExitCode::kUsage
+                                                              : ExitCode::kPrerequisiteMissing,
+                              base::MessageOf(served));
   }
   return Measured(options, interrupted);
 }

@@ -52,6 +52,14 @@ TEST(VersusRedisTest, AllPeersTakeTheirCommands) {
   }
 }
 
+TEST(VersusRedisTest, CallsAreMeasuredAgainstServersOfTheSameProgram) {
+  const Outcome outcome =
+      Versus({"--klatchd", KlatchdProgram(), "--only", "publish_cpu_ratio,read_ratio"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_GT(ValueOf(outcome, "publish_cpu_ratio"), 0) << outcome.output;
+  EXPECT_GT(ValueOf(outcome, "read_ratio"), 0) << outcome.output;
+}
+
 TEST(VersusRedisTest, MissingProgramsEndWithThreeAndOneLine) {
   const Outcome node = Versus({"--only", "list_ratio", "--klatchd", "/nowhere/klatchd"});
   EXPECT_EQ(node.exit_code, 3);
@@ -67,6 +75,7 @@ TEST(VersusRedisTest, BadOptionsEndWithTwo) {
   EXPECT_EQ(Versus({"--only", "lst_ratio"}).exit_code, 2);
   EXPECT_EQ(Versus({"--persons", "10"}).exit_code, 2);
   EXPECT_EQ(Versus({"--serve", "empty"}).exit_code, 2);
+  EXPECT_EQ(Versus({"--serve", "page:/nowhere", "--listen", "unix:/tmp/never.sock"}).exit_code, 2);
   EXPECT_EQ(Versus({"--work-dir", "/proc"}).exit_code, 2);
 }
 
