@@ -209,10 +209,15 @@ absl::StatusOr<std::unique_ptr<NodeHost>> Lab::StartNode(const std::string& name
                                                          const RedisHost& redis,
                                                          const std::vector<std::string>& more) {
   KLATCH_ASSIGN_OR_RETURN(const std::string program, FindKlatchd(options_));
-  const std::string target = "unix:" + (folder_ / (name + ".sock")).string();
-  std::vector<std::string> argv = {
-      program,    "--redis", redis.uri(),        "--data-dir", (folder_ / name).string(),
-      "--listen", target,    "--metrics-listen", "127.0.0.1:0"};
+  std::vector<std::string> argv = {program,
+                                   "--redis",
+                                   redis.uri(),
+                                   "--data-dir",
+                                   (folder_ / name).string(),
+                                   "--listen",
+                                   "unix:" + (folder_ / (name + ".sock")).string(),
+                                   "--metrics-listen",
+                                   "127.0.0.1:0"};
   argv.insert(argv.end(), kNodeRules.begin(), kNodeRules.end());
   argv.insert(argv.end(), more.begin(), more.end());
   KLATCH_ASSIGN_OR_RETURN(auto process, Process::Start(argv, folder_, name));
@@ -221,6 +226,8 @@ absl::StatusOr<std::unique_ptr<NodeHost>> Lab::StartNode(const std::string& name
     metrics = LogField(process->Log(), "serving", "metrics");
     return !metrics.empty();
   }));
+  // As the node has it: `more` may name another address.
+  const std::string target = LogField(process->Log(), "serving", "listen");
   return std::make_unique<NodeHost>(std::move(process), target, metrics);
 }
 

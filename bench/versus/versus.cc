@@ -10,6 +10,7 @@
 #include "bench/versus/core.h"
 #include "bench/versus/figure.h"
 #include "bench/versus/lab.h"
+#include "bench/versus/live.h"
 #include "bench/versus/options.h"
 #include "bench/versus/peer_server.h"
 #include "bench/versus/redis_peers.h"
@@ -38,6 +39,7 @@ Measure MeasureOf(Family family) {
     case Family::kCalls:
       return MeasureCalls;
     case Family::kLive:
+      return MeasureLive;
     case Family::kLastMember:
     case Family::kGrowth:
     case Family::kRestart:

@@ -60,6 +60,14 @@ TEST(VersusRedisTest, CallsAreMeasuredAgainstServersOfTheSameProgram) {
   EXPECT_GT(ValueOf(outcome, "read_ratio"), 0) << outcome.output;
 }
 
+TEST(VersusRedisTest, EveryEventOfALiveSliceIsCounted) {
+  const Outcome outcome =
+      Versus({"--klatchd", KlatchdProgram(), "--only", "live_gateway_ratio,live_streams_ratio"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_GT(ValueOf(outcome, "live_gateway_ratio"), 0) << outcome.output;
+  EXPECT_GT(ValueOf(outcome, "live_streams_ratio"), 0) << outcome.output;
+}
+
 TEST(VersusRedisTest, MissingProgramsEndWithThreeAndOneLine) {
   const Outcome node = Versus({"--only", "list_ratio", "--klatchd", "/nowhere/klatchd"});
   EXPECT_EQ(node.exit_code, 3);
@@ -69,6 +77,10 @@ TEST(VersusRedisTest, MissingProgramsEndWithThreeAndOneLine) {
                                 "--redis-server", "/nowhere/redis-server"});
   EXPECT_EQ(redis.exit_code, 3);
   EXPECT_THAT(redis.errors, HasSubstr("apt-get install redis-server"));
+  const Outcome nats = Versus({"--only", "live_streams_ratio", "--klatchd", KlatchdProgram(),
+                               "--nats-server", "no-such-nats-server"});
+  EXPECT_EQ(nats.exit_code, 3);
+  EXPECT_EQ(nats.errors, "versus: no-such-nats-server is not here (apt-get install nats-server)\n");
 }
 
 TEST(VersusRedisTest, BadOptionsEndWithTwo) {

@@ -8,6 +8,7 @@
 
 #include "bench/versus/arithmetic.h"
 #include "bench/versus/figure.h"
+#include "bench/versus/nats_peer.h"
 #include "bench/versus/options.h"
 #include "bench/versus/process.h"
 #include "bench/versus/stored_bytes.h"
@@ -145,6 +146,23 @@ TEST(StoredBytesTest, KindOfAKeyStandsBehindItsTag) {
   EXPECT_EQ(KindOfKey("{default:t3}:timeline:ann:b"), "timeline");
   EXPECT_EQ(KindOfKey("{default:g7}:log"), "log");
   EXPECT_EQ(KindOfKey("timeline:ann"), "");
+}
+
+TEST(NatsReaderTest, CountsMessagesInWhateverPiecesTheyCome) {
+  const std::string sent =
+      "INFO {\"max_payload\":1048576}\r\nMSG s 1 4\r\nM\nSG\r\nPING\r\nMSG s 17 0\r\n\r\n"
+      "MSG s 2 11\r\nMSG s 9 999\r\nPONG\r\n";
+  for (size_t piece = 1; piece <= sent.size(); ++piece) {
+    NatsReader reader;
+    uint64_t messages = 0;
+    for (size_t at = 0; at < sent.size(); at += piece) {
+      messages += reader.Take(std::string_view(sent).substr(at, piece));
+    }
+    EXPECT_EQ(messages, 3u) << "in pieces of " << piece;
+    EXPECT_TRUE(reader.TakePing());
+    EXPECT_FALSE(reader.TakePing());
+    EXPECT_TRUE(reader.TakePong());
+  }
 }
 
 TEST(ProcessTest, MissingProgramIsNamedWithWhatHelps) {
