@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kStartTimeMax{120};
+constexpr std::chrono::seconds kFlushWait{60};
 constexpr std::chrono::milliseconds kLookAgain{20};
 constexpr std::chrono::milliseconds kLookMeanwhile{250};
 
@@ -141,6 +142,20 @@ absl::StatusOr<double> NodeHost::Metric(std::string_view name) const {
                        fmt::format("{}/metrics does not say {}", metrics_, name));
   }
   return *value;
+}
+
+absl::Status NodeHost::AwaitFlushed() const {
+  const auto deadline = std::chrono::steady_clock::now() + kFlushWait;
+  while (std::chrono::steady_clock::now() < deadline) {
+    KLATCH_ASSIGN_OR_RETURN(const double entries, Metric("klatch_unflushed_entries"));
+    KLATCH_ASSIGN_OR_RETURN(const double memberships, Metric("klatch_unflushed_memberships"));
+    if (entries + memberships == 0) {
+      return absl::OkStatus();
+    }
+    std::this_thread::sleep_for(kLookAgain);
+  }
+  return base::Error(absl::StatusCode::kDeadlineExceeded,
+                     "what was written does not come to Redis");
 }
 
 absl::StatusOr<std::unique_ptr<Lab>> Lab::Open(const VersusOptions& options,

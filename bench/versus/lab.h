@@ -58,6 +58,8 @@ class NodeHost {
   Process& process() { return *process_; }
   // UNAVAILABLE: no answer, or no such metric.
   absl::StatusOr<double> Metric(std::string_view name) const;
+  // Until Redis has everything. DEADLINE_EXCEEDED: it has not after kFlushWait.
+  absl::Status AwaitFlushed() const;
 
  private:
   std::unique_ptr<Process> process_;

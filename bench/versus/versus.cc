@@ -10,6 +10,7 @@
 #include "bench/versus/core.h"
 #include "bench/versus/figure.h"
 #include "bench/versus/lab.h"
+#include "bench/versus/last_member.h"
 #include "bench/versus/live.h"
 #include "bench/versus/options.h"
 #include "bench/versus/peer_server.h"
@@ -41,6 +42,7 @@ Measure MeasureOf(Family family) {
     case Family::kLive:
       return MeasureLive;
     case Family::kLastMember:
+      return MeasureLastMember;
     case Family::kGrowth:
     case Family::kRestart:
       break;

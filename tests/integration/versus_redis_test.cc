@@ -68,6 +68,12 @@ TEST(VersusRedisTest, EveryEventOfALiveSliceIsCounted) {
   EXPECT_GT(ValueOf(outcome, "live_streams_ratio"), 0) << outcome.output;
 }
 
+TEST(VersusRedisTest, LastMemberIsWaitedForUnderHalfOfThePeak) {
+  const Outcome outcome = Versus({"--klatchd", KlatchdProgram(), "--only", "last_member_ratio"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_GT(ValueOf(outcome, "last_member_ratio"), 0) << outcome.output;
+}
+
 TEST(VersusRedisTest, MissingProgramsEndWithThreeAndOneLine) {
   const Outcome node = Versus({"--only", "list_ratio", "--klatchd", "/nowhere/klatchd"});
   EXPECT_EQ(node.exit_code, 3);
