@@ -290,8 +290,7 @@ void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
 base::OptionTable MakeOptionTable(LoadOptions& options) {
   base::OptionTable table({.name = "klatch-load",
                            .version = base::kVersion,
-                           .usage = "klatch-load play [options], klatch-load versus [options], or "
-                                    "klatch-load manual",
+                           .usage = "klatch-load play [options], or klatch-load manual",
                            .summary =
                                "Plays a social graph against Klatch while people watch, leave, "
                                "come back, quarrel, edit and delete, and checks on every path and "
