@@ -276,12 +276,13 @@ absl::StatusOr<std::unique_ptr<Process>> Lab::StartPeer(const std::string& name,
 absl::StatusOr<PlayResult> Lab::Play(const NodeHost& node, const RedisHost& redis,
                                      const std::vector<std::string>& arguments,
                                      const std::function<void()>& meanwhile) {
-  std::vector<std::string> argv = {
-      SelfPath(), "play", "--json", "--target", node.target(), "--metrics", node.metrics(),
-      "--redis", redis.uri(),
-      // Posts alone: the peers have nothing else to do either.
-      "--churn", "0", "--revisions", "0", "--several", "0", "--watched", "0", "--quarrels", "0",
-      "--probers", "0", "--show-timelines", "0", "--seed", std::to_string(options_.seed)};
+  std::vector<std::string> argv = {SelfPath(), "play", "--json", "--target", node.target(),
+                                   "--metrics", node.metrics(), "--redis", redis.uri(),
+                                   // Posts alone: the peers have nothing else to do either.
+                                   "--arrivals", "closed", "--churn", "0", "--revisions", "0",
+                                   "--several", "0", "--watched", "0", "--quarrels", "0",
+                                   "--probers", "0", "--show-timelines", "0", "--seed",
+                                   std::to_string(options_.seed)};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   KLATCH_ASSIGN_OR_RETURN(auto play,
                           Process::Start(argv, folder_, fmt::format("play-{}", ++plays_)));
