@@ -123,6 +123,34 @@ TEST_F(LoadResultsRedisTest, AReportIsMadeOfAResult) {
   EXPECT_TRUE(std::filesystem::exists(Path("several/2/visible.hgrm")));
 }
 
+// What a run calls its series is what the report draws.
+TEST_F(LoadResultsRedisTest, AReportOfARealLoadHasEveryPlot) {
+  const Klatchd klatchd;
+  const Outcome played =
+      RunToEnd({KLATCH_LOAD_PROGRAM, "play", "--persons=50", "--arrivals=constant", "--rate=100",
+                "--duration=4s", "--show-timelines=0", "--target=" + klatchd.address(),
+                "--metrics=127.0.0.1:" + std::to_string(klatchd.metrics_port()),
+                "--redis=unix://" + (klatchd.data_dir() / "redis.sock").string(),
+                "--result=" + Path("result.json")});
+  ASSERT_EQ(played.exit_code, 0) << played.errors << played.output;
+  ASSERT_EQ(Run("report " + Path("result.json") + " --out " + Path("page.html")), 0) << errors_;
+  const auto page = base::ReadWholeFile(Path("page.html"), 16 << 20);
+  ASSERT_TRUE(page.ok()) << page.status();
+  for (const char* heading :
+       {"Operations per second", "Deliveries per second", "How far each stage is behind",
+        "In memory and not yet in Redis", "Latency from second to second", "CPU", "Memory",
+        "Latency spectrum", "Cost per delivery against size"}) {
+    EXPECT_THAT(*page, HasSubstr(std::string("<h2>") + heading + "</h2>"));
+  }
+  const Outcome compared =
+      RunToEnd({KLATCH_LOAD_PROGRAM, "compare", Path("result.json"), Path("result.json")});
+  EXPECT_EQ(compared.exit_code, 0) << compared.errors;
+  for (const char* measure : {"\noperations ", "\nposts ", "\ndeliveries ",
+                              "\ncpu klatchd per delivery ", "\nCPU of klatchd per delivery "}) {
+    EXPECT_THAT(compared.output, HasSubstr(measure));
+  }
+}
+
 TEST_F(LoadResultsRedisTest, WhatCantBeReadOrWrittenIsSaidInALine) {
   const std::string good = Path("result.json");
   ASSERT_TRUE(load::WriteResultFile(good, load::ResultMaker(10).Make()).ok());
