@@ -31,15 +31,14 @@ Side MakeSide(size_t count, double speed, double noise, uint64_t seed) {
   return side;
 }
 
-const Comparison& Find(const Comparisons& comparisons, const std::string& name) {
+Comparison Find(const Comparisons& comparisons, const std::string& name) {
   for (const Comparison& comparison : comparisons.measures) {
     if (comparison.name == name) {
       return comparison;
     }
   }
   ADD_FAILURE() << "no measure " << name;
-  static const Comparison none;
-  return none;
+  return {};
 }
 
 TEST(EstimateTest, IntervalsAreStudents) {
@@ -117,7 +116,7 @@ TEST(CompareTest, OneBadStretchIsNoise) {
   for (size_t second = 0; second < 12; ++second) {
     b.results[0].series[2].points[second] = 1'000;
   }
-  const Comparison& deliveries = Find(Compare(a, b), "deliveries");
+  const Comparison deliveries = Find(Compare(a, b), "deliveries");
   EXPECT_LT(deliveries.ratio, 0.85);
   EXPECT_EQ(deliveries.change, Change::kNone);
 }
@@ -125,7 +124,7 @@ TEST(CompareTest, OneBadStretchIsNoise) {
 TEST(CompareTest, AShortSeriesHasNoSpread) {
   Side a = MakeSide(1, 1, 0, 10);
   a.results[0].series[2].points.resize(19);
-  const Comparison& deliveries = Find(Compare(a, MakeSide(1, 9, 0, 20)), "deliveries");
+  const Comparison deliveries = Find(Compare(a, MakeSide(1, 9, 0, 20)), "deliveries");
   EXPECT_FALSE(deliveries.a.interval.has_value());
   EXPECT_EQ(deliveries.change, Change::kNone);
 }
