@@ -52,12 +52,12 @@ struct PostRecord {
   // Audience "members now" instead of "members at posting".
   bool members_now = false;
   Fate fate = Fate::kAsPosted;
-  // Or meant to be.
-  std::chrono::steady_clock::time_point sent = {};
   // Of a post to several groups: those that took it.
   std::vector<Place> carries = {};
   // Groups that are none of the graph's took it too, and who reads it there isn't known.
   bool elsewhere = false;
+  // Or meant to be.
+  std::chrono::steady_clock::time_point sent = {};
 
   bool is_several() const { return !carries.empty() || elsewhere; }
   template <typename Take>

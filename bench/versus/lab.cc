@@ -1,15 +1,13 @@
 #include "bench/versus/lab.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <thread>
 
-#include "bench/load/drain.h"
-#include "common/base/endpoint.h"
+#include "bench/load/scrape.h"
 #include "common/base/standard_streams.h"
 
 namespace klatch::versus {
@@ -131,12 +129,9 @@ absl::StatusOr<std::unique_ptr<redis::Connection>> RedisHost::Connect() const {
 }
 
 absl::StatusOr<double> NodeHost::Metric(std::string_view name) const {
-  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint endpoint, base::Endpoint::Parse(metrics_));
-  httplib::Client client(endpoint.host, endpoint.port);
-  client.set_read_timeout(std::chrono::seconds(5));
-  const httplib::Result result = client.Get("/metrics");
-  const auto value = result && result->status == 200 ? load::MetricValue(result->body, name)
-                                                     : std::optional<double>();
+  KLATCH_ASSIGN_OR_RETURN(const auto scraper, load::Scraper::Make(metrics_));
+  const auto page = scraper->Scrape();
+  const auto value = page.has_value() ? load::MetricValue(*page, name) : std::nullopt;
   if (!value.has_value()) {
     return base::Error(absl::StatusCode::kUnavailable,
                        fmt::format("{}/metrics does not say {}", metrics_, name));
