@@ -57,10 +57,32 @@ class CallLoad {
     }
   }
 
+  // For so long.
   CallResult Run(std::chrono::duration<double> time) {
+    end_ = std::chrono::steady_clock::now() +
+           std::chrono::duration_cast<std::chrono::nanoseconds>(time);
+    last_ = UINT64_MAX;
+    return RunToTheEnd();
+  }
+  // Just so many.
+  CallResult RunCalls(uint64_t count) {
+    end_ = std::chrono::steady_clock::time_point::max();
+    last_ = next_ + count;
+    return RunToTheEnd();
+  }
+
+ private:
+  struct Slot {
+    explicit Slot(Stub& to) : stub(to) {}
+    Stub& stub;
+    std::optional<grpc::ClientContext> context;
+    Request request;
+    Response response;
+  };
+
+  CallResult RunToTheEnd() {
     done_ = failed_ = 0;
     const auto start = std::chrono::steady_clock::now();
-    end_ = start + std::chrono::duration_cast<std::chrono::nanoseconds>(time);
     std::vector<std::unique_ptr<Slot>> slots;
     for (const auto& stub : stubs_) {
       for (uint32_t i = 0; i < options_.ahead; ++i) {
@@ -77,20 +99,16 @@ class CallLoad {
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   }
 
- private:
-  struct Slot {
-    explicit Slot(Stub& to) : stub(to) {}
-    Stub& stub;
-    std::optional<grpc::ClientContext> context;
-    Request request;
-    Response response;
-  };
-
   void Begin(Slot& slot) {
+    // Relaxed, as all counters here: they publish nothing.
+    const uint64_t number = next_.fetch_add(1, std::memory_order_relaxed);
+    if (number >= last_ || std::chrono::steady_clock::now() >= end_) {
+      Leave();
+      return;
+    }
     slot.context.emplace();
     slot.request.Clear();
-    // Relaxed, as all counters here: they publish nothing.
-    options_.make(next_.fetch_add(1, std::memory_order_relaxed), slot.request);
+    options_.make(number, slot.request);
     options_.call(slot.stub, &*slot.context, &slot.request, &slot.response,
                   [this, &slot](const grpc::Status& status) { End(slot, status); });
   }
@@ -102,10 +120,10 @@ class CallLoad {
       const std::lock_guard lock(mutex_);
       first_failure_ = status.ok() ? "an answer is not what it must be" : status.error_message();
     }
-    if (std::chrono::steady_clock::now() < end_) {
-      Begin(slot);
-      return;
-    }
+    Begin(slot);
+  }
+
+  void Leave() {
     const std::lock_guard lock(mutex_);
     if (--running_ == 0) {
       ended_.notify_one();
@@ -117,7 +135,9 @@ class CallLoad {
   std::atomic<uint64_t> next_{0};
   std::atomic<uint64_t> done_{0};
   std::atomic<uint64_t> failed_{0};
-  std::chrono::steady_clock::time_point end_;  // written before the first call
+  // Written before the first call.
+  std::chrono::steady_clock::time_point end_;
+  uint64_t last_ = 0;  // no call has this number or a greater one
   std::mutex mutex_;
   std::condition_variable ended_;
   // Guarded by mutex_.

@@ -45,13 +45,15 @@ std::string SelfPath() {
   return fs::read_symlink("/proc/self/exe", error).string();
 }
 
+// What stands behind the message in the log's line that says it; empty if none does.
+std::string_view LogLine(std::string_view log, std::string_view message) {
+  const size_t found = log.find(fmt::format("\"msg\":\"{}\"", message));
+  return found == std::string_view::npos ? "" : log.substr(found, log.find('\n', found) - found);
+}
+
 // The text between the quotes behind "name": in the log's line that says `message`.
 std::string LogField(std::string_view log, std::string_view message, std::string_view name) {
-  const size_t found = log.find(fmt::format("\"msg\":\"{}\"", message));
-  if (found == std::string_view::npos) {
-    return "";
-  }
-  const std::string_view line = log.substr(found, log.find('\n', found) - found);
+  const std::string_view line = LogLine(log, message);
   const std::string key = fmt::format("\"{}\":\"", name);
   const size_t begin = line.find(key);
   if (begin == std::string_view::npos) {
@@ -137,6 +139,11 @@ absl::StatusOr<double> NodeHost::Metric(std::string_view name) const {
                        fmt::format("{}/metrics does not say {}", metrics_, name));
   }
   return *value;
+}
+
+absl::StatusOr<double> NodeHost::LogNumber(std::string_view message, std::string_view field) const {
+  const std::string log = process_->Log();
+  return NumberBehind(LogLine(log, message), fmt::format("\"{}\":", field));
 }
 
 absl::Status NodeHost::AwaitFlushed() const {

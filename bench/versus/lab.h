@@ -58,6 +58,8 @@ class NodeHost {
   Process& process() { return *process_; }
   // UNAVAILABLE: no answer, or no such metric.
   absl::StatusOr<double> Metric(std::string_view name) const;
+  // The number behind a field of the log's line that says `message`. INTERNAL: there is none.
+  absl::StatusOr<double> LogNumber(std::string_view message, std::string_view field) const;
   // Until Redis has everything. DEADLINE_EXCEEDED: it has not after kFlushWait.
   absl::Status AwaitFlushed() const;
 

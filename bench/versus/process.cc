@@ -125,6 +125,10 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(std::vector<std::string>
                                                         const std::filesystem::path& folder,
                                                         const std::string& name) {
   std::unique_ptr<Process> process(new Process(folder / (name + ".out"), folder / (name + ".log")));
+  // Of a former process of that name; whoever looks before the new one writes must not find it.
+  std::error_code ignored;
+  std::filesystem::remove(process->output_, ignored);
+  std::filesystem::remove(process->log_, ignored);
   std::vector<std::string> environment = PlainEnvironment();
   const std::vector<char*> arguments = Pointers(argv);
   const std::vector<char*> variables = Pointers(environment);

@@ -15,6 +15,7 @@
 #include "bench/versus/options.h"
 #include "bench/versus/peer_server.h"
 #include "bench/versus/redis_peers.h"
+#include "bench/versus/restart.h"
 #include "common/base/standard_streams.h"
 
 namespace klatch::versus {
@@ -43,8 +44,9 @@ Measure MeasureOf(Family family) {
       return MeasureLive;
     case Family::kLastMember:
       return MeasureLastMember;
-    case Family::kGrowth:
     case Family::kRestart:
+      return MeasureRestart;
+    case Family::kGrowth:
       break;
   }
   return nullptr;

@@ -74,6 +74,12 @@ TEST(VersusRedisTest, LastMemberIsWaitedForUnderHalfOfThePeak) {
   EXPECT_GT(ValueOf(outcome, "last_member_ratio"), 0) << outcome.output;
 }
 
+TEST(VersusRedisTest, ReplayBringsBackAllThatWasPosted) {
+  const Outcome outcome = Versus({"--klatchd", KlatchdProgram(), "--only", "replay_per_second"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_GT(ValueOf(outcome, "replay_per_second"), 0) << outcome.output;
+}
+
 TEST(VersusRedisTest, MissingProgramsEndWithThreeAndOneLine) {
   const Outcome node = Versus({"--only", "list_ratio", "--klatchd", "/nowhere/klatchd"});
   EXPECT_EQ(node.exit_code, 3);
