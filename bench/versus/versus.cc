@@ -9,6 +9,7 @@
 #include "bench/versus/calls.h"
 #include "bench/versus/core.h"
 #include "bench/versus/figure.h"
+#include "bench/versus/growth.h"
 #include "bench/versus/lab.h"
 #include "bench/versus/last_member.h"
 #include "bench/versus/live.h"
@@ -31,7 +32,6 @@ constexpr std::chrono::seconds kBelieved{60};
 
 using Measure = std::function<absl::StatusOr<std::vector<Figure>>(Lab&)>;
 
-// Null: not built yet.
 Measure MeasureOf(Family family) {
   switch (family) {
     case Family::kRedisPeers:
@@ -47,7 +47,7 @@ Measure MeasureOf(Family family) {
     case Family::kRestart:
       return MeasureRestart;
     case Family::kGrowth:
-      break;
+      return MeasureGrowth;
   }
   return nullptr;
 }
@@ -76,10 +76,10 @@ absl::Status CheckUsage(const VersusOptions& options) {
   return absl::OkStatus();
 }
 
-// NOT_FOUND: a program that a wanted key needs, and that there is a measure for.
+// NOT_FOUND: a program that a wanted key needs.
 absl::Status CheckPrograms(const VersusOptions& options) {
   for (const KeySpec& spec : AllKeys()) {
-    if (!options.Wants(spec.key) || MeasureOf(spec.family) == nullptr) {
+    if (!options.Wants(spec.key)) {
       continue;
     }
     if (spec.needs != Needs::kNothing) {
@@ -113,11 +113,10 @@ class Versus {
  private:
   void Take(Family family) {
     taken_.push_back(family);
-    const Measure measure = MeasureOf(family);
-    if (measure == nullptr || lab_.interrupted()) {
+    if (lab_.interrupted()) {
       return;
     }
-    absl::StatusOr<std::vector<Figure>> figures = measure(lab_);
+    absl::StatusOr<std::vector<Figure>> figures = MeasureOf(family)(lab_);
     if (figures.ok()) {
       std::ranges::move(*figures, std::back_inserter(figures_));
       return;
@@ -141,11 +140,7 @@ class Versus {
         continue;
       }
       const auto found = std::ranges::find(figures_, spec.key, &Figure::key);
-      all.push_back(found != figures_.end()
-                        ? *found
-                        : NotMeasured(spec.key, lab_.interrupted()
-                                                    ? "interrupted"
-                                                    : "versus has no measure of it yet"));
+      all.push_back(found != figures_.end() ? *found : NotMeasured(spec.key, "interrupted"));
     }
     figures_ = std::move(all);
   }
