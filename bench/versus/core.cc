@@ -38,12 +38,11 @@ const base::Clock& Time() {
 
 class World {
  public:
-  World(const Layout& layout, const load::Graph& graph, bool& ok)
+  World(const Layout& layout, const load::Graph& graph)
       : layout_(layout), graph_(graph), persons_(layout, kPersons, kArenaBytes) {
     worker_ = std::make_unique<Worker>(
         0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, Time(), {}},
         persons_);
-    ok = Restore();
   }
   ~World() {
     taking_.store(false, std::memory_order_relaxed);
@@ -53,6 +52,25 @@ class World {
     worker_->Stop();
     progress_.Stop();
     executor_.Stop();
+  }
+
+  // Everybody with their groups and full rings, all of it flushed. Before Start.
+  absl::Status Restore() {
+    for (uint32_t group = 0; group < graph_.group_count(); ++group) {
+      if (!groups_.FindOrAdd(GroupId(graph_.group(group).id)).has_value()) {
+        return base::Error(absl::StatusCode::kInternal, "the directory of groups is full");
+      }
+    }
+    for (uint32_t person = 0; person < graph_.person_count(); ++person) {
+      std::vector<Membership> memberships;
+      for (const uint32_t group : graph_.GroupsOf(person)) {
+        memberships.push_back({GroupIndex(group), {Role::kMember, kJoined, kJoined}, kJoined});
+      }
+      KLATCH_RETURN_IF_ERROR(worker_->Restore(graph_.person(person), memberships, UpdateId(), 0));
+      Fill(persons_.Home(person));
+      persons_.Posts(person).MarkFlushed(UINT64_MAX / 2);
+    }
+    return absl::OkStatus();
   }
 
   void Start() {
@@ -102,7 +120,6 @@ class World {
     return static_cast<double>(writes) / SecondsSince(start);
   }
 
-  uint64_t delivered() const { return worker_->delivered(); }
   bool failed() const { return worker_->failed() || worker_->dropped() != 0; }
   bool huge_pages() const { return persons_.arena().huge_pages() == lockfree::HugePages::kAdvised; }
 
@@ -111,26 +128,6 @@ class World {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  // Everybody with their groups and full rings, all of it flushed.
-  bool Restore() {
-    for (uint32_t group = 0; group < graph_.group_count(); ++group) {
-      if (!groups_.FindOrAdd(GroupId(graph_.group(group).id)).has_value()) {
-        return false;
-      }
-    }
-    for (uint32_t person = 0; person < graph_.person_count(); ++person) {
-      std::vector<Membership> memberships;
-      for (const uint32_t group : graph_.GroupsOf(person)) {
-        memberships.push_back({GroupIndex(group), {Role::kMember, kJoined, kJoined}, kJoined});
-      }
-      if (!worker_->Restore(graph_.person(person), memberships, UpdateId(), 0).ok()) {
-        return false;
-      }
-      Fill(persons_.Home(person));
-      persons_.Posts(person).MarkFlushed(UINT64_MAX / 2);
-    }
-    return true;
-  }
   void Fill(lockfree::TimelineRing& ring) {
     for (uint64_t id = 1; id <= kEntries; ++id) {
       ring.Append(persons_.arena(), {id, 0, 0});
@@ -206,11 +203,8 @@ absl::StatusOr<std::vector<Figure>> MeasureCore(const Lab& lab) {
       const auto graph,
       load::GenerateUniform({.persons = kPersons, .group_size = kGroupSize}, lab.options().seed));
   const uint64_t before = ResidentBytesOf(getpid());
-  bool ok = false;
-  World world(Layout(), *graph, ok);
-  if (!ok) {
-    return base::Error(absl::StatusCode::kInternal, "the persons could not be restored");
-  }
+  World world(Layout(), *graph);
+  KLATCH_RETURN_IF_ERROR(world.Restore());
   const uint64_t after = ResidentBytesOf(getpid());
   std::vector<Figure> figures;
   if (lab.options().Wants("core_ratio")) {

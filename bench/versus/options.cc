@@ -49,7 +49,7 @@ void AddMeasures(base::OptionTable& table, VersusOptions& options) {
   table.Add({.name = "persons",
              .group = "What is measured",
              .description = "Persons whose timelines are filled and posted to; 0: 100000, with "
-                            "--quick 20000",
+                            "--quick 10000",
              .value = base::Count(&options.persons, 0, 10'000'000)});
   table.Add({.name = "seed",
              .group = "What is measured",

@@ -27,7 +27,7 @@ struct VersusOptions {
   std::string serve;
   std::string listen;
 
-  uint32_t PersonCount() const { return persons != 0 ? persons : quick ? 20'000 : 100'000; }
+  uint32_t PersonCount() const { return persons != 0 ? persons : quick ? 10'000 : 100'000; }
   std::chrono::duration<double> Timed() const {
     return timed.count() != 0 ? timed : std::chrono::milliseconds(quick ? 8'000 : 60'000);
   }
