@@ -30,7 +30,7 @@ void AddMeasures(base::OptionTable& table, VersusOptions& options) {
   table.Add({.name = "quick",
              .group = "What is measured",
              .description = "Among fewer people, for a few seconds a side: less sure, and done in "
-                            "five minutes",
+                            "minutes",
              .value = base::Flag(&options.quick),
              .scope = base::OptionScope::kFlagOnly});
   table.Add({.name = "only",
