@@ -77,6 +77,14 @@ struct Refusal {
   PersonNumber author = 0;
 };
 
+// A post that was sent while its reader wanted nothing of its author or group.
+struct UnwantedPost {
+  PersonNumber reader = 0;
+  uint64_t update = 0;
+  // When the call was about to be sent that made it wanted again; until then nobody may show it.
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
+};
+
 struct History {
   // 24 bytes each.
   std::vector<MembershipTurn> turns;
@@ -84,8 +92,7 @@ struct History {
   // Numbers in the plan of posts that stayed undecided.
   std::vector<uint64_t> unknown_posts;
   std::vector<Refusal> refusals;
-  // Posts that were sent while their reader wanted nothing of their author or group.
-  std::vector<std::pair<PersonNumber, uint64_t>> unwanted;
+  std::vector<UnwantedPost> unwanted;
 };
 
 }  // namespace klatch::load

@@ -173,7 +173,7 @@ std::string CheckedHtml(const Result& result, int level) {
   facts.Add("profiles", Share(more.profiles));
   facts.Add("single updates", Share(more.single_updates));
   facts.Add("who left a group", Share(more.departed));
-  facts.Add("rings in Redis", WithThousands(more.stored_rings));
+  facts.Add("rings in Redis", Share(more.stored_rings));
   facts.Add("watched persons", WithThousands(more.watched));
   facts.Add("other faults", WithThousands(more.other_violations));
   facts.Add("undecided calls", WithThousands(summary.unknown));

@@ -1,6 +1,7 @@
 #include "bench/load/model.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "services/model/position.h"
@@ -33,7 +34,9 @@ void Model::Add(const History& history) {
   posts_.insert(posts_.end(), history.posts.begin(), history.posts.end());
   unknown_posts_.insert(unknown_posts_.end(), history.unknown_posts.begin(),
                         history.unknown_posts.end());
-  unwanted_.insert(history.unwanted.begin(), history.unwanted.end());
+  for (const UnwantedPost& post : history.unwanted) {
+    unwanted_[{post.reader, post.update}] = post.until;
+  }
 }
 
 void Model::Finish() {

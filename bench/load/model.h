@@ -11,8 +11,9 @@
 //
 // Bound: about 60 bytes per membership, 80 per post and 16 per group that took it.
 
+#include <chrono>
 #include <cstdint>
-#include <set>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -60,9 +61,11 @@ class Model {
   // Whether it was delivered to the viewer, and nothing that they did since took it away: it was
   // posted in the stay that still lasts. Its own fate does not matter.
   bool HasFromPosting(PersonNumber viewer, const PostRecord& post) const;
-  // Whether the post was wanted by its reader when it was sent, as far as the run knows.
-  bool IsUnwanted(PersonNumber viewer, uint64_t id) const {
-    return unwanted_.contains({viewer, id});
+  // Whether its reader wanted nothing of the kind when it was posted, nor at this moment.
+  bool IsUnwanted(PersonNumber viewer, uint64_t id,
+                  std::chrono::steady_clock::time_point moment) const {
+    const auto found = unwanted_.find({viewer, id});
+    return found != unwanted_.end() && moment < found->second;
   }
   // Whether the person was a member at this position: kVisible, kNone or kUncertain.
   Access MembershipAt(GroupNumber group, PersonNumber person, uint64_t position) const;
@@ -119,7 +122,7 @@ class Model {
   std::vector<uint64_t> floors_;       // by shard; empty: nothing was there before
   std::vector<MembershipTurn> turns_;  // emptied by Finish
   std::vector<uint64_t> unknown_posts_;
-  std::set<std::pair<PersonNumber, uint64_t>> unwanted_;
+  std::map<std::pair<PersonNumber, uint64_t>, std::chrono::steady_clock::time_point> unwanted_;
 
   // Immutable after Finish.
   std::vector<PostRecord> posts_;  // by id

@@ -238,18 +238,21 @@ void Play::CheckStored() {
   std::atomic<uint64_t> read{0};
   const uint64_t rings = 2 * uint64_t{graph_.person_count()} + graph_.group_count();
   ProgressLine line([&] {
-    return fmt::format("Checking Redis: {} of {} rings",
+    return fmt::format("Checking Redis: {} of at most {} rings",
                        WithThousands(read.load(std::memory_order_relaxed)), WithThousands(rings));
   });
-  RedisCheckOptions redis{
-      .uri = options_.redis, .cap = options_.cap, .somebody_is_quiet = quiet_.size() != 0};
+  RedisCheckOptions redis{.uri = options_.redis,
+                          .cap = options_.cap,
+                          .seed = Mix(options_.seed ^ 4),
+                          .somebody_is_quiet = quiet_.size() != 0};
   if (options_.metrics.empty()) {
     redis.settle_timeout = kSettleTimeout;
   }
   absl::StatusOr<RedisCheckResult> stored =
       CheckRedis(graph_, model_, redis, state_, violations_, read);
   if (stored.ok()) {
-    more_.stored_rings = stored->timelines + stored->posts + stored->feeds;
+    more_.stored_rings = {stored->timelines + stored->posts + stored->feeds,
+                          2 * uint64_t{graph_.person_count()} + graph_.group_count()};
   } else {
     violations_.AddOther(
         fmt::format("Redis could not be checked: {}", base::MessageOf(stored.status())));

@@ -92,10 +92,13 @@ void Quarreller::LiveThrough(const Quarrel& quarrel, Kind kind, const Posted& be
   std::optional<Posted> meanwhile = Post(quarrel);
   if (meanwhile.has_value()) {
     if (kind != Kind::kHide) {
-      history_.unwanted.emplace_back(quarrel.person, meanwhile->update);
+      history_.unwanted.push_back({.reader = quarrel.person, .update = meanwhile->update});
     }
     Look(quarrel, *meanwhile, kind == Kind::kHide ? ShownOn::Everywhere() : expected,
          "posted while it is unwanted");
+  }
+  if (meanwhile.has_value() && kind != Kind::kHide) {
+    history_.unwanted.back().until = std::chrono::steady_clock::now();
   }
   if (Change(quarrel, kind, before, PersonalClient::Wish::kUndo)) {
     Look(quarrel, before, ShownOn::Everywhere(), "when it is wanted again");

@@ -9,6 +9,7 @@
 #include <span>
 #include <thread>
 
+#include "bench/load/check_tasks.h"
 #include "bench/load/compare.h"
 #include "common/base/bytes.h"
 #include "common/redis/connection.h"
@@ -41,23 +42,28 @@ std::string_view NameOf(RingKind kind) {
   return "stored feed";
 }
 
-// All rings of the graph, numbered: two for each person, then one for each group.
+// The rings to look at, numbered: two for each person who is chosen, then one for each group.
 class Rings {
  public:
-  explicit Rings(const Graph& graph)
-      : persons_(graph.person_count()), groups_(graph.group_count()) {}
+  Rings(const Graph& graph, uint64_t seed)
+      : persons_(Choose(graph.person_count(),
+                        graph.person_count() > RedisCheckOptions::kPersonsMax
+                            ? RedisCheckOptions::kPersonsSampled
+                            : graph.person_count(),
+                        seed)),
+        groups_(graph.group_count()) {}
 
-  uint64_t count() const { return 2 * persons_ + groups_; }
+  uint64_t persons() const { return persons_.size(); }
+  uint64_t count() const { return 2 * persons_.size() + groups_; }
   Ring At(uint64_t index) const {
-    if (index >= 2 * persons_) {
-      return {RingKind::kFeed, static_cast<uint32_t>(index - 2 * persons_)};
+    if (index >= 2 * persons_.size()) {
+      return {RingKind::kFeed, static_cast<uint32_t>(index - 2 * persons_.size())};
     }
-    return {index % 2 == 0 ? RingKind::kTimeline : RingKind::kPosts,
-            static_cast<uint32_t>(index / 2)};
+    return {index % 2 == 0 ? RingKind::kTimeline : RingKind::kPosts, persons_[index / 2]};
   }
 
  private:
-  const uint64_t persons_;
+  const std::vector<PersonNumber> persons_;
   const uint64_t groups_;
 };
 
@@ -271,8 +277,10 @@ class RingWalk {
         state_(state),
         violations_(violations),
         done_(done),
-        rings_(graph),
+        rings_(graph, options.seed),
         end_(std::chrono::steady_clock::now() + options.settle_timeout) {}
+
+  uint64_t persons() const { return rings_.persons(); }
 
   // One thread's share.
   absl::Status Run() {
@@ -347,9 +355,8 @@ absl::StatusOr<RedisCheckResult> CheckRedis(const Graph& graph, const Model& mod
   for (const absl::Status& status : ended) {
     KLATCH_RETURN_IF_ERROR(status);
   }
-  return RedisCheckResult{.timelines = graph.person_count(),
-                          .posts = graph.person_count(),
-                          .feeds = graph.group_count()};
+  return RedisCheckResult{
+      .timelines = walk.persons(), .posts = walk.persons(), .feeds = graph.group_count()};
 }
 
 absl::Status WaitNoHoles(const std::string& uri, RunState& state,

@@ -1,6 +1,6 @@
 #pragma once
-// What is stored in Redis against the model: everybody's home timeline and posts, every group's
-// feed. All are rings of packed ids in which order means nothing and zero is an empty slot. Copies
+// What is stored in Redis against the model: everybody's home timeline and posts, or those of a
+// sample, every group's feed. All are rings of packed ids in which order means nothing and zero is an empty slot. Copies
 // of what a person may no longer see may lie there, and what is older than this run; what is
 // missing, what is there twice, and what was never due is a violation. Of groups that are read from
 // their feeds, now or lately, copies may lack.
@@ -21,9 +21,15 @@
 namespace klatch::load {
 
 struct RedisCheckOptions {
+  // Of more persons than that a seeded sample is looked at: to work out what is due to everybody would
+  // take longer than any load. Feeds always all.
+  static constexpr uint32_t kPersonsMax = 200'000;
+  static constexpr uint32_t kPersonsSampled = 5'000;
+
   std::string uri = {};
   size_t cap = 800;
   uint32_t connections = 2;
+  uint64_t seed = 0;
   // The node copies nothing to who does not read: home timelines may lack anything.
   bool somebody_is_quiet = false;
   // How long a ring may take to become what it must be; none if everything is known to be flushed.

@@ -91,8 +91,8 @@ std::string CheckedText(const Circumstances& more) {
   if (more.departed.all != 0) {
     text += ", " + ShareText(more.departed, "who left a group");
   }
-  if (more.stored_rings != 0) {
-    text += fmt::format("; in Redis all {} rings", WithThousands(more.stored_rings));
+  if (more.stored_rings.all != 0) {
+    text += "; in Redis " + ShareText(more.stored_rings, "rings");
   }
   if (more.http_pages != 0) {
     text += fmt::format("; over HTTP {} home timelines", WithThousands(more.http_pages));
@@ -111,8 +111,8 @@ std::string SampleText(const Circumstances& more) {
   add(more.home_timelines, "home timelines");
   add(more.group_timelines, "group timelines");
   add(more.profiles, "profiles");
-  if (!text.empty() && more.stored_rings != 0) {
-    text += fmt::format(", and in all {} rings in Redis", WithThousands(more.stored_rings));
+  if (!text.empty() && more.stored_rings.all != 0) {
+    text += ", and in " + ShareText(more.stored_rings, "rings in Redis");
   }
   return text;
 }

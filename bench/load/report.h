@@ -76,8 +76,8 @@ struct Circumstances {
   Share group_timelines;
   Share profiles;
   Share single_updates;
-  Share departed;             // pairs of a group and somebody who left it
-  uint64_t stored_rings = 0;  // of as many
+  Share departed;      // pairs of a group and somebody who left it
+  Share stored_rings;  // in Redis
   uint64_t http_pages = 0;
   uint64_t other_violations = 0;
   std::vector<std::string> examples;

@@ -115,8 +115,8 @@ void WatchJudge::Viewing::TellShown(const WatchNote& note, Violations& violation
     violations.Add(Violation::kLeaked, surface, person_, note.update, "that was never due");
   } else if (note.after_leaving && MustNotSee(access)) {
     violations.Add(Violation::kLeaked, surface, person_, note.update, "after leaving");
-  } else if (!note.resumed && model_.IsUnwanted(person_, note.update)) {
-    // Who comes back later may be told of it when it is wanted again.
+  } else if (model_.IsUnwanted(person_, note.update, note.arrived)) {
+    // Later it may be shown: when it is wanted again, pages show it too.
     violations.Add(Violation::kLeaked, surface, person_, note.update, "posted while unwanted");
   }
 }

@@ -74,7 +74,8 @@ TEST(ReportTest, NoLineForPeopleIsLongerThanAHundredColumns) {
   more.checked = true;
   more.memberships = more.seed = more.several = more.refused_rightly = 123'456'789;
   more.departures = more.returns = more.revisions = more.quarrels = more.node_kills = 123'456;
-  more.watched = more.watch_shown = more.watch_paged = more.stored_rings = 123'456'789;
+  more.watched = more.watch_shown = more.watch_paged = 123'456'789;
+  more.stored_rings = {1'000'000, 123'456'789};
   more.home_timelines = more.group_timelines = more.profiles = {1'000'000, 123'456'789};
   more.single_updates = more.departed = {1'000'000, 123'456'789};
   const std::string text = ForPeople(summary, more, "");

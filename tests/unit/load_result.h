@@ -60,7 +60,7 @@ class ResultMaker {
     result.more.connections = 4;
     result.more.checked = result.more.flushed = true;
     result.more.home_timelines = {2'000, 100'000};
-    result.more.stored_rings = 200'000;
+    result.more.stored_rings = {200'000, 200'000};
   }
 
   // Around `mean`, in waves of a minute, with noise and now and then a spike.

@@ -145,12 +145,13 @@ TEST_F(WatchJudgeTest, WhoeverSawAnUpdateIsToldWhatBecameOfIt) {
   EXPECT_EQ(violations_.other_count(), 2u);
 }
 
-TEST_F(WatchJudgeTest, WhatWasPostedWhileItWasUnwantedIsALeakUnlessTheWatchCameBackLater) {
+TEST_F(WatchJudgeTest, WhatWasPostedWhileItWasUnwantedIsALeakUntilItIsWantedAgain) {
   Posted(20);
   Posted(21);
-  history_.unwanted = {{kBob, 20}, {kBob, 21}};
-  Showed(20);
-  Showed(21).resumed = true;
+  const auto wanted_again = std::chrono::steady_clock::now();
+  history_.unwanted = {{kBob, 20, wanted_again}, {kBob, 21, wanted_again}};
+  Showed(20).arrived = wanted_again - std::chrono::milliseconds(1);
+  Showed(21).arrived = wanted_again + std::chrono::milliseconds(1);
   Judge();
   EXPECT_EQ(violations_.Count(Violation::kLeaked, Surface::kWatch), 1u);
   EXPECT_EQ(Count(Violation::kLeaked), 1u);
