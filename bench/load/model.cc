@@ -1,7 +1,6 @@
 #include "bench/load/model.h"
 
 #include <algorithm>
-#include <set>
 #include <tuple>
 
 #include "services/model/position.h"
@@ -272,17 +271,18 @@ uint64_t Model::CountSeveral() const {
     stays_of[stays_[i].group].push_back(i);
   }
   uint64_t deliveries = 0;
-  std::set<PersonNumber> reached;
-  for (const PostRecord& post : posts_) {
-    reached.clear();
-    for (const Place& place : post.carries) {
+  // By person: the last post that was seen to reach them, counted from 1.
+  std::vector<uint32_t> reached_by(graph_.person_count(), 0);
+  for (uint32_t i = 0; i < posts_.size(); ++i) {
+    for (const Place& place : posts_[i].carries) {
       for (uint32_t index : stays_of[place.group]) {
-        if (!stays_[index].uncertain && stays_[index].Covers(place.position)) {
-          reached.insert(stays_[index].person);
+        const Stay& stay = stays_[index];
+        if (!stay.uncertain && stay.Covers(place.position) && reached_by[stay.person] != i + 1) {
+          reached_by[stay.person] = i + 1;
+          ++deliveries;
         }
       }
     }
-    deliveries += reached.size();
   }
   return deliveries;
 }
