@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -29,11 +30,18 @@ std::string FieldOf(const char* path, std::string_view name) {
   return "";
 }
 
+std::string MemoryText() {
+  constexpr double kGibibyte = 1 << 30;
+  const double bytes =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  return fmt::format("{:.1f} GiB", bytes / kGibibyte);
+}
+
 std::map<std::string, std::string> Machine(const LoadOptions& options) {
   std::map<std::string, std::string> machine = {
       {"cpu", FieldOf("/proc/cpuinfo", "model name")},
       {"cores", std::to_string(std::thread::hardware_concurrency())},
-      {"memory", FieldOf("/proc/meminfo", "MemTotal")},
+      {"memory", MemoryText()},
       {"klatch", base::kVersion},
   };
   if (utsname name{}; uname(&name) == 0) {

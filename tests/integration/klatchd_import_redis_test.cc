@@ -490,7 +490,8 @@ TEST_F(KlatchdSyncManyTest, ListInPartsReplacesAllMembers) {
   EXPECT_THAT(client_.GroupPage("p 24999", "hiking", synced->tokens()), Succeeds());
   // It is the same list if it comes in one message.
   const Roles few = Crowd("q", 10);
-  ASSERT_THAT(SyncMany(PartsOf(2, few)), Succeeds());
+  // On a slow machine 25,000 removals may take longer to be in force than one call waits.
+  ASSERT_TRUE(Eventually([&] { return SyncMany(PartsOf(2, few)).status.ok(); }));
   EXPECT_EQ(Sync(ListOf("hiking", 2, few))->difference().ByteSizeLong(), 0u);
 }
 
