@@ -171,6 +171,24 @@ TEST_F(LoadMishapsRedisTest, WhatWasMeasuredBeforeTheServerDiedIsKept) {
   EXPECT_GT(kept->summary.published, 100u);
 }
 
+TEST_F(LoadMishapsRedisTest, APauseOfTheNodeIsInTheLatencies) {
+  Klatchd klatchd;
+  const Outcome outcome = RunToEnd(
+      Play(klatchd.address(),
+           {"--duration", "4s", "--rate", "200", "--mix", "home=90,post=10", "--probers", "0",
+            "--fault", "pause=500ms", "--node-pid", std::to_string(klatchd.process().id())}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output << outcome.errors;
+  const auto kept = load::ReadResultFile(result());
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  const auto pages =
+      std::find_if(kept->latencies.begin(), kept->latencies.end(),
+                   [](const load::Spectrum& spectrum) { return spectrum.name == "home_page"; });
+  ASSERT_NE(pages, kept->latencies.end());
+  // An eighth of the pages was due within the pause; of those, a fifth waited for most of it.
+  EXPECT_GE(pages->p99, 400'000u);
+  EXPECT_LE(pages->p50, 200'000u);
+}
+
 TEST_F(LoadMishapsRedisTest, AnInterruptKeepsWhatWasMeasured) {
   const Klatchd klatchd;
   Process play(Play(klatchd.address(), {"--duration", "60s", "--rate", "200"}), directory_.path());
