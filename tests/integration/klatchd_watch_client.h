@@ -147,8 +147,16 @@ class Shown {
     std::lock_guard lock(mutex_);
     return answers_;
   }
+  // As long as some come: a sanitizer may need minutes for many large ones.
   bool AwaitAnswers(size_t count) {
-    return AwaitThat([&] { return answers_.size() >= count; });
+    size_t had = 0;
+    do {
+      had = answers().size();
+      if (AwaitThat([&] { return answers_.size() >= count; })) {
+        return true;
+      }
+    } while (answers().size() > had);
+    return false;
   }
   bool AwaitAnswersOrEnd(size_t count) {
     return AwaitThat([&] { return answers_.size() >= count || status_.has_value(); });
