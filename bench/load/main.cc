@@ -37,13 +37,18 @@ void IgnoreBrokenPipes() {
   sigaction(SIGPIPE, &action, nullptr);
 }
 
+absl::Status CheckNoWords(std::string_view command, const base::ResolvedOptions& resolved) {
+  if (resolved.positionals.empty()) {
+    return absl::OkStatus();
+  }
+  return base::Error(absl::StatusCode::kInvalidArgument,
+                     fmt::format("{} takes options only, not {}", command,
+                                 base::QuoteForMessage(resolved.positionals.front())));
+}
+
 // What the options say together; OK to go on.
 absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions& resolved) {
-  if (!resolved.positionals.empty()) {
-    return base::Error(absl::StatusCode::kInvalidArgument,
-                       fmt::format("play takes options only, not {}",
-                                   base::QuoteForMessage(resolved.positionals.front())));
-  }
+  KLATCH_RETURN_IF_ERROR(CheckNoWords("play", resolved));
   KLATCH_RETURN_IF_ERROR(ValidateOptions(options));
   if (!options.node_restart_command.empty()) {
     KLATCH_RETURN_IF_ERROR(SplitCommand(options.node_restart_command).status());
@@ -97,19 +102,12 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
   return Keep(options, play.result(GivenTexts(options, resolved)), code);
 }
 
-Command MakeVersus() {
-  return {.name = "versus",
-          .summary = "measures Klatch and its peers in the same run",
-          .help =
-              [] {
-                versus::VersusOptions options;
-                return versus::MakeVersusTable(options).Help();
-              },
-          .run =
-              [](const std::vector<std::string>& words, const base::Environment&) {
-                CatchSignals();
-                return static_cast<ExitCode>(versus::RunVersus(words, interrupted));
-              }};
+ExitCode RunVersus(const versus::VersusOptions& options, const base::ResolvedOptions& resolved) {
+  if (absl::Status usage = CheckNoWords("versus", resolved); !usage.ok()) {
+    return Fail(ExitCode::kUsage, base::MessageOf(usage));
+  }
+  CatchSignals();
+  return versus::RunVersus(options, interrupted);
 }
 
 ExitCode Main(const std::vector<std::string>& words) {
@@ -123,7 +121,9 @@ ExitCode Main(const std::vector<std::string>& words) {
   commands.Add(MakeCommand<CompareOptions>(
       "compare", "says what differs between results, and whether more than the noise",
       MakeCompareTable, RunCompare));
-  commands.Add(MakeVersus());
+  commands.Add(MakeCommand<versus::VersusOptions>("versus",
+                                                  "measures Klatch and its peers in the same run",
+                                                  versus::MakeVersusTable, RunVersus));
   return commands.Run(words, base::ProcessEnvironment());
 }
 

@@ -25,8 +25,6 @@ namespace {
 using load::ExitCode;
 
 constexpr char kName[] = "klatch-load";
-constexpr char kManual[] = "manual";
-constexpr int kManualSection = 1;
 constexpr uint32_t kPersonsMin = 1'000;
 constexpr std::chrono::seconds kBelieved{60};
 
@@ -52,14 +50,9 @@ Measure MeasureOf(Family family) {
   return nullptr;
 }
 
-int Fail(ExitCode code, std::string_view message) {
+ExitCode Fail(ExitCode code, std::string_view message) {
   Say(message);
-  return static_cast<int>(code);
-}
-
-int Print(std::string_view text) {
-  return static_cast<int>(base::PrintResult(kName, text) ? ExitCode::kGood
-                                                         : ExitCode::kPromiseMissed);
+  return code;
 }
 
 absl::Status CheckUsage(const VersusOptions& options) {
@@ -163,7 +156,7 @@ class Versus {
   ExitCode code_ = ExitCode::kGood;
 };
 
-int Measured(const VersusOptions& options, const std::atomic<bool>& interrupted) {
+ExitCode Measured(const VersusOptions& options, const std::atomic<bool>& interrupted) {
   if (absl::Status programs = CheckPrograms(options); !programs.ok()) {
     return Fail(ExitCode::kPrerequisiteMissing, base::MessageOf(programs));
   }
@@ -173,36 +166,18 @@ int Measured(const VersusOptions& options, const std::atomic<bool>& interrupted)
         absl::IsInvalidArgument(lab.status()) ? ExitCode::kUsage : ExitCode::kPrerequisiteMissing,
         base::MessageOf(lab.status()));
   }
-  return static_cast<int>(Versus(options, **lab).Run());
+  return Versus(options, **lab).Run();
 }
 
 }  // namespace
 
-int RunVersus(const std::vector<std::string>& arguments, const std::atomic<bool>& interrupted) {
-  VersusOptions options;
-  base::OptionTable table = MakeVersusTable(options);
-  if (arguments == std::vector<std::string>{kManual}) {
-    return Print(table.Manual(kManualSection));
-  }
-  absl::StatusOr<base::ResolvedOptions> resolved =
-      table.Resolve(arguments, base::ProcessEnvironment());
-  if (!resolved.ok()) {
-    return Fail(ExitCode::kUsage, base::MessageOf(resolved.status()));
-  }
-  switch (resolved->action) {
-    case base::ResolvedOptions::Action::kShowHelp:
-      return Print(table.Help());
-    case base::ResolvedOptions::Action::kShowVersion:
-      return Print(table.Version());
-    case base::ResolvedOptions::Action::kRun:
-      break;
-  }
+ExitCode RunVersus(const VersusOptions& options, const std::atomic<bool>& interrupted) {
   if (absl::Status usage = CheckUsage(options); !usage.ok()) {
     return Fail(ExitCode::kUsage, base::MessageOf(usage));
   }
   if (!options.serve.empty()) {
     const absl::Status served = ServePeer(options.serve, options.listen, interrupted);
-    return served.ok() ? static_cast<int>(ExitCode::kGood)
+    return served.ok() ? ExitCode::kGood
                        : Fail(absl::IsInvalidArgument(served) ? ExitCode::kUsage
                                                               : ExitCode::kPrerequisiteMissing,
                               base::MessageOf(served));

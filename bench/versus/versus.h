@@ -6,14 +6,15 @@
 // Use: RunVersus once, on the main thread, before it starts any other.
 
 #include <atomic>
-#include <string>
-#include <vector>
+
+#include "bench/load/exit_code.h"
+#include "bench/versus/options.h"
 
 namespace klatch::versus {
 
-// `arguments` are those behind "versus". Prints the result on stdout, progress on stderr. Returns the
-// exit code of DESIGN "Contracts": 1 if a load's checks found faults or a figure could not be taken, 3
-// if a program is missing that a wanted key needs.
-int RunVersus(const std::vector<std::string>& arguments, const std::atomic<bool>& interrupted);
+// Prints the result on stdout, progress on stderr. The exit code is that of DESIGN "Contracts": 1 if a
+// load's checks found faults or a figure could not be taken, 3 if a program is missing that a wanted
+// key needs.
+load::ExitCode RunVersus(const VersusOptions& options, const std::atomic<bool>& interrupted);
 
 }  // namespace klatch::versus
