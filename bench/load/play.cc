@@ -160,10 +160,11 @@ std::string Play::PlayText() const {
 }
 
 void Play::PlayAll() {
-  ProgressLine line([this] { return PlayText() + LiveView(sampler_); });
   first_publish_ = std::chrono::steady_clock::now();
   facts_.started = NowAsText();
+  // Before any other thread looks at it, the line's too.
   state_.start = first_publish_;
+  ProgressLine line([this] { return PlayText() + LiveView(sampler_); });
   sampler_.Start();
   cast_->Run();
   MeasureRates();
