@@ -81,14 +81,15 @@ OpenLoop::OpenLoop(const Stage& stage, const Options& options)
 
 OpenLoop::~OpenLoop() = default;
 
-OpenLoop::Lane* OpenLoop::AwaitRoom(Moment due) {
+OpenLoop::Lane* OpenLoop::AwaitRoom(std::span<const Moment> due) {
   while (!stage_.state.MustStop()) {
     for (size_t look = 0; look < lanes_.size(); ++look) {
       Lane& lane = *lanes_[turn_++ % lanes_.size()];
       if (lane.in_flight() < options_.in_flight) {
-        if (std::chrono::steady_clock::now() - due > kLate + options_.linger) {
-          stage_.state.sent_late.fetch_add(1, std::memory_order_relaxed);
-        }
+        const Moment in_time = std::chrono::steady_clock::now() - kLate - options_.linger;
+        const auto late =
+            std::count_if(due.begin(), due.end(), [&](Moment moment) { return moment < in_time; });
+        stage_.state.sent_late.fetch_add(static_cast<uint64_t>(late), std::memory_order_relaxed);
         return &lane;
       }
     }
@@ -101,7 +102,7 @@ void OpenLoop::SendPosts() {
   if (posts_.empty()) {
     return;
   }
-  if (Lane* lane = AwaitRoom(posts_due_.front()); lane != nullptr) {
+  if (Lane* lane = AwaitRoom(posts_due_); lane != nullptr) {
     groups_named_ = 0;
     lane->Send(MakePublishCall(lane->connection(), std::exchange(posts_, {}),
                                std::exchange(posts_due_, {})));
@@ -139,7 +140,7 @@ void OpenLoop::SendRead(Operation operation, Moment due) {
     if (operation == Operation::kGroupPage && stage_.plan.MayLeave(group, reader)) {
       continue;
     }
-    if (Lane* lane = AwaitRoom(due); lane != nullptr) {
+    if (Lane* lane = AwaitRoom(std::span(&due, 1)); lane != nullptr) {
       lane->Send(MakeReadCall(lane->connection(), page, due));
     }
     return;

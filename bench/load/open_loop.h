@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "bench/load/arrivals.h"
@@ -58,8 +59,8 @@ class OpenLoop {
   void SendRead(Operation operation, Moment due);
   // Sends posts meanwhile that may not linger for so long.
   void SleepUntil(Moment moment);
-  // The next connection in turn with room; null: the run must stop.
-  Lane* AwaitRoom(Moment due);
+  // The next connection in turn with room, for operations that were due then; null: the run must stop.
+  Lane* AwaitRoom(std::span<const Moment> due);
 
   const Stage stage_;
   const Options options_;

@@ -104,8 +104,7 @@ struct RunState {
   std::atomic<uint64_t> retries{0};
   // Posts and pages that publishers, or the open loop, had answered.
   std::atomic<uint64_t> answered{0};
-  // Of an open loop: operations that were due, and those that were sent late as every connection was
-  // full.
+  // Of an open loop: operations that were due, and those that we, not the node, sent late.
   std::atomic<uint64_t> offered{0};
   std::atomic<uint64_t> sent_late{0};
   // The publishers have ended: what is still to be done beside them is done without waiting.
