@@ -35,7 +35,7 @@ class Play {
   // What came out. REQUIRES: Run has returned.
   const Summary& summary() const { return summary_; }
   const Circumstances& circumstances() const { return more_; }
-  Latencies& latencies() { return latencies_; }
+  const Latencies& latencies() const { return latencies_; }
   // The whole of it. `given`: the options that are not at their defaults.
   Result result(const std::map<std::string, std::string>& given) const;
 

@@ -69,7 +69,7 @@ TEST_F(LoadOpenLoopRedisTest, FindsNothingWhereNothingIsWrong) {
   EXPECT_EQ(summary_.lost + summary_.duplicated + summary_.leaked + summary_.unknown, 0u);
   // 120 on average of 600 operations, by a Poisson process; five standard deviations.
   EXPECT_NEAR(static_cast<double>(summary_.published), 120, 55);
-  load::Latencies& latencies = play_->latencies();
+  const load::Latencies& latencies = play_->latencies();
   EXPECT_NEAR(static_cast<double>(latencies.home_page.Count()), 240, 78);
   EXPECT_NEAR(static_cast<double>(latencies.profile_page.Count()), 120, 55);
   EXPECT_GT(latencies.group_page.Count(), 20u);
