@@ -14,7 +14,8 @@ constexpr std::chrono::milliseconds kLate{10};
 // While every connection is full, and how often an interrupt is looked for.
 constexpr std::chrono::milliseconds kPoll{1};
 constexpr std::chrono::milliseconds kSleepMax{50};
-constexpr int kReaderDraws = 16;
+// Few are quiet, or quarrel, or may leave: so many draws find nobody only where nobody is.
+constexpr int kReaderDraws = 256;
 
 }  // namespace
 
@@ -145,6 +146,7 @@ void OpenLoop::SendRead(Operation operation, Moment due) {
     }
     return;
   }
+  stage_.violations.AddOther("a page was due, and nobody was found who reads one");
 }
 
 void OpenLoop::SleepUntil(Moment moment) {
