@@ -26,6 +26,7 @@
 #include "common/base/status.h"
 #include "services/live/add_answer.h"
 #include "services/live/outbox.h"
+#include "services/live/several_shown.h"
 #include "services/live/watch_request.h"
 #include "services/model/limits.h"
 #include "services/read/viewer.h"
@@ -106,8 +107,7 @@ struct WatchSubscription {
   std::optional<v1::GapReason> gap;
   // Where it began: what came through some group before was shown before. Null until it begins.
   std::shared_ptr<const WatchPlace> place = nullptr;
-  // Posts to several groups that were sent lately: another of the groups shows them no second time.
-  std::deque<UpdateId> several_sent = {};
+  SeveralShown several = {};
   // The record of the last edit or deletion that was told: one for several groups comes as often.
   Position last_change = {};
   // Of which updates it was told lately that groups have them no longer: the records of these groups

@@ -194,6 +194,7 @@ class WatchHub final : public WatchFence {
   base::Task<void> ReadBatch(std::vector<UpdateId> ids, CallGate::Pass pass);
   void OnBodiesRead(absl::StatusOr<Hydrator::Found> found);
   const std::string& PackedPlace();
+  std::string PersonToken(WatchSubscription& subscription);
   bool IsStale() const;
 
   const Dependencies d_;

@@ -85,6 +85,11 @@ bool WatchHub::Begin(WatchStream& stream, uint32_t number, WatchSubscription& su
   WatchStart& start = *subscription.start;
   const std::shared_ptr<const WatchPlace> place = start.place;
   subscription.place = place;
+  if (!stream.is_gateway) {
+    for (const UpdateId id : place->shown) {
+      subscription.several.Follow(id, nullptr);
+    }
+  }
   if (subscription.gap) {
     AddMissed(start, number, GapOf(*subscription.gap, SinceOf(place->floor, *applied_)));
     NoteBegun(stream, subscription);

@@ -41,9 +41,10 @@ const Target* FindTarget(const Body& body, const GroupId& group) {
   return found == targets.end() ? nullptr : &*found;
 }
 
-// Whether the person was shown a post to several groups before, through another of them.
+// Whether the person was shown a post to several groups before, through another of them. Of a gateway's
+// persons it is not known who lost sight of that group since.
 bool WasShown(const WatchSubscription& subscription, const PageEntry& entry) {
-  if (std::ranges::find(subscription.several_sent, entry.id) != subscription.several_sent.end()) {
+  if (subscription.several.Has(entry.id)) {
     return true;
   }
   if (subscription.place == nullptr) {
@@ -200,6 +201,7 @@ class WatchHub::Composer {
         return;
       case WatchedEvent::Kind::kPublished:
         is_shown = IsShown(person, entry) && IsFirstSight(subscription, entry);
+        FollowForTokens(subscription, entry);
         break;
       case WatchedEvent::Kind::kEdited:
       case WatchedEvent::Kind::kTakenOut:
@@ -287,11 +289,16 @@ class WatchHub::Composer {
     if (WasShown(subscription, entry)) {
       return false;
     }
-    if (subscription.several_sent.size() == limits::kWatchSeveralMax) {
-      subscription.several_sent.pop_front();
-    }
-    subscription.several_sent.push_back(entry.id);
+    subscription.several.Add(entry.id);
     return true;
+  }
+
+  // A gateway's tokens are for all its persons, and have no room for what each was shown.
+  void FollowForTokens(WatchSubscription& subscription, const PageEntry& entry) const {
+    if (!stream_.is_gateway && entry.body != nullptr && entry.body->header().is_of_several() &&
+        WasShown(subscription, entry)) {
+      subscription.several.Follow(entry.id, entry.body);
+    }
   }
 
   static bool IsChange(const WatchedEvent& event) {
@@ -394,8 +401,7 @@ void WatchHub::Write(WatchStream& stream) {
     if (stream.is_gateway) {
       message.SetResumeToken(tokens_.SignForStream(PackedPlace()));
     } else if (!stream.subscriptions.empty()) {
-      message.SetResumeToken(tokens_.SignForPerson(
-          stream.subscriptions.begin()->second.person->viewer.id(), PackedPlace()));
+      message.SetResumeToken(PersonToken(stream.subscriptions.begin()->second));
     }
   }
   if (IsStale()) {
@@ -486,6 +492,13 @@ const std::string& WatchHub::PackedPlace() {
     packed_place_ = PackWatchPlace({.floor = *applied_, .shown = {}});
   }
   return packed_place_;
+}
+
+std::string WatchHub::PersonToken(WatchSubscription& subscription) {
+  const PersonId& person = subscription.person->viewer.id();
+  std::vector<UpdateId> shown = subscription.several.OpenAt(prefix_);
+  return shown.empty() ? tokens_.SignForPerson(person, PackedPlace())
+                       : tokens_.MakeForPerson(person, {*applied_, std::move(shown)});
 }
 
 bool WatchHub::IsStale() const {

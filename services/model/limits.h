@@ -99,7 +99,10 @@ constexpr size_t kWatchOutboxRecipientsMax = 1'000'000;
 // Posts to several groups that a watch remembers to have sent, per person: as many may come to one of
 // the person's groups before the first of them comes to another.
 constexpr size_t kWatchSeveralMax = 512;
-// The same of those of which it has said that a group has them no longer.
+// How long a token of a watch or page names such a post of which it is not known what its groups have
+// decided; the sweeper comes after kPendingAge.
+constexpr std::chrono::milliseconds kWatchSeveralOpenMax{60'000};
+// Posts to several groups of which a watch remembers to have said that a group has them no longer.
 constexpr size_t kWatchRemovalsToldMax = 64;
 constexpr size_t kWatchMessageEventsMax = 500;
 constexpr size_t kWatchMessageBytesMax = 1 << 20;

@@ -5,9 +5,11 @@
 //
 // Immutable.
 
+#include <algorithm>
 #include <vector>
 
 #include "services/deliver/progress.h"
+#include "services/model/body.h"
 #include "services/model/position.h"
 
 namespace klatch {
@@ -35,6 +37,12 @@ class AppliedPrefix {
   bool Covers(UpdateId id) const {
     const uint32_t shard = id.shard().value();
     return shard < positions_.size() && id <= positions_[shard];
+  }
+  // Whether it is known what all groups of the update have decided, and applied where they took it.
+  bool CoversAllOf(const BodyHeader& header) const {
+    return std::ranges::all_of(header.targets, [this](const Target& target) {
+      return target.carry.is_carried() ? Covers(target.carry.position) : target.carry.is_decided();
+    });
   }
   // REQUIRES: the shard exists.
   Position Of(ShardIndex shard) const { return positions_[shard.value()]; }

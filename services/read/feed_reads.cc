@@ -176,7 +176,7 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
     co_return may_answer;
   }
   const std::string watch_token =
-      query.is_watchable ? WatchTokenOf(query.scope.viewer, seen, candidates.timeline) : "";
+      query.is_watchable ? WatchTokenOf(query.scope.viewer, seen, candidates.timeline, page) : "";
   co_return WritePage(page.entries, next_page_token, completeness, watch_token);
 }
 
@@ -306,11 +306,17 @@ uint64_t FeedReads::HoleOf(const PageScope& scope, const Viewer& viewer) const {
 }
 
 std::string FeedReads::WatchTokenOf(const PersonId& viewer, const AppliedPrefix& applied,
-                                    const TimelineIds& timeline) const {
+                                    const TimelineIds& timeline, const Page& page) const {
   WatchPlace place{.floor = applied.positions(), .shown = {}};
   for (const UpdateId id : timeline.ids) {
     if (!applied.Covers(id)) {
       place.shown.push_back(id);
+    }
+  }
+  // Shown through one of its groups, which the watcher may have left when another has decided.
+  for (const PageEntry& entry : page.entries) {
+    if (applied.Covers(entry.id) && !applied.CoversAllOf(entry.body->header())) {
+      place.shown.push_back(entry.id);
     }
   }
   return place.shown.size() > limits::kWatchTokenShownMax

@@ -149,7 +149,7 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   uint64_t HoleOf(const PageScope& scope, const Viewer& viewer) const;
   // A token to watch from behind `applied` and the ids of `timeline`; none if those are too many.
   std::string WatchTokenOf(const PersonId& viewer, const AppliedPrefix& applied,
-                           const TimelineIds& timeline) const;
+                           const TimelineIds& timeline, const Page& page) const;
 
   // The timeline's ids down to `above` at least. `source` is the caller's, who awaits this.
   base::Task<absl::StatusOr<Candidates>> ReadDownTo(TimelineSource& source, UpdateId above);

@@ -13,6 +13,7 @@
 #include "services/model/keys.h"
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/integration/klatchd_watch_client.h"
 
 namespace klatch::testing {
 namespace {
@@ -422,6 +423,12 @@ class KlatchdSeveralStepsTest : public ::testing::Test {
     return ann.ok() && Strings(ann->update().groups()) == Groups{"a", "b"} && bob.ok() &&
            GroupsOf(*bob) == Pages{{"a"}};
   }
+  // Bob sees an update through a, and is out of that group before b, which is his too, has decided.
+  void LeaveBetweenTwoSteps(UpdateId id) {
+    ASSERT_THAT(client_->Remove("owner", "a", {"bob"}), Succeeds());
+    CarryTo(id, "b");
+    ASSERT_THAT(client_->Publish("ann", "b", "mark"), Succeeds());
+  }
   int64_t Pending(UpdateId id) {
     const auto reply = klatchd_.ConnectRedis()->Call({"ZCARD", Keys(layout_).Pending(id.shard())});
     return reply.ok() ? reply->integer() : -1;
@@ -503,6 +510,40 @@ TEST_F(KlatchdSeveralStepsTest, RemovalThatWasNotSettledIsSettledByTheSweeper) {
     return got.ok() && Strings(got->update().groups()) == Groups{"b"};
   }));
   EXPECT_THAT(client_->Home("bob")->updates(), IsEmpty());
+}
+
+TEST_F(KlatchdSeveralStepsTest, ResumedWatchDoesNotRepeatWhatALeftGroupHasShown) {
+  ASSERT_THAT(client_->AddApplied("owner", "b", {"bob"}), Succeeds());
+  Watcher bob(klatchd_.Channel(), "bob");
+  ASSERT_TRUE(bob.AwaitBegun());
+  const UpdateId id = Home();
+  CarryTo(id, "a");
+  ASSERT_TRUE(bob.AwaitWords({"+half way"}));
+  ASSERT_TRUE(bob.AwaitToken(1));
+  // Its token is made of what it was told, not of what it has shown itself.
+  Watcher again(klatchd_.Channel(), "bob", bob.token());
+  ASSERT_TRUE(again.AwaitAnyToken());
+  const std::string token = again.token();
+  LeaveBetweenTwoSteps(id);
+  Watcher late(klatchd_.Channel(), "bob", token);
+  EXPECT_TRUE(bob.AwaitWords({"+half way", "out a", "+mark"}));
+  EXPECT_TRUE(again.AwaitWords({"out a", "+mark"}));
+  EXPECT_TRUE(late.AwaitWords({"out a", "+mark"}));
+}
+
+TEST_F(KlatchdSeveralStepsTest, WatchOfAPageDoesNotRepeatWhatALeftGroupHasShown) {
+  ASSERT_THAT(client_->AddApplied("owner", "b", {"bob"}), Succeeds());
+  const UpdateId id = Home();
+  CarryTo(id, "a");
+  std::string token;
+  ASSERT_TRUE(Eventually([&] {
+    const auto home = client_->Home("bob");
+    token = home->watch_token();
+    return GroupsOf(*home) == Pages{{"a"}};
+  }));
+  LeaveBetweenTwoSteps(id);
+  Watcher bob(klatchd_.Channel(), "bob", token);
+  EXPECT_TRUE(bob.AwaitWords({"out a", "+mark"}));
 }
 
 // Killed at any step; the caller repeats with the same keys, as it should.
