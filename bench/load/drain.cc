@@ -6,7 +6,7 @@
 #include <span>
 #include <thread>
 
-#include "bench/load/retry.h"
+#include "bench/load/calls/retry.h"
 #include "bench/load/scrape.h"
 #include "services/model/limits.h"
 

@@ -5,8 +5,8 @@
 #include <chrono>
 #include <string>
 
-#include "bench/load/client.h"
-#include "bench/load/run_state.h"
+#include "bench/load/calls/client.h"
+#include "bench/load/calls/run_state.h"
 #include "common/base/status.h"
 
 namespace klatch::load {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "bench/load/report.h"
+#include "bench/load/result/report.h"
 
 namespace klatch::load {
 namespace {

@@ -4,11 +4,11 @@
 
 #include <atomic>
 
+#include "bench/load/cast/node_drill.h"
 #include "bench/load/commands.h"
-#include "bench/load/node_drill.h"
 #include "bench/load/play.h"
 #include "bench/load/report_commands.h"
-#include "bench/load/result_file.h"
+#include "bench/load/result/result_file.h"
 #include "bench/versus/options.h"
 #include "bench/versus/versus.h"
 #include "common/base/standard_streams.h"

@@ -4,7 +4,7 @@
 
 #include <charconv>
 
-#include "bench/load/operation_mix.h"
+#include "bench/load/plan/operation_mix.h"
 #include "common/base/endpoint.h"
 #include "common/base/version.h"
 #include "common/redis/address.h"

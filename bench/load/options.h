@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "bench/load/arrivals.h"
+#include "bench/load/plan/arrivals.h"
 #include "common/base/options.h"
 
 namespace klatch::load {

@@ -5,17 +5,17 @@
 
 #include <algorithm>
 
-#include "bench/load/answers.h"
-#include "bench/load/check_tasks.h"
 #include "bench/load/drain.h"
-#include "bench/load/generated_graph.h"
-#include "bench/load/http_sample.h"
 #include "bench/load/live_view.h"
+#include "bench/load/oracle/answers.h"
+#include "bench/load/oracle/check_tasks.h"
+#include "bench/load/oracle/http_sample.h"
+#include "bench/load/oracle/redis_checker.h"
+#include "bench/load/plan/generated_graph.h"
+#include "bench/load/plan/snap_graph.h"
 #include "bench/load/progress_line.h"
-#include "bench/load/redis_checker.h"
 #include "bench/load/setup.h"
 #include "bench/load/show.h"
-#include "bench/load/snap_graph.h"
 #include "common/base/hash.h"
 #include "common/base/standard_streams.h"
 

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "bench/load/cast.h"
-#include "bench/load/checker.h"
+#include "bench/load/cast/cast.h"
 #include "bench/load/exit_code.h"
 #include "bench/load/options.h"
-#include "bench/load/report.h"
+#include "bench/load/oracle/checker.h"
+#include "bench/load/result/report.h"
 #include "bench/load/run_result.h"
 #include "bench/load/sampler.h"
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "bench/load/html_report.h"
-#include "bench/load/result_compare.h"
-#include "bench/load/result_file.h"
+#include "bench/load/result/html_report.h"
+#include "bench/load/result/result_compare.h"
+#include "bench/load/result/result_file.h"
 #include "common/base/version.h"
 #include "common/base/whole_file.h"
 

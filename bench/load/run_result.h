@@ -6,9 +6,9 @@
 #include <map>
 #include <string>
 
+#include "bench/load/cast/player.h"
 #include "bench/load/options.h"
-#include "bench/load/player.h"
-#include "bench/load/result.h"
+#include "bench/load/result/result.h"
 #include "bench/load/sampler.h"
 
 namespace klatch::load {

@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "bench/load/arrivals.h"
-#include "bench/load/player.h"
-#include "bench/load/result.h"
+#include "bench/load/cast/player.h"
+#include "bench/load/plan/arrivals.h"
+#include "bench/load/result/result.h"
 #include "bench/load/scrape.h"
 #include "common/redis/connection.h"
 

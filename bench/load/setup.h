@@ -11,10 +11,10 @@
 #include <atomic>
 #include <string>
 
-#include "bench/load/client.h"
-#include "bench/load/model.h"
-#include "bench/load/plan.h"
-#include "bench/load/run_state.h"
+#include "bench/load/calls/client.h"
+#include "bench/load/calls/run_state.h"
+#include "bench/load/oracle/model.h"
+#include "bench/load/plan/plan.h"
 #include "common/base/status.h"
 
 namespace klatch::load {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "bench/load/client.h"
+#include "bench/load/calls/client.h"
 #include "common/base/hash.h"
 #include "services/model/limits.h"
 

@@ -20,7 +20,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/load/client.h"
+#include "bench/load/calls/client.h"
 #include "common/obs/latency_histogram.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 

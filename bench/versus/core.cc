@@ -8,8 +8,8 @@
 #include <memory>
 #include <thread>
 
-#include "bench/load/generated_graph.h"
-#include "bench/load/random.h"
+#include "bench/load/plan/generated_graph.h"
+#include "bench/load/plan/random.h"
 #include "common/base/executor.h"
 #include "services/deliver/worker.h"
 #include "services/persons/person_store.h"

@@ -7,7 +7,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "bench/load/random.h"
+#include "bench/load/plan/random.h"
 #include "bench/versus/app.h"
 #include "bench/versus/call_load.h"
 #include "bench/versus/open_calls.h"

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <thread>
 
-#include "bench/load/client.h"
+#include "bench/load/calls/client.h"
 #include "bench/versus/app.h"
 #include "bench/versus/nats_peer.h"
 #include "bench/versus/watches.h"

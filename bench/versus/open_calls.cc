@@ -3,7 +3,7 @@
 #include <thread>
 #include <utility>
 
-#include "bench/load/client.h"
+#include "bench/load/calls/client.h"
 
 namespace klatch::versus {
 namespace {

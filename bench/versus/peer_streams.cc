@@ -5,7 +5,7 @@
 #include <array>
 #include <deque>
 
-#include "bench/load/random.h"
+#include "bench/load/plan/random.h"
 
 namespace klatch::versus {
 namespace {

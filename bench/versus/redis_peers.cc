@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <span>
 
-#include "bench/load/generated_graph.h"
-#include "bench/load/report.h"
+#include "bench/load/plan/generated_graph.h"
+#include "bench/load/result/report.h"
 #include "bench/versus/arithmetic.h"
 #include "bench/versus/peer_streams.h"
 #include "bench/versus/stored_bytes.h"

@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "bench/load/client.h"
+#include "bench/load/calls/client.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 
 namespace klatch::versus {

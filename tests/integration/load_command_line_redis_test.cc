@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "bench/load/result_file.h"
+#include "bench/load/result/result_file.h"
 #include "common/base/whole_file.h"
 #include "tests/integration/klatchd_process.h"
 #include "tests/unit/load_result.h"

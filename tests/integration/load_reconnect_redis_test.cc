@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <future>
 
-#include "bench/load/client.h"
-#include "bench/load/graph.h"
+#include "bench/load/calls/client.h"
+#include "bench/load/plan/graph.h"
 #include "tests/integration/klatchd_process.h"
 
 namespace klatch::testing {

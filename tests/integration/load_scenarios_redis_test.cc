@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "bench/load/options.h"
-#include "bench/load/result_file.h"
+#include "bench/load/result/result_file.h"
 #include "tests/integration/klatchd_process.h"
 
 namespace klatch::testing {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "bench/load/redis_checker.h"
+#include "bench/load/oracle/redis_checker.h"
 #include "common/base/bytes.h"
 #include "services/model/keys.h"
 #include "tests/integration/redis_server_fixture.h"

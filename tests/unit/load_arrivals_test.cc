@@ -8,8 +8,8 @@
 #include <numeric>
 #include <vector>
 
-#include "bench/load/arrivals.h"
-#include "bench/load/operation_mix.h"
+#include "bench/load/plan/arrivals.h"
+#include "bench/load/plan/operation_mix.h"
 #include "common/base/status.h"
 
 namespace klatch::load {

@@ -7,7 +7,7 @@
 #include <iostream>
 #include <random>
 
-#include "bench/load/result_compare.h"
+#include "bench/load/result/result_compare.h"
 #include "tests/unit/load_result.h"
 
 namespace klatch::load {

@@ -11,9 +11,9 @@
 #include <fstream>
 #include <set>
 
-#include "bench/load/generated_graph.h"
-#include "bench/load/plan.h"
-#include "bench/load/snap_graph.h"
+#include "bench/load/plan/generated_graph.h"
+#include "bench/load/plan/plan.h"
+#include "bench/load/plan/snap_graph.h"
 
 namespace klatch::load {
 namespace {

@@ -8,9 +8,9 @@
 #include <regex>
 #include <set>
 
-#include "bench/load/html_report.h"
-#include "bench/load/report_figures.h"
-#include "bench/load/svg_plot.h"
+#include "bench/load/result/html_report.h"
+#include "bench/load/result/report_figures.h"
+#include "bench/load/result/svg_plot.h"
 #include "tests/unit/load_result.h"
 
 namespace klatch::load {

@@ -6,12 +6,12 @@
 
 #include <set>
 
-#include "bench/load/answers.h"
-#include "bench/load/check_tasks.h"
-#include "bench/load/compare.h"
-#include "bench/load/model.h"
-#include "bench/load/redis_checker.h"
-#include "bench/load/violations.h"
+#include "bench/load/oracle/answers.h"
+#include "bench/load/oracle/check_tasks.h"
+#include "bench/load/oracle/compare.h"
+#include "bench/load/oracle/model.h"
+#include "bench/load/oracle/redis_checker.h"
+#include "bench/load/oracle/violations.h"
 #include "common/base/bytes.h"
 #include "services/model/position.h"
 

@@ -13,14 +13,14 @@
 #include <thread>
 
 #include "bench/load/drain.h"
-#include "bench/load/node_drill.h"
+#include "bench/load/cast/node_drill.h"
 #include "bench/load/options.h"
-#include "bench/load/pace.h"
-#include "bench/load/report.h"
-#include "bench/load/retry.h"
-#include "bench/load/samples.h"
+#include "bench/load/calls/pace.h"
+#include "bench/load/result/report.h"
+#include "bench/load/calls/retry.h"
+#include "bench/load/plan/samples.h"
 #include "bench/load/scrape.h"
-#include "bench/load/texts.h"
+#include "bench/load/plan/texts.h"
 #include "google/rpc/error_details.pb.h"
 #include "services/model/position.h"
 

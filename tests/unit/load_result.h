@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "bench/load/result.h"
+#include "bench/load/result/result.h"
 
 namespace klatch::load {
 

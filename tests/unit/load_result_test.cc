@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "bench/load/result_file.h"
-#include "bench/load/value_text.h"
+#include "bench/load/result/result_file.h"
+#include "bench/load/result/value_text.h"
 #include "common/base/whole_file.h"
 
 namespace klatch::load {
