@@ -52,9 +52,8 @@ RingPlan PlanAppend(const StoredRing& ring, std::vector<uint64_t> new_ids) {
   if (ring.slots < limits::kStoredSlotsMax) {
     const uint32_t slots = StoredSlotsFor(end);
     const size_t fitting = std::min<size_t>(ids.size(), slots - ring.cursor);
-    // An empty last slot lengthens the string to the step at once: Redis then allocates what the
-    // step needs, where growth by a few slots at a time would end in twice that.
-    plan.writes.push_back(Range(slots - 1, std::vector<uint64_t>{0}));
+    plan.writes.push_back(
+        {RingWrite::Kind::kGrow, slots * static_cast<uint32_t>(kSlotBytes), std::string()});
     plan.writes.push_back(Range(ring.cursor, ids.first(fitting)));
     plan.after = {true, static_cast<uint16_t>(slots), static_cast<uint16_t>(ring.cursor + fitting)};
     ids = ids.subspan(fitting);

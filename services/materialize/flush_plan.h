@@ -20,10 +20,10 @@ struct StoredRing {
 };
 
 struct RingWrite {
-  enum class Kind { kSet, kSetRange };
+  enum class Kind { kSet, kSetRange, kGrow };
 
   Kind kind = Kind::kSet;
-  uint32_t offset = 0;  // kSetRange
+  uint32_t offset = 0;  // kSetRange; kGrow: how long the string has to be
   std::string value;
 };
 

@@ -59,6 +59,15 @@ for i = 2, #KEYS do
   elseif op == 's' then
     result = redis.pcall('SET', key, ARGV[a + 1])
     a = a + 2
+  elseif op == 'g' then
+    result = redis.pcall('GET', key)
+    if type(result) ~= 'table' then
+      local lacking = tonumber(ARGV[a + 1]) - #(result or '')
+      if lacking > 0 then
+        result = redis.pcall('SET', key, (result or '') .. string.rep('\0', lacking))
+      end
+    end
+    a = a + 2
   elseif op == 'x' then
     result = redis.pcall('HDEL', key, ARGV[a + 1])
     a = a + 2
@@ -143,6 +152,12 @@ void FlushScripts::SetRange(PartitionIndex partition, std::string key, uint32_t 
   Call& call = Open(partition, key.size() + value.size(), Memory::kIfAny);
   call.keys.push_back(std::move(key));
   call.arguments.insert(call.arguments.end(), {"w", std::to_string(offset), std::move(value)});
+}
+
+void FlushScripts::Grow(PartitionIndex partition, std::string key, uint32_t bytes) {
+  Call& call = Open(partition, key.size() + bytes, Memory::kIfAny);
+  call.keys.push_back(std::move(key));
+  call.arguments.insert(call.arguments.end(), {"g", std::to_string(bytes)});
 }
 
 void FlushScripts::SetCheckpoint(PartitionIndex partition, std::string value) {

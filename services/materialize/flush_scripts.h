@@ -51,6 +51,9 @@ class FlushScripts {
   void Set(PartitionIndex partition, std::string key, std::string value);
   // Overwrites from `offset` on; a string that does not reach that far is lengthened with zeros.
   void SetRange(PartitionIndex partition, std::string key, uint32_t offset, std::string value);
+  // Lengthens the string with zeros to so many bytes, into an allocation of that size; nothing if it is
+  // as long already.
+  void Grow(PartitionIndex partition, std::string key, uint32_t bytes);
   void SetCheckpoint(PartitionIndex partition, std::string value);
   // Field, value, field, value, …; at most kHashFieldsMax pairs.
   void HashSet(PartitionIndex partition, std::string key,

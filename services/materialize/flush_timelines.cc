@@ -175,6 +175,9 @@ void Flusher::AddWrites(PartitionIndex partition, const std::string& key,
       case RingWrite::Kind::kSetRange:
         scripts_.SetRange(partition, key, write.offset, std::move(write.value));
         break;
+      case RingWrite::Kind::kGrow:
+        scripts_.Grow(partition, key, write.offset);
+        break;
     }
   }
 }

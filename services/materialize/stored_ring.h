@@ -1,8 +1,9 @@
 #pragma once
 // A timeline as Redis keeps it: a string of fixed slots of 8 bytes, each an update id
-// (little-endian) or 0 for empty. Order in it means nothing; readers sort. It grows in steps,
-// because growing by each batch would make Redis allocate twice what is needed (7,216 bytes in
-// steps), and from the last step on wraps around at a cursor that only the flusher knows.
+// (little-endian) or 0 for empty. Order in it means nothing; readers sort. It grows in steps, each
+// into a string of its own: Redis allocates twice what a string needs that it lengthens in place
+// (14,400 bytes of a full ring instead of 7,240). From the last step on it wraps around at a cursor
+// that only the flusher knows.
 //
 //   slots:  [id][id][id][ 0][ 0]…     40, 110, 220, 440 or 880 slots
 //                       ^ cursor

@@ -160,6 +160,25 @@ TEST_F(FlusherRedisTest, ReplayedEntriesTakeNoSecondSlotAfterATakeover) {
   EXPECT_EQ(home, ids);
 }
 
+// From any step to any other: Redis would leave room for as much again in a string that it lengthens.
+TEST_F(FlusherRedisTest, GrownTimelineTakesNoMoreMemoryThanItsSlots) {
+  StartAll(64 << 20);
+  flusher_->Start();
+  Join("ann");
+  const std::string key = keys_.Timeline(PersonId("ann"));
+  for (const size_t count : {30, 300, 600}) {
+    PublishMany("bob", count);
+    AwaitApplied();
+    ASSERT_TRUE(flusher_->Drain(clock_.Monotonic() + kPatience));
+    const auto length = Connect()->Call({"STRLEN", key});
+    const auto memory = Connect()->Call({"MEMORY", "USAGE", key});
+    ASSERT_TRUE(length.ok() && memory.ok());
+    // The allocator's classes are a quarter apart at most.
+    EXPECT_LE(memory->integer(), length->integer() * 5 / 4 + 100) << "at " << length->integer();
+  }
+  EXPECT_EQ(StoredHome("ann").size(), limits::kStoredSlotsMax);
+}
+
 TEST_F(FlusherRedisTest, WritesNothingOnceAnotherNodeHasTheLease) {
   StartAll(64 << 20);
   flusher_->Start();

@@ -25,6 +25,9 @@ void CarryOut(const RingPlan& plan, std::string& stored) {
         stored.resize(std::max(stored.size(), write.offset + write.value.size()), '\0');
         stored.replace(write.offset, write.value.size(), write.value);
         break;
+      case RingWrite::Kind::kGrow:
+        stored.resize(std::max<size_t>(stored.size(), write.offset), '\0');
+        break;
     }
   }
 }
