@@ -182,6 +182,11 @@ std::string MeasuredText(const Result& result, uint64_t sent_late) {
     }
     text += Row("rate", rate);
   }
+  if (result.more.watch_shown != 0 && result.summary.seconds > 0) {
+    text += Row("", fmt::format("{} deliveries per second to those who watch",
+                                whole(static_cast<double>(result.more.watch_shown) /
+                                      result.summary.seconds)));
+  }
   text += Row("latency", fmt::format("{:<13}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}", "", "p50", "p90",
                                      "p99", "p99.9", "max", "count"));
   for (const Spectrum& spectrum : result.latencies) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bench/load/calls/client.h"
+#include "bench/load/plan/arrivals.h"
 
 namespace klatch::versus {
 namespace {
@@ -14,15 +15,13 @@ constexpr std::chrono::seconds kDeadline{30};
 
 void Paced(double rate, std::chrono::duration<double> time,
            const std::function<void(uint64_t number, SteadyTime due)>& begin) {
+  load::Arrivals arrivals(
+      {.rate = rate, .duration = std::chrono::duration_cast<std::chrono::nanoseconds>(time)}, 0);
   const auto start = std::chrono::steady_clock::now();
-  for (uint64_t number = 0;; ++number) {
-    const std::chrono::duration<double> at(static_cast<double>(number) / rate);
-    if (at >= time) {
-      return;
-    }
-    const SteadyTime due = start + std::chrono::duration_cast<std::chrono::nanoseconds>(at);
-    std::this_thread::sleep_until(due);
-    begin(number, due);
+  uint64_t number = 0;
+  while (const auto at = arrivals.Next()) {
+    std::this_thread::sleep_until(start + *at);
+    begin(number++, start + *at);
   }
 }
 

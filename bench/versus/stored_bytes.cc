@@ -3,15 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "bench/load/oracle/redis_checker.h"
 
 namespace klatch::versus {
 namespace {
 
 constexpr uint64_t kSampleEvery = 20;
 constexpr std::string_view kBodies = "update";
+constexpr std::string_view kTimelines = "timeline";
 
 struct Kind {
   uint64_t keys = 0;
@@ -26,11 +30,24 @@ struct Kind {
 
 using Kinds = std::map<std::string, Kind, std::less<>>;
 
-absl::Status Sample(redis::Connection& connection, const redis::Reply& page, Kinds& kinds) {
+// Calls `look` with each page of keys.
+absl::Status ForEachPage(redis::Connection& connection,
+                         const std::function<absl::Status(redis::ReplyView keys)>& look) {
+  std::string cursor = "0";
+  do {
+    KLATCH_ASSIGN_OR_RETURN(const redis::Reply page,
+                            connection.Call({"SCAN", cursor, "COUNT", "1000"}));
+    cursor = page[0].text();
+    KLATCH_RETURN_IF_ERROR(look(page[1]));
+  } while (cursor != "0");
+  return absl::OkStatus();
+}
+
+absl::Status Sample(redis::Connection& connection, redis::ReplyView keys, Kinds& kinds) {
   std::vector<redis::Command> commands;
   std::vector<Kind*> sampled;
-  for (size_t i = 0; i < page[1].size(); ++i) {
-    const std::string_view key = page[1][i].text();
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const std::string_view key = keys[i].text();
     Kind& kind = kinds[std::string(KindOfKey(key))];
     if (kind.keys++ % kSampleEvery == 0) {
       commands.push_back({"MEMORY", "USAGE", std::string(key)});
@@ -47,13 +64,8 @@ absl::Status Sample(redis::Connection& connection, const redis::Reply& page, Kin
 
 absl::StatusOr<Kinds> Walk(redis::Connection& connection) {
   Kinds kinds;
-  std::string cursor = "0";
-  do {
-    KLATCH_ASSIGN_OR_RETURN(const redis::Reply page,
-                            connection.Call({"SCAN", cursor, "COUNT", "1000"}));
-    cursor = page[0].text();
-    KLATCH_RETURN_IF_ERROR(Sample(connection, page, kinds));
-  } while (cursor != "0");
+  KLATCH_RETURN_IF_ERROR(ForEachPage(
+      connection, [&](redis::ReplyView keys) { return Sample(connection, keys, kinds); }));
   return kinds;
 }
 
@@ -81,6 +93,31 @@ std::string_view KindOfKey(std::string_view key) {
   }
   const std::string_view rest = key.substr(tag + 2);
   return rest.substr(0, rest.find(':'));
+}
+
+absl::Status CheckFull(const RedisHost& redis, uint64_t persons, uint32_t cap) {
+  KLATCH_ASSIGN_OR_RETURN(const auto connection, redis.Connect());
+  uint64_t timelines = 0;
+  size_t fewest = SIZE_MAX;
+  KLATCH_RETURN_IF_ERROR(ForEachPage(*connection, [&](redis::ReplyView keys) -> absl::Status {
+    std::vector<redis::Command> commands;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (KindOfKey(keys[i].text()) == kTimelines && timelines++ % kSampleEvery == 0) {
+        commands.push_back({"GET", std::string(keys[i].text())});
+      }
+    }
+    KLATCH_ASSIGN_OR_RETURN(const auto rings, connection->CallAll(commands));
+    for (const redis::Reply& ring : rings) {
+      fewest = std::min(fewest, load::IdsOfRing(ring.text()).size());
+    }
+    return absl::OkStatus();
+  }));
+  return timelines == persons && fewest >= cap
+             ? absl::OkStatus()
+             : base::Error(absl::StatusCode::kInternal,
+                           fmt::format("{} of {} timelines are stored, the shortest seen has {} of "
+                                       "{} entries",
+                                       timelines, persons, timelines == 0 ? 0 : fewest, cap));
 }
 
 absl::StatusOr<Figure> StoredBytesPerEntry(const RedisHost& redis, uint64_t entries) {

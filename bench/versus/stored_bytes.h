@@ -1,5 +1,6 @@
 #pragma once
-// What a Redis that Klatch has filled spends on an entry of a timeline, bodies left out.
+// What a Redis that Klatch has filled holds, and what it spends on an entry of a timeline, bodies left
+// out.
 
 #include <cstdint>
 
@@ -7,6 +8,10 @@
 #include "bench/versus/lab.h"
 
 namespace klatch::versus {
+
+// INTERNAL unless there are `persons` home timelines, and one in kSampleEvery of them has `cap` entries
+// or more. Walks over all keys.
+absl::Status CheckFull(const RedisHost& redis, uint64_t persons, uint32_t cap);
 
 // `entries`: those of all home timelines, all full. Walks over all keys once; the memory of a kind of
 // key is estimated from one in kSampleEvery. redis_bytes_per_entry.
