@@ -53,10 +53,7 @@ for i = 2, #KEYS do
   local key = KEYS[i]
   local op = ARGV[a]
   local result
-  if op == 'w' then
-    result = redis.pcall('SETRANGE', key, ARGV[a + 1], ARGV[a + 2])
-    a = a + 3
-  elseif op == 's' then
+  if op == 's' then
     result = redis.pcall('SET', key, ARGV[a + 1])
     a = a + 2
   elseif op == 'g' then
@@ -104,13 +101,19 @@ return 'OK'
   return script;
 }
 
-absl::Status Lost(PartitionIndex partition, FlushScripts::Findings& findings) {
+}  // namespace
+
+absl::Status FlushScripts::Lost(PartitionIndex partition, Findings& findings) {
   findings.lost.push_back(partition);
   return base::Error(absl::StatusCode::kAborted,
                      fmt::format("the lease of partition {} is lost", partition.value()));
 }
 
-}  // namespace
+absl::Status FlushScripts::FencedByAnother(PartitionIndex partition) {
+  ForgetFence();
+  return base::Error(absl::StatusCode::kAborted,
+                     fmt::format("another connection has fenced partition {}", partition.value()));
+}
 
 FlushScripts::FlushScripts(const Keys& keys, NonceOf nonce_of)
     : keys_(keys), nonce_of_(std::move(nonce_of)) {}
@@ -145,13 +148,6 @@ void FlushScripts::Set(PartitionIndex partition, std::string key, std::string va
   Call& call = Open(partition, key.size() + value.size(), Memory::kIfAny);
   call.keys.push_back(std::move(key));
   call.arguments.insert(call.arguments.end(), {"s", std::move(value)});
-}
-
-void FlushScripts::SetRange(PartitionIndex partition, std::string key, uint32_t offset,
-                            std::string value) {
-  Call& call = Open(partition, key.size() + value.size(), Memory::kIfAny);
-  call.keys.push_back(std::move(key));
-  call.arguments.insert(call.arguments.end(), {"w", std::to_string(offset), std::move(value)});
 }
 
 void FlushScripts::Grow(PartitionIndex partition, std::string key, uint32_t bytes) {
@@ -262,10 +258,7 @@ absl::Status FlushScripts::Check(const redis::Reply& reply, const Call& call, Fi
     return Lost(call.partition, findings);
   }
   if (reply.text() == "FENCED") {
-    ForgetFence();
-    return base::Error(
-        absl::StatusCode::kAborted,
-        fmt::format("another connection has fenced partition {}", call.partition.value()));
+    return FencedByAnother(call.partition);
   }
   if (reply.size() > 0) {
     for (size_t i = 0; i < reply.size(); ++i) {

@@ -43,14 +43,17 @@ class FlushScripts {
     std::vector<WrongType> wrong_type;
   };
 
+  // ABORTED: somebody else holds the lease, which goes into `findings`.
+  static absl::Status Lost(PartitionIndex partition, Findings& findings);
+  // ABORTED: the fence is another's now, so it is forgotten.
+  absl::Status FencedByAnother(PartitionIndex partition);
+
   // `nonce_of` and what it refers to must outlive this.
   using NonceOf = std::function<const std::string&(PartitionIndex)>;
   FlushScripts(const Keys& keys, NonceOf nonce_of);
 
   // Replaces the whole string of a stored ring.
   void Set(PartitionIndex partition, std::string key, std::string value);
-  // Overwrites from `offset` on; a string that does not reach that far is lengthened with zeros.
-  void SetRange(PartitionIndex partition, std::string key, uint32_t offset, std::string value);
   // Lengthens the string with zeros to so many bytes, into an allocation of that size; nothing if it is
   // as long already.
   void Grow(PartitionIndex partition, std::string key, uint32_t bytes);
@@ -78,6 +81,7 @@ class FlushScripts {
   absl::Status Fence(redis::Connection& redis, const std::vector<PartitionIndex>& partitions,
                      Findings& findings);
   bool fenced() const { return !fence_.empty(); }
+  const std::string& fence() const { return fence_; }
   void ForgetFence() { fence_.clear(); }
 
   // Sends everything and forgets it. OK when every operation was carried out, those on

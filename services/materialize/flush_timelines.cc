@@ -173,7 +173,7 @@ void Flusher::AddWrites(PartitionIndex partition, const std::string& key,
         scripts_.Set(partition, key, std::move(write.value));
         break;
       case RingWrite::Kind::kSetRange:
-        scripts_.SetRange(partition, key, write.offset, std::move(write.value));
+        ranges_.SetRange(partition, key, write.offset, std::move(write.value));
         break;
       case RingWrite::Kind::kGrow:
         scripts_.Grow(partition, key, write.offset);

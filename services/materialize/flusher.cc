@@ -29,9 +29,8 @@ Flusher::Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> r
       keys_(dependencies.layout),
       interval_(interval),
       redis_(std::move(redis)),
-      scripts_(keys_, [this](PartitionIndex partition) -> const std::string& {
-        return d_.leases.NonceOf(partition);
-      }) {
+      scripts_(keys_, NonceOf()),
+      ranges_(keys_, NonceOf(), scripts_) {
   for (uint32_t i = 0; i < d_.layout.partition_count; ++i) {
     if (d_.worker.Owns(PartitionIndex(i))) {
       partitions_.emplace_back(i);
@@ -143,6 +142,7 @@ Flusher::Round Flusher::DoWork() {
   NoteOutcome(status);
   if (!status.ok()) {
     scripts_.Clear();
+    ranges_.Clear();
     return Round::kFailed;
   }
   const bool earlier = resumed || batch_->late;
@@ -231,10 +231,14 @@ absl::Status Flusher::WriteBatch(const FlushBatch& batch) {
 }
 
 absl::Status Flusher::RunScripts(FlushScripts::Findings& findings) {
-  if (scripts_.empty()) {
+  if (scripts_.empty() && ranges_.empty()) {
     return absl::OkStatus();
   }
+  // Rings grow before something is written into them.
   absl::Status status = scripts_.Run(*redis_, findings);
+  if (status.ok()) {
+    status = ranges_.Run(*redis_, findings);
+  }
   NoteLost(findings);
   return status;
 }

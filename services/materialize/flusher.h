@@ -39,6 +39,7 @@
 #include "common/redis/run_guard.h"
 #include "services/deliver/worker.h"
 #include "services/materialize/flush_plan.h"
+#include "services/materialize/flush_ranges.h"
 #include "services/materialize/flush_scripts.h"
 #include "services/materialize/hole_queue.h"
 #include "services/model/carry.h"
@@ -154,6 +155,11 @@ class Flusher {
   void LogReplaced(const std::string& key, std::string_view consequence);
   void NoteLost(const FlushScripts::Findings& findings);
 
+  FlushScripts::NonceOf NonceOf() const {
+    return [this](PartitionIndex partition) -> const std::string& {
+      return d_.leases.NonceOf(partition);
+    };
+  }
   StoredRing& StoredOf(TimelineRef timeline);
   lockfree::TimelineRing& RingOf(TimelineRef timeline);
   std::string KeyOf(TimelineRef timeline) const;
@@ -168,6 +174,7 @@ class Flusher {
   // The flusher's own.
   std::unique_ptr<redis::Connection> redis_;
   FlushScripts scripts_;
+  FlushRanges ranges_;
   std::vector<StoredRing> stored_;   // by TimelineRef::value
   std::optional<FlushBatch> batch_;  // taken, not yet written whole
   std::unordered_map<uint32_t, std::vector<uint64_t>>

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -89,6 +90,53 @@ TEST_F(FlusherFaultsTest, WholeRingThatArrivesLateErasesNothing) {
   ASSERT_EQ(StoredHome("ann"), feed_);
   ASSERT_TRUE(proxy_.Release(kPatience));
   EXPECT_EQ(StoredHome("ann"), feed_);
+}
+
+TEST_F(FlusherFaultsTest, IdsThatArriveLateOverwriteNothingNewer) {
+  StartBehindProxy();
+  Join("ann");
+  PublishMany("bob", limits::kStoredSlotsMax);
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  // For the first slots, as are those that come once round behind them.
+  proxy_.HoldNext({"SETRANGE", keys_.Timeline(PersonId("ann"))});
+  PublishMany("bob", 3);
+  ASSERT_TRUE(proxy_.AwaitHeld(kPatience));
+  for (int i = 0; i < 4; ++i) {
+    PublishMany("bob", limits::kStoredSlotsMax / 4);
+    AwaitApplied();
+    ASSERT_TRUE(DrainSoon());
+  }
+  const std::vector<uint64_t> stored = StoredHome("ann");
+  ASSERT_TRUE(proxy_.Release(kPatience));
+  EXPECT_EQ(StoredHome("ann"), stored);
+}
+
+TEST_F(FlusherFaultsTest, LeaseThatIsRenewedAllTheTimeHoldsUpNoTimelines) {
+  StartAll(64 << 20);
+  flusher_->Start();
+  Join("ann");
+  std::vector<uint64_t> ids = PublishMany("bob", 3);
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  std::atomic<bool> done{false};
+  std::thread renewing([&] {
+    auto redis = Connect();
+    for (int i = 0; !done; ++i) {
+      EXPECT_TRUE(
+          redis->Call({"HSET", keys_.Lease(PartitionOf("ann")), "until", std::to_string(i)}).ok());
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    const std::vector<uint64_t> more = PublishMany("bob", 3);
+    ids.insert(ids.end(), more.begin(), more.end());
+    AwaitApplied();
+    EXPECT_TRUE(DrainSoon());
+  }
+  done = true;
+  renewing.join();
+  EXPECT_EQ(StoredHome("ann"), ids);
 }
 
 TEST_F(FlusherFaultsTest, GoesOnWithANewFenceWhenSomebodyElseHasSetOne) {
