@@ -7,9 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include "bench/load/cast/watch_latency.h"
 #include "bench/load/live_view.h"
 #include "bench/load/run_result.h"
-#include "bench/load/cast/watch_latency.h"
 #include "services/model/position.h"
 
 namespace klatch::load {

@@ -12,15 +12,15 @@
 #include <set>
 #include <thread>
 
-#include "bench/load/drain.h"
-#include "bench/load/cast/node_drill.h"
-#include "bench/load/options.h"
 #include "bench/load/calls/pace.h"
-#include "bench/load/result/report.h"
 #include "bench/load/calls/retry.h"
+#include "bench/load/cast/node_drill.h"
+#include "bench/load/drain.h"
+#include "bench/load/options.h"
 #include "bench/load/plan/samples.h"
-#include "bench/load/scrape.h"
 #include "bench/load/plan/texts.h"
+#include "bench/load/result/report.h"
+#include "bench/load/scrape.h"
 #include "google/rpc/error_details.pb.h"
 #include "services/model/position.h"
 

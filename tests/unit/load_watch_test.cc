@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/load/plan/quarrels.h"
 #include "bench/load/oracle/watch_judge.h"
+#include "bench/load/plan/quarrels.h"
 #include "common/base/hash.h"
 
 namespace klatch::load {
