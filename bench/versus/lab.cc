@@ -20,11 +20,8 @@ constexpr std::chrono::seconds kFlushWait{60};
 constexpr std::chrono::milliseconds kLookAgain{20};
 constexpr std::chrono::milliseconds kLookMeanwhile{250};
 
-// The rule of the lab: what was delivered is in Redis within a second. A flusher's pass begins every
-// quarter, and posts are held back when one falls behind: before the second is over, as those that
-// were let in have to be written too.
-const std::vector<std::string> kNodeRules = {"--flush-interval", "250ms", "--admission-flush-age",
-                                             "600ms"};
+// A flusher's pass begins every quarter of a second.
+const std::vector<std::string> kNodeRules = {"--flush-interval", "250ms"};
 // Of both sides alike. A rewrite of the append-only file would fall into one slice and not the other.
 const std::vector<std::string> kRedisRules = {"--port",
                                               "0",
