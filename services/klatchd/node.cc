@@ -576,6 +576,14 @@ double Node::CheckpointLagSeconds() const {
   return lag.count();
 }
 
+double Node::FlushedEntryAgeSeconds() const {
+  std::chrono::milliseconds oldest{0};
+  for (const auto& slice : slices_) {
+    oldest = std::max(oldest, slice->flusher->entry_age());
+  }
+  return std::chrono::duration<double>(oldest).count();
+}
+
 void Node::Register(obs::MetricsRegistry& metrics) const {
   const auto sum = [this](auto member) {
     return [this, member] {
@@ -621,6 +629,9 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   metrics.AddGauge("klatch_checkpoint_lag_seconds",
                    "Age of the newest state that is written whole.", {},
                    [this] { return CheckpointLagSeconds(); });
+  metrics.AddGauge("klatch_flushed_entry_age_seconds",
+                   "How old the oldest entry was, of the last pass that wrote any.", {},
+                   [this] { return FlushedEntryAgeSeconds(); });
   metrics.AddGauge("klatch_append_queue_seconds", "Age of the oldest unanswered append.", {},
                    [this] { return std::chrono::duration<double>(appender_.OldestAge()).count(); });
   metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},

@@ -123,6 +123,7 @@ class Node {
   uint64_t UnflushedEntries() const;
   uint64_t UnflushedMemberships() const;
   double CheckpointLagSeconds() const;
+  double FlushedEntryAgeSeconds() const;
 
   const KlatchdOptions options_;
   const Layout layout_;

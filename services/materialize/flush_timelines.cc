@@ -70,6 +70,7 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
     wrong_keys.insert(std::move(found.key));
   }
   size_t entries = 0;
+  const int64_t now = base::UnixMs(d_.clock.Wall());
   for (const Pending& written : pending) {
     if (!wrong_keys.empty() && wrong_keys.contains(KeyOf(written.timeline))) {
       StoredOf(written.timeline).known = false;
@@ -80,6 +81,7 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
     RingOf(written.timeline).MarkFlushed(written.head);
     spilled_.erase(written.timeline.value);
     entries += written.entries;
+    batch_age_ms_ = std::max({batch_age_ms_, now - Position(written.oldest).unix_ms(), int64_t{1}});
   }
   flushed_.fetch_add(entries, std::memory_order_relaxed);
   return absl::OkStatus();
@@ -146,6 +148,7 @@ void Flusher::PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending) 
   if (ids_.empty()) {
     return;
   }
+  const uint64_t oldest = std::ranges::min(ids_);
   RingPlan plan;
   if (const auto loaded = loaded_.find(timeline.value); loaded != loaded_.end()) {
     // A former flusher may have written some of these already, before its checkpoint: they are
@@ -156,7 +159,7 @@ void Flusher::PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending) 
     plan = PlanAppend(StoredOf(timeline), ids_);
   }
   AddWrites(PersonAt(timeline.person()).partition, KeyOf(timeline), std::move(plan.writes));
-  pending.push_back({timeline, head, entries_.size(), plan.after});
+  pending.push_back({timeline, head, entries_.size(), oldest, plan.after});
 }
 
 void Flusher::AddSpilled(TimelineRef timeline) {

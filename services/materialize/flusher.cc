@@ -149,6 +149,9 @@ Flusher::Round Flusher::DoWork() {
   memberships_flushed_.fetch_add(batch_->views.size(), std::memory_order_relaxed);
   written_positions_ = batch_->applied;
   batch_.reset();
+  if (batch_age_ms_ != 0) {
+    entry_age_ms_.store(std::exchange(batch_age_ms_, 0), std::memory_order_relaxed);
+  }
   written_until_ns_.store(Nanoseconds(batch_taken_), std::memory_order_relaxed);
   RebuildSome();
   return earlier ? Round::kWrittenEarlierBatch : Round::kWritten;

@@ -82,6 +82,11 @@ class Flusher {
   }
   uint64_t commands_failed() const { return failures_.load(std::memory_order_relaxed); }
   uint64_t rebuilt() const { return rebuilds_.load(std::memory_order_relaxed); }
+  // How old the oldest entry was, since its record, of the last batch that had any, when it was written;
+  // a replay writes old ones. Any thread.
+  std::chrono::milliseconds entry_age() const {
+    return std::chrono::milliseconds(entry_age_ms_.load(std::memory_order_relaxed));
+  }
   // Everything that the worker had applied by then is written.
   base::MonotonicTime written_until() const;
   // Why nothing could be written for so long, naming the key if it is one key's fault; nothing if
@@ -93,6 +98,7 @@ class Flusher {
     TimelineRef timeline;
     uint64_t head;
     size_t entries;
+    uint64_t oldest;  // of the ids that are written
     StoredRing after;
   };
 
@@ -177,6 +183,7 @@ class Flusher {
   FlushRanges ranges_;
   std::vector<StoredRing> stored_;   // by TimelineRef::value
   std::optional<FlushBatch> batch_;  // taken, not yet written whole
+  int64_t batch_age_ms_ = 0;         // entry_age of what is written of it
   std::unordered_map<uint32_t, std::vector<uint64_t>>
       spilled_;  // of batch_, not yet written; by TimelineRef::value
   base::MonotonicTime batch_taken_;
@@ -199,6 +206,7 @@ class Flusher {
   std::atomic<uint64_t> failures_{0};
   std::atomic<uint64_t> rebuilds_{0};
   std::atomic<int64_t> written_until_ns_{0};
+  std::atomic<int64_t> entry_age_ms_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -160,6 +160,24 @@ TEST_F(FlusherRedisTest, ReplayedEntriesTakeNoSecondSlotAfterATakeover) {
   EXPECT_EQ(home, ids);
 }
 
+TEST_F(FlusherRedisTest, TellsHowOldTheOldestEntryWasThatItWrote) {
+  StartAll(64 << 20);
+  flusher_->Start();
+  Join("ann");
+  constexpr milliseconds kAge = 3 * milliseconds(kPatience);
+  ms_ = static_cast<uint64_t>(base::UnixMs(clock_.Wall()) - kEpochUnixMs - kAge.count());
+  PublishMany("bob", 3);
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_GE(flusher_->entry_age(), kAge - milliseconds(3));
+  EXPECT_LT(flusher_->entry_age(), kAge + kPatience);
+  ms_ += kAge.count();
+  PublishMany("bob", 3);
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_LT(flusher_->entry_age(), kPatience);
+}
+
 // From any step to any other: Redis would leave room for as much again in a string that it lengthens.
 TEST_F(FlusherRedisTest, GrownTimelineTakesNoMoreMemoryThanItsSlots) {
   StartAll(64 << 20);

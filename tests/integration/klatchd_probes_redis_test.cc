@@ -107,8 +107,8 @@ TEST_F(KlatchdProbesTest, MetricsAndProbesAnswer) {
   EXPECT_EQ(metrics.first, 200);
   for (const char* name :
        {"klatch_log_records_total", "klatch_deliveries_total", "klatch_flushed_entries_total",
-        "klatch_unflushed_entries", "klatch_checkpoint_lag_seconds", "klatch_calls_under_way",
-        "klatch_personal_persons"}) {
+        "klatch_unflushed_entries", "klatch_checkpoint_lag_seconds",
+        "klatch_flushed_entry_age_seconds", "klatch_calls_under_way", "klatch_personal_persons"}) {
     EXPECT_NE(metrics.second.find(std::string("\n") + name), std::string::npos) << name;
   }
   EXPECT_EQ(metrics.second.find("\nklatch_deliveries_total 0\n"), std::string::npos);
