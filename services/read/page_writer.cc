@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/bytes.h"
 #include "klatch/v1/feed_service.pb.h"
 #include "services/read/completeness.h"
 
@@ -58,7 +59,7 @@ AudienceRule AudienceOf(const PageEntry& entry) {
 }
 
 // The fields that are not among the stored bytes: output-only ones, and of an update of several
-// groups those through which the viewer sees it.
+// groups those through which the viewer sees it. AppendHead writes the same.
 void SetHead(const PageEntry& entry, klatch::v1::Update& head) {
   head.set_id(entry.id.value());
   *head.mutable_create_time() = TimeOf(entry.id);
@@ -67,6 +68,34 @@ void SetHead(const PageEntry& entry, klatch::v1::Update& head) {
   for (const uint8_t index : entry.through) {
     head.add_groups(entry.body->header().targets[index].group.value());
   }
+}
+
+// A field of wire type 0, left out if it is 0.
+void AppendNumber(std::string& out, int field_number, uint64_t value) {
+  if (value != 0) {
+    AppendVarint(out, static_cast<uint64_t>(field_number) << 3);
+    AppendVarint(out, value);
+  }
+}
+
+// By hand: messages for 20 updates took 4 % of a read.
+void AppendHead(const PageEntry& entry, std::string& out) {
+  using klatch::v1::Update;
+  AppendVarint(out, uint64_t{Update::kIdFieldNumber} << 3 | 1);
+  base::AppendLittleEndian<uint64_t>(out, entry.id.value());
+  const google::protobuf::Timestamp time = TimeOf(entry.id);
+  const size_t length_at = out.size() + 1;
+  AppendLengthPrefix(out, Update::kCreateTimeFieldNumber, 0);
+  AppendNumber(out, google::protobuf::Timestamp::kSecondsFieldNumber,
+               static_cast<uint64_t>(time.seconds()));
+  AppendNumber(out, google::protobuf::Timestamp::kNanosFieldNumber,
+               static_cast<uint64_t>(time.nanos()));
+  out[length_at] = static_cast<char>(out.size() - length_at - 1);
+  for (const uint8_t index : entry.through) {
+    AppendField(out, Update::kGroupsFieldNumber, entry.body->header().targets[index].group.value());
+  }
+  AppendNumber(out, Update::kAudienceFieldNumber, static_cast<uint64_t>(AudienceOf(entry)));
+  AppendNumber(out, Update::kRevisionFieldNumber, entry.body->header().revision);
 }
 
 void ReleaseBody(void* body) { delete static_cast<std::shared_ptr<const Body>*>(body); }
@@ -120,15 +149,13 @@ grpc::ByteBuffer WritePage(std::span<const PageEntry> entries, std::string_view 
                            const klatch::v1::Completeness& completeness,
                            std::string_view watch_token) {
   SliceWriter writer;
-  klatch::v1::Update head;
-  std::string head_bytes;
+  std::string head;
   for (const PageEntry& entry : entries) {
-    head.Clear();
-    SetHead(entry, head);
-    head.SerializeToString(&head_bytes);
+    head.clear();
+    AppendHead(entry, head);
     AppendLengthPrefix(writer.run(), kUpdatesField,
-                       head_bytes.size() + entry.body->update_bytes().size());
-    writer.run() += head_bytes;
+                       head.size() + entry.body->update_bytes().size());
+    writer.run() += head;
     writer.AppendStored(entry.body);
   }
   if (!next_page_token.empty()) {
@@ -148,12 +175,11 @@ void AppendField(std::string& out, int field_number, std::string_view bytes) {
 }
 
 void AppendUpdate(std::string& out, int field_number, const PageEntry& entry) {
-  klatch::v1::Update head;
-  SetHead(entry, head);
-  const std::string head_bytes = head.SerializeAsString();
+  std::string head;
+  AppendHead(entry, head);
   const std::string_view stored = entry.body->update_bytes();
-  AppendLengthPrefix(out, field_number, head_bytes.size() + stored.size());
-  out.append(head_bytes).append(stored);
+  AppendLengthPrefix(out, field_number, head.size() + stored.size());
+  out.append(head).append(stored);
 }
 
 bool ToUpdate(const PageEntry& entry, klatch::v1::Update& update) {
