@@ -309,7 +309,7 @@ std::vector<DueUpdate> Visible(std::initializer_list<uint64_t> ids) {
 
 TEST(CompareTest, FindsNothingWhereEverythingIsShown) {
   std::vector<uint64_t> shown = {3, 2, 1};
-  Comparison result = Compare(Visible({3, 2, 1}), {shown}, 800, NeverAsked);
+  Differences result = Compare(Visible({3, 2, 1}), {shown}, 800, NeverAsked);
   EXPECT_THAT(result.lost, IsEmpty());
   EXPECT_THAT(result.duplicated, IsEmpty());
   EXPECT_THAT(result.leaked, IsEmpty());
@@ -318,7 +318,7 @@ TEST(CompareTest, FindsNothingWhereEverythingIsShown) {
 
 TEST(CompareTest, NamesWhatIsMissingWhatIsThereTwiceAndWhatIsOutOfOrder) {
   std::vector<uint64_t> shown = {2, 4, 4};
-  Comparison result = Compare(Visible({4, 3, 2}), {shown}, 800, NeverAsked);
+  Differences result = Compare(Visible({4, 3, 2}), {shown}, 800, NeverAsked);
   EXPECT_THAT(result.lost, ElementsAre(3));
   EXPECT_THAT(result.duplicated, ElementsAre(4));
   EXPECT_TRUE(result.out_of_order);
@@ -327,38 +327,38 @@ TEST(CompareTest, NamesWhatIsMissingWhatIsThereTwiceAndWhatIsOutOfOrder) {
 TEST(CompareTest, CallsItALeakWhenSomebodySeesWhatIsNotForThem) {
   std::vector<DueUpdate> due = {{4, Access::kVisible}, {3, Access::kPast}, {2, Access::kNone}};
   std::vector<uint64_t> shown = {9, 4, 3, 2};
-  Comparison result = Compare(due, {shown}, 800, [](uint64_t) { return Stray::kLeak; });
+  Differences result = Compare(due, {shown}, 800, [](uint64_t) { return Stray::kLeak; });
   EXPECT_THAT(result.leaked, ElementsAre(9, 3, 2));
 }
 
 TEST(CompareTest, DoesNotJudgeWhatIsUndecided) {
   std::vector<DueUpdate> due = {{4, Access::kUncertain}, {3, Access::kUncertain}};
   std::vector<uint64_t> shown = {4};
-  Comparison result = Compare(due, {shown}, 800, NeverAsked);
+  Differences result = Compare(due, {shown}, 800, NeverAsked);
   EXPECT_THAT(result.lost, IsEmpty());
   EXPECT_THAT(result.leaked, IsEmpty());
 }
 
 TEST(CompareTest, OlderThanTheCapIsTrimmedIfThePageSaysSoAndLostIfNot) {
   std::vector<uint64_t> shown = {5, 4};
-  Comparison said = Compare(Visible({5, 4, 3, 2}), {shown, true}, 2, NeverAsked);
+  Differences said = Compare(Visible({5, 4, 3, 2}), {shown, true}, 2, NeverAsked);
   EXPECT_EQ(said.trimmed, 2u);
   EXPECT_THAT(said.lost, IsEmpty());
-  Comparison silent = Compare(Visible({5, 4, 3, 2}), {shown, false}, 2, NeverAsked);
+  Differences silent = Compare(Visible({5, 4, 3, 2}), {shown, false}, 2, NeverAsked);
   EXPECT_EQ(silent.trimmed, 0u);
   EXPECT_THAT(silent.lost, ElementsAre(3, 2));
 }
 
 TEST(CompareTest, WithinTheCapNothingMayBeMissingWhateverThePageSays) {
   std::vector<uint64_t> shown = {5, 3};
-  Comparison result = Compare(Visible({5, 4, 3}), {shown, true}, 3, NeverAsked);
+  Differences result = Compare(Visible({5, 4, 3}), {shown, true}, 3, NeverAsked);
   EXPECT_THAT(result.lost, ElementsAre(4));
 }
 
 TEST(CompareTest, NewerUpdatesOfOthersTakePlacesOfTheCapAndOlderOnesDoNot) {
   std::vector<uint64_t> shown = {9, 5, 1};
   auto foreign = [](uint64_t) { return Stray::kForeign; };
-  Comparison result = Compare(Visible({5, 4}), {shown, true}, 2, foreign);
+  Differences result = Compare(Visible({5, 4}), {shown, true}, 2, foreign);
   EXPECT_THAT(result.lost, IsEmpty());
   EXPECT_EQ(result.trimmed, 1u);
 }

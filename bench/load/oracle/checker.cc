@@ -242,7 +242,7 @@ void Checker::Reader::Judge(const CheckTask& task, const TimelineRead& read) {
   }
   std::vector<uint64_t> ids = IdsOf(read);
   const std::vector<DueUpdate> due = DueFor(task);
-  Comparison comparison =
+  Differences comparison =
       Compare(due, {ids, read.trimmed}, checker_.options_.cap,
               [&](uint64_t id) { return checker_.Classify(task.viewer, *by_id.at(id)); });
   for (uint64_t id : comparison.lost) {

@@ -15,7 +15,7 @@ const DueUpdate* Find(std::span<const DueUpdate> due, uint64_t id) {
 
 // Judges what is shown; returns how many places of the window others' updates take.
 size_t JudgeShown(std::span<const DueUpdate> due, const Shown& shown, const ClassifyStray& classify,
-                  std::unordered_set<uint64_t>& seen, Comparison& result) {
+                  std::unordered_set<uint64_t>& seen, Differences& result) {
   size_t foreign = 0;
   uint64_t last = UINT64_MAX;
   for (uint64_t id : shown.ids) {
@@ -48,9 +48,9 @@ size_t JudgeShown(std::span<const DueUpdate> due, const Shown& shown, const Clas
 
 }  // namespace
 
-Comparison Compare(std::span<const DueUpdate> due, const Shown& shown, size_t cap,
-                   const ClassifyStray& classify) {
-  Comparison result;
+Differences Compare(std::span<const DueUpdate> due, const Shown& shown, size_t cap,
+                    const ClassifyStray& classify) {
+  Differences result;
   std::unordered_set<uint64_t> seen;
   seen.reserve(shown.ids.size());
   size_t foreign = JudgeShown(due, shown, classify, seen, result);

@@ -24,7 +24,7 @@ struct Shown {
   bool says_trimmed = false;
 };
 
-struct Comparison {
+struct Differences {
   std::vector<uint64_t> lost;
   std::vector<uint64_t> duplicated;
   std::vector<uint64_t> leaked;
@@ -37,7 +37,7 @@ struct Comparison {
 // `due` is newest first. Required are those of its newest `cap` that are visible; copies of what
 // the viewer may no longer see count towards the cap, since a ring is filled when a post is
 // delivered. Updates of others that are shown among them count as well.
-Comparison Compare(std::span<const DueUpdate> due, const Shown& shown, size_t cap,
-                   const ClassifyStray& classify);
+Differences Compare(std::span<const DueUpdate> due, const Shown& shown, size_t cap,
+                    const ClassifyStray& classify);
 
 }  // namespace klatch::load

@@ -92,7 +92,7 @@ class RedisChecker {
   bool Judge(const Ring& ring, std::string_view content, Violations* violations) const;
   // Whether a copy may lie there that was not due for certain.
   bool MayLieThere(const Ring& ring, uint64_t id) const;
-  void Tell(const Ring& ring, const Comparison& comparison, const std::vector<uint64_t>& strays,
+  void Tell(const Ring& ring, const Differences& comparison, const std::vector<uint64_t>& strays,
             Violations& violations) const;
 
   const Graph& graph_;
@@ -170,7 +170,7 @@ bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations*
     return Stray::kForeign;
   };
   // A ring is bounded and says nothing of it; what is older than the cap is trimmed.
-  Comparison comparison = Compare(DueIn(ring), {ids, true}, options_.cap, classify);
+  Differences comparison = Compare(DueIn(ring), {ids, true}, options_.cap, classify);
   // A copy that another of its groups brought is known as one only while the first is in memory.
   std::erase_if(comparison.duplicated, [this](uint64_t id) {
     const PostRecord* post = model_.Find(id);
@@ -183,7 +183,7 @@ bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations*
   return right;
 }
 
-void RedisChecker::Tell(const Ring& ring, const Comparison& comparison,
+void RedisChecker::Tell(const Ring& ring, const Differences& comparison,
                         const std::vector<uint64_t>& strays, Violations& violations) const {
   const bool is_feed = ring.kind == RingKind::kFeed;
   PersonNumber person = is_feed ? graph_.group(ring.number).owner : ring.number;
