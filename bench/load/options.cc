@@ -166,7 +166,7 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
   table.Add({.name = "connections",
              .group = "What is played",
              .description = "Connections that publish and read",
-             .value = base::Count(&options.connections, 1, 8)});
+             .value = base::Count(&options.connections, 1, 64)});
   table.Add({.name = "probers",
              .group = "What is played",
              .description = "Connections that measure how soon a post is visible",

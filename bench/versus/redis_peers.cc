@@ -69,7 +69,7 @@ class KlatchSide {
 
  private:
   static inline const std::vector<std::string> kBatched = {"--batch", "100"};
-  static inline const std::vector<std::string> kUnary = {"--batch", "1", "--connections", "8"};
+  static inline const std::vector<std::string> kUnary = {"--batch", "1", "--connections", "32"};
 
   absl::StatusOr<double> Run(const std::vector<std::string>& how, double& rate) {
     KLATCH_ASSIGN_OR_RETURN(const double delivered, node_->Metric("klatch_deliveries_total"));
@@ -243,7 +243,7 @@ class RedisPeers {
       }
     };
     add("list_ratio", "Klatch, batches of 100", batched_, list_);
-    add("list_ratio_unary", "Klatch, 8 calls of one post at once", unary_, list_);
+    add("list_ratio_unary", "Klatch, 32 calls of one post at once", unary_, list_);
     add("zset_ratio", "Klatch, batches of 100", batched_, sorted_set_);
     add("mastodon_ratio", "Klatch, batches of 100", batched_, mastodon_);
     add("misskey_ratio", "Klatch, batches of 100", batched_, misskey_);
