@@ -35,11 +35,11 @@ class PublishCall : public OpenCall {
   void Send(grpc::ClientContext* context, grpc::Status* status) override {
     if (batch_.IsSingle()) {
       one_ = connection_.feed.AsyncPublishUpdate(context, batch_.single(), &connection_.queue);
-      one_->Finish(batch_.single_answer(), status, this);
+      Await(*one_, batch_.single_answer(), status);
     } else {
       many_ = connection_.feed.AsyncBatchPublishUpdates(context, batch_.NextRequest(),
                                                         &connection_.queue);
-      many_->Finish(batch_.answer(), status, this);
+      Await(*many_, batch_.answer(), status);
     }
   }
 
@@ -98,7 +98,7 @@ class ReadCall : public OpenCall {
   void Send(grpc::ClientContext* context, grpc::Status* status) override {
     response_.Clear();
     reader_ = method_(connection_.feed, context, request_, &connection_.queue);
-    reader_->Finish(&response_, status, this);
+    Await(*reader_, &response_, status);
   }
 
   grpc::Status Answered(const grpc::Status& status) override { return status; }
@@ -157,6 +157,7 @@ void OpenCall::Begin() {
 }
 
 bool OpenCall::Advance() {
+  handed_over_.load(std::memory_order_acquire);
   if (pausing_) {
     Begin();
     return false;
