@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -143,7 +144,14 @@ TEST_F(LoadOpenLoopRedisTest, FindsPagesOutOfOrderAndPagesThatAreRefused) {
     ++options_.seed;
     Run(std::move(faults));
     EXPECT_EQ(exit_, ExitCode::kPromiseMissed);
-    EXPECT_EQ(more_.other_violations, 1u) << ::testing::PrintToString(more_.examples);
+    // On a slow machine the load also finds that it could not take all its samples in time.
+    const std::string_view found = refuse ? "could not be read: no" : "is not in order";
+    EXPECT_EQ(std::ranges::count_if(more_.examples,
+                                    [&](const std::string& example) {
+                                      return example.find(found) != std::string::npos;
+                                    }),
+              1)
+        << ::testing::PrintToString(more_.examples);
   }
 }
 
