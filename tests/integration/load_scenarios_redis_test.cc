@@ -22,20 +22,30 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
+// Sanitizers slow all down about twenty times; beyond what a node can do an open loop says so.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kSlower = 5;
+#else
+constexpr int kSlower = 1;
+#endif
+
+std::string Rate(int per_second) { return std::to_string(per_second / kSlower); }
+
 // What makes a scenario small, by name; one that is missing here fails the test.
 const std::map<std::string, std::vector<std::string>>& Smaller() {
   static const std::map<std::string, std::vector<std::string>> smaller = {
-      {"steady", {"--persons", "600", "--group-size", "40", "--rate", "150"}},
+      {"steady", {"--persons", "600", "--group-size", "40", "--rate", Rate(150)}},
       {"mix", {"--persons", "600", "--rate", "300"}},
       // More than klatchd's --pull-above.
-      {"celebrity", {"--persons", "600", "--celebrity-members", "11000", "--rate", "150"}},
+      {"celebrity", {"--persons", "600", "--celebrity-members", "11000", "--rate", Rate(150)}},
       {"drowning-readers",
-       {"--persons", "600", "--busy-persons", "5", "--busy-groups", "100", "--rate", "150"}},
-      {"churn", {"--persons", "600", "--rate", "150", "--quarrels", "10"}},
+       {"--persons", "600", "--busy-persons", "5", "--busy-groups", "100", "--rate", Rate(150)}},
+      {"churn", {"--persons", "600", "--rate", Rate(150), "--quarrels", "10"}},
       {"reconnect-storm",
-       {"--persons", "1200", "--watched", "1000", "--watch-gateways", "8", "--rate", "100"}},
+       {"--persons", "1200", "--watched", "1000", "--watch-gateways", "8", "--rate", Rate(100)}},
       {"burst", {"--persons", "600", "--rate", "150", "--burst", "150"}},
-      {"ramp", {"--persons", "600", "--group-size", "40", "--rate", "50", "--rate-end", "400"}},
+      {"ramp",
+       {"--persons", "600", "--group-size", "40", "--rate", Rate(50), "--rate-end", Rate(400)}},
   };
   return smaller;
 }
