@@ -15,8 +15,15 @@ namespace klatch::base {
 namespace {
 constexpr size_t kDigestBytes = 16;
 
+// Without a hash nothing can be told apart or signed: there is no way on.
+void Need(int done) {
+  if (done != 1) {
+    std::abort();
+  }
+}
+
 // OpenSSL looks an algorithm up by name each time that it is asked for it in one call, which takes
-// longer than to hash a request: each thread keeps what it has looked up. The threads' own, never shared.
+// longer than to hash a request. So what was looked up is kept, and each thread has a context of its own.
 
 const EVP_MD* Sha256() {
   static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
@@ -37,7 +44,7 @@ EVP_MAC_CTX* MakeMacContext() {
   const std::array<OSSL_PARAM, 2> parameters = {
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
       OSSL_PARAM_construct_end()};
-  EVP_MAC_CTX_set_params(context, parameters.data());
+  Need(EVP_MAC_CTX_set_params(context, parameters.data()));
   return context;
 }
 
@@ -49,13 +56,6 @@ EVP_MAC_CTX* MacContext() {
 
 const unsigned char* Bytes(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-// Without a hash nothing can be told apart or signed: there is no way on.
-void Need(int done) {
-  if (done != 1) {
-    std::abort();
-  }
 }
 
 std::string Begin(const unsigned char* digest) {
