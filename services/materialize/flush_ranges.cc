@@ -54,10 +54,11 @@ absl::StatusOr<bool> FlushRanges::ReadAnswers(const Transaction& transaction,
     return false;
   }
   if (exec.is_error()) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(answers[0].view()), "MULTI"));
     for (size_t i = 1; i < commands.size(); ++i) {
       KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(answers[i].view()), key(i)));
     }
-    return redis::ToStatus(exec.view());
+    return base::Annotate(redis::ToStatus(exec.view()), key(1));
   }
   for (size_t i = 1; i < commands.size(); ++i) {
     const absl::Status status = redis::ToStatus(exec[i - 1]);

@@ -1,7 +1,8 @@
 #pragma once
 // A proxy between a Redis and who talks to it, on Unix sockets, that can hold back what one
 // connection sends from a chosen moment on, and deliver it later: a network that lost a connection
-// but not the bytes that were under way. Replies pass at any time.
+// but not the bytes that were under way. Replies pass at any time. Or something else happens at Redis
+// just before a command comes there.
 //
 // Thread safety: one thread at a time, besides the proxy's own.
 
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <list>
 #include <mutex>
 #include <string>
@@ -57,6 +59,17 @@ class HoldingProxy {
   void HoldNext(std::vector<std::string> needles) {
     std::lock_guard lock(mutex_);
     needles_ = std::move(needles);
+  }
+  // Calls `act`, on the proxy's thread, before what arrives with all of `needles` in it passes; so often.
+  void BeforeNext(std::vector<std::string> needles, int times, std::function<void()> act) {
+    std::lock_guard lock(mutex_);
+    acts_on_ = std::move(needles);
+    acts_left_ = times;
+    act_ = std::move(act);
+  }
+  int acts_left() {
+    std::lock_guard lock(mutex_);
+    return acts_left_;
   }
   // False if nothing was held within `patience`.
   bool AwaitHeld(std::chrono::milliseconds patience) {
@@ -150,7 +163,11 @@ class HoldingProxy {
       return;
     }
     bytes.resize(static_cast<size_t>(count));
-    if (!pair.holds && Matches(bytes)) {
+    if (acts_left_ > 0 && Matches(bytes, acts_on_)) {
+      --acts_left_;
+      act_();
+    }
+    if (!pair.holds && Matches(bytes, needles_)) {
       needles_.clear();
       pair.holds = true;
     }
@@ -177,13 +194,13 @@ class HoldingProxy {
       SendAll(pair.client, {bytes, static_cast<size_t>(count)});
     }
   }
-  bool Matches(const std::string& bytes) const {
-    for (const std::string& needle : needles_) {
+  static bool Matches(const std::string& bytes, const std::vector<std::string>& needles) {
+    for (const std::string& needle : needles) {
       if (bytes.find(needle) == std::string::npos) {
         return false;
       }
     }
-    return !needles_.empty();
+    return !needles.empty();
   }
 
   const redis::Address upstream_;
@@ -196,6 +213,9 @@ class HoldingProxy {
   std::condition_variable changed_;
   // Guarded by mutex_.
   std::vector<std::string> needles_;
+  std::vector<std::string> acts_on_;
+  int acts_left_ = 0;
+  std::function<void()> act_;
   size_t held_bytes_ = 0;
   bool released_ = false;
   bool answered_ = false;
