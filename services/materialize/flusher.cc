@@ -241,6 +241,8 @@ absl::Status Flusher::RunScripts(FlushScripts::Findings& findings) {
   absl::Status status = scripts_.Run(*redis_, findings);
   if (status.ok()) {
     status = ranges_.Run(*redis_, findings);
+  } else {
+    ranges_.Clear();
   }
   NoteLost(findings);
   return status;

@@ -20,16 +20,12 @@
 
 #include "tests/integration/history_world.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/integration/sanitized.h"
 
 namespace klatch::testing {
 namespace {
 
-// Sanitizers slow all down about twenty times.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kOperations = 4'000;
-#else
-constexpr int kOperations = 100'000;
-#endif
+constexpr int kOperations = kIsSanitized ? 4'000 : 100'000;
 constexpr int kOperationsPerWorld = 1'500;
 constexpr int kWorldsAtOnce = 12;
 constexpr int kKills = 4;

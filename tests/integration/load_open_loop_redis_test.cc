@@ -12,18 +12,15 @@
 #include "bench/load/play.h"
 #include "tests/integration/faulty_proxy.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/integration/sanitized.h"
 
 namespace klatch::testing {
 namespace {
 
 using load::ExitCode;
 
-// Sanitizers slow all down about twenty times: the same operations take longer there.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kSlower = 5;
-#else
-constexpr int kSlower = 1;
-#endif
+// The same operations, over a longer time.
+constexpr int kSlower = kIsSanitized ? 5 : 1;
 
 class LoadOpenLoopRedisTest : public ::testing::Test {
  protected:

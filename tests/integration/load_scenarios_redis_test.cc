@@ -15,6 +15,7 @@
 #include "bench/load/options.h"
 #include "bench/load/result/result_file.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/integration/sanitized.h"
 
 namespace klatch::testing {
 namespace {
@@ -22,12 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-// Sanitizers slow all down about twenty times; beyond what a node can do an open loop says so.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kSlower = 5;
-#else
-constexpr int kSlower = 1;
-#endif
+// Beyond what a node can do an open loop says so.
+constexpr int kSlower = kIsSanitized ? 5 : 1;
 
 std::string Rate(int per_second) { return std::to_string(per_second / kSlower); }
 
