@@ -10,6 +10,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kRetryAfterMin{10};
 constexpr milliseconds kRetryAfterMax{200};
 constexpr milliseconds kRetryAfterTight{50};
+// Of the bound on the age of unflushed entries: from here on posts slow down, up to here.
+constexpr double kSlowFrom = 0.5;
+constexpr double kSlowTo = 0.9;
 
 absl::Status Behind(std::string_view message, milliseconds retry_after) {
   absl::Status status =
@@ -39,6 +42,12 @@ absl::Status Admission::AdmitPersons(std::span<const std::string_view> persons,
                             "can't be taken: this service holds as many persons as it may");
   }
   return absl::OkStatus();
+}
+
+double Admission::OpenShare() const {
+  const double part = std::chrono::duration<double>(pressure_.OldestUnflushedAge()) /
+                      std::chrono::duration<double>(bounds_.unflushed_age_max);
+  return std::clamp((kSlowTo - part) / (kSlowTo - kSlowFrom), 0.0, 1.0);
 }
 
 absl::Status Admission::Admit() const {

@@ -43,6 +43,9 @@ class Admission {
   // RESOURCE_EXHAUSTED with the time after which a retry may pass: longer, the further we are
   // behind.
   absl::Status Admit() const;
+  // How wide the way into the log should be, from 0 to 1: narrower, the closer the oldest unflushed entry
+  // comes to its bound, so that posts slow down before they are refused.
+  double OpenShare() const;
   // The same for a new group. RESOURCE_EXHAUSTED ("group.id") without a time: an operator must
   // raise --groups-max.
   absl::Status AdmitGroup() const;

@@ -58,8 +58,10 @@ absl::Status Late(std::string_view step) {
                      fmt::format("{} did not end within --drain-timeout", step));
 }
 
-RedisAppender::Options AppenderOptions(const KlatchdOptions& options) {
-  return {options.body_retention, options.once_retention};
+RedisAppender::Options AppenderOptions(const KlatchdOptions& options,
+                                       std::function<double()> open_share) {
+  return {options.body_retention, options.once_retention, options.redis_call_timeout,
+          std::move(open_share)};
 }
 
 }  // namespace
@@ -97,7 +99,8 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       gate_(options.calls_max),
       append_pipeline_(address_, PipelineOptions("append", options)),
       read_pipeline_(address_, PipelineOptions("read", options)),
-      appender_(append_pipeline_, layout_, AppenderOptions(options)),
+      appender_(append_pipeline_, layout_,
+                AppenderOptions(options, [this] { return admission_.OpenShare(); })),
       log_reader_(
           address_,
           {.connect_timeout = std::chrono::milliseconds(1'000), .call_timeout = kLogReadTimeout},

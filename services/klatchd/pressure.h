@@ -38,7 +38,7 @@ class FlushPressure final : public Pressure {
     for (const Pair& pair : pairs_) {
       if (pair.worker->delivered() > pair.flusher->flushed()) {
         oldest = std::max(oldest, std::chrono::duration_cast<std::chrono::milliseconds>(
-                                      clock_.Monotonic() - pair.flusher->written_until()));
+                                      clock_.Monotonic() - pair.flusher->waiting_since()));
       }
     }
     return oldest;

@@ -17,20 +17,6 @@ std::string What(std::string_view what, ShardIndex shard) {
   return fmt::format("{} on shard {}", what, shard.value());
 }
 
-// The outcome of each command of a chunk, from the chunk's one reply.
-void ReadChunk(redis::ReplyView reply, size_t count, std::string_view what,
-               const RequestFields& fields, std::vector<absl::StatusOr<Appended>>& results) {
-  for (size_t i = 0; i < count; ++i) {
-    // An error is the whole script's; nothing of the chunk happened then.
-    absl::StatusOr<Outcome> outcome = ReadOutcome(reply.is_error() ? reply : reply[i], fields);
-    if (outcome.ok()) {
-      results.push_back(Appended{outcome->position, outcome->replayed, outcome->audience});
-    } else {
-      results.push_back(base::Annotate(outcome.status(), what));
-    }
-  }
-}
-
 // A task that has failed already.
 base::Task<absl::StatusOr<Appended>> Refused(absl::Status status) { co_return status; }
 
@@ -42,7 +28,9 @@ RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
       layout_(layout),
       keys_(layout),
       body_retention_ms_(std::to_string(options.body_retention.count())),
-      once_retention_ms_(std::to_string(options.once_retention.count())) {}
+      once_retention_ms_(std::to_string(options.once_retention.count())),
+      posts_(QueueOf(Intake::kPost, options), layout.shard_count, options.publish_wait_max),
+      imports_(QueueOf(Intake::kImport, options), layout.shard_count, options.publish_wait_max) {}
 
 std::string RedisAppender::RefusalFor(BadReference reference, BadExpiry expiry) {
   switch (expiry) {
@@ -68,37 +56,61 @@ std::string RedisAppender::ScriptTime(int64_t unix_ms) {
   return unix_ms == kNeverUnixMs ? std::string() : std::to_string(unix_ms - kEpochUnixMs);
 }
 
-redis::Command RedisAppender::PublishChunk(const std::vector<PublishCommand>& commands,
-                                           Intake intake, size_t first, size_t& end) const {
-  const ShardIndex shard = layout_.ShardOf(commands[first].group);
+redis::Command RedisAppender::PublishScript(Intake intake,
+                                            std::span<const PublishCommand* const> commands) const {
+  const ShardIndex shard = layout_.ShardOf(commands[0]->group);
   const bool imports = intake == Intake::kImport;
   std::vector<std::string> keys = {keys_.Log(shard)};
+  keys.reserve(1 + 4 * commands.size());
   // What was imported must not be again as long as it would be there.
   std::vector<std::string> arguments = {Number(shard.value()), body_retention_ms_,
                                         imports ? body_retention_ms_ : once_retention_ms_,
                                         keys_.UpdatePrefix(shard)};
-  size_t bytes = 0;
-  for (end = first; end < commands.size() && end - first < kPublishesPerScript; ++end) {
-    const PublishCommand& command = commands[end];
-    bytes += command.body.size();
-    if (end > first && bytes > kPublishBytesPerScript) {
-      break;
-    }
-    keys.push_back(imports ? keys_.Imported(command.actor, command.group, command.request_id)
-                           : keys_.Once(command.actor, command.group, command.request_id));
-    keys.push_back(keys_.Group(command.group));
-    keys.push_back(keys_.Members(command.group));
-    keys.push_back(keys_.Feed(command.group));
-    arguments.push_back(command.actor.value());
-    arguments.push_back(command.payload_digest);
-    arguments.push_back(command.body);
-    arguments.push_back(imports ? records::Imported(command.group, command.actor)
-                                : records::Published(command.group, command.actor));
-    arguments.push_back(RefusalFor(command.bad_reference, command.bad_expiry));
-    arguments.push_back(ScriptTime(command.expire_unix_ms));
+  arguments.reserve(4 + 6 * commands.size());
+  for (const PublishCommand* command : commands) {
+    keys.push_back(imports ? keys_.Imported(command->actor, command->group, command->request_id)
+                           : keys_.Once(command->actor, command->group, command->request_id));
+    keys.push_back(keys_.Group(command->group));
+    keys.push_back(keys_.Members(command->group));
+    keys.push_back(keys_.Feed(command->group));
+    arguments.push_back(command->actor.value());
+    arguments.push_back(command->payload_digest);
+    arguments.push_back(command->body);
+    arguments.push_back(imports ? records::Imported(command->group, command->actor)
+                                : records::Published(command->group, command->actor));
+    arguments.push_back(RefusalFor(command->bad_reference, command->bad_expiry));
+    arguments.push_back(ScriptTime(command->expire_unix_ms));
   }
   return redis::Command::Eval(imports ? scripts::Import() : scripts::Publish(), std::move(keys),
                               std::move(arguments));
+}
+
+PublishQueue::Dependencies RedisAppender::QueueOf(Intake intake, const Options& options) {
+  RequestFields fields{.group = "update.groups"};
+  if (intake == Intake::kImport) {
+    fields.actor = "author";
+    fields.request_id = "source_id";
+  }
+  return {.pipeline = pipeline_,
+          .script_of =
+              [this, intake](std::span<const PublishCommand* const> commands) {
+                return PublishScript(intake, commands);
+              },
+          .outcome_of = [fields](const redis::Pipeline::Replies& replies,
+                                 size_t place) -> absl::StatusOr<Appended> {
+            if (!replies.ok()) {
+              return replies.status();
+            }
+            const redis::ReplyView reply = (*replies)[0].view();
+            // An error is the whole script's; nothing of it happened then.
+            absl::StatusOr<Outcome> outcome =
+                ReadOutcome(reply.is_error() ? reply : reply[place], fields);
+            if (!outcome.ok()) {
+              return outcome.status();
+            }
+            return Appended{outcome->position, outcome->replayed, outcome->audience};
+          },
+          .open_share = options.open_share};
 }
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
@@ -117,30 +129,15 @@ base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
   if (commands.empty()) {
     co_return results;
   }
-  results.reserve(commands.size());
-  RequestFields fields{.group = "update.groups"};
-  if (intake == Intake::kImport) {
-    fields.actor = "author";
-    fields.request_id = "source_id";
-  }
-  const std::string what =
-      What(intake == Intake::kImport ? "import" : "publish", layout_.ShardOf(commands[0].group));
-  std::vector<redis::Command> chunks;
-  std::vector<size_t> sizes;
-  for (size_t first = 0, end = 0; first < commands.size(); first = end) {
-    chunks.push_back(PublishChunk(commands, intake, first, end));
-    sizes.push_back(end - first);
-  }
-  redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(chunks));
-  redis::Pipeline::Replies replies = co_await call;
-  if (!replies.ok()) {
-    const absl::Status status = base::Annotate(replies.status(), what);
-    results.assign(commands.size(), status);
-    co_return results;
-  }
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    const redis::ReplyView reply = i < replies->size() ? (*replies)[i].view() : redis::ReplyView();
-    ReadChunk(reply, sizes[i], what, fields, results);
+  const ShardIndex shard = layout_.ShardOf(commands[0].group);
+  PublishQueue& queue = intake == Intake::kImport ? imports_ : posts_;
+  PublishQueue::Awaiter publish = queue.Publish(shard.value(), commands);
+  results = co_await publish;
+  for (absl::StatusOr<Appended>& result : results) {
+    if (!result.ok()) {
+      const std::string what = What(intake == Intake::kImport ? "import" : "publish", shard);
+      result = base::Annotate(result.status(), what);
+    }
   }
   co_return results;
 }

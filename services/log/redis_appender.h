@@ -4,16 +4,20 @@
 //
 // Thread safety: as Appender.
 // Lifetime: `pipeline` and the appender outlive every task.
-// Bounds: the pipeline's; at most limits::kMembersPerScript persons and kPublishesPerScript updates
-// in one script, so that none takes a millisecond.
+// Bounds: the pipeline's, and PublishQueue's; at most limits::kMembersPerScript persons in one script, so
+// that none takes a millisecond.
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "common/redis/pipeline.h"
 #include "services/log/appender.h"
 #include "services/log/outcome.h"
+#include "services/log/publish_queue.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
@@ -25,10 +29,11 @@ class RedisAppender final : public Appender {
   struct Options {
     std::chrono::milliseconds body_retention = limits::kBodyRetention;
     std::chrono::milliseconds once_retention = limits::kOnceRetention;
+    // How long an update may wait until it is sent; as long as the pipeline's calls may take.
+    std::chrono::milliseconds publish_wait_max{5'000};
+    // PublishQueue's.
+    std::function<double()> open_share = [] { return 1.0; };
   };
-  static constexpr size_t kPublishesPerScript = 16;
-  static constexpr size_t kPublishBytesPerScript = 128 << 10;
-
   RedisAppender(redis::Pipeline& pipeline, const Layout& layout, const Options& options);
 
   base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
@@ -63,7 +68,9 @@ class RedisAppender final : public Appender {
   base::Task<absl::StatusOr<DeliveryDecided>> DecideDelivery(GroupId group,
                                                              PullThresholds thresholds) override;
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
-  std::chrono::nanoseconds OldestAge() const override { return pipeline_.OldestAge(); }
+  std::chrono::nanoseconds OldestAge() const override {
+    return std::max({pipeline_.OldestAge(), posts_.OldestAge(), imports_.OldestAge()});
+  }
 
  private:
   // How an update comes: posted now, or brought by the app from its past.
@@ -73,10 +80,9 @@ class RedisAppender final : public Appender {
   static std::string ScriptTime(int64_t unix_ms);
   // What scripts answer in place of publishing.
   static std::string RefusalFor(BadReference reference, BadExpiry expiry);
-  // One script call for the first updates of commands[first, …) that fit; `end` becomes the first
-  // that does not.
-  redis::Command PublishChunk(const std::vector<PublishCommand>& commands, Intake intake,
-                              size_t first, size_t& end) const;
+  redis::Command PublishScript(Intake intake,
+                               std::span<const PublishCommand* const> commands) const;
+  PublishQueue::Dependencies QueueOf(Intake intake, const Options& options);
   base::Task<std::vector<absl::StatusOr<Appended>>> PublishAll(std::vector<PublishCommand> commands,
                                                                Intake intake);
   // Sends one script; errors name `what` and the shard.
@@ -96,6 +102,9 @@ class RedisAppender final : public Appender {
   const Keys keys_;
   const std::string body_retention_ms_;
   const std::string once_retention_ms_;
+  // A lane for each shard.
+  PublishQueue posts_;
+  PublishQueue imports_;
 };
 
 }  // namespace klatch
