@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -10,15 +11,24 @@ namespace klatch {
 FlushRanges::FlushRanges(const Keys& keys, FlushScripts::NonceOf nonce_of, FlushScripts& scripts)
     : keys_(keys), nonce_of_(std::move(nonce_of)), scripts_(scripts) {}
 
+bool FlushRanges::HasRoom(const Transaction& transaction, PartitionIndex partition) const {
+  return transaction.commands.size() <= kWritesMax && transaction.bytes <= kBytesMax &&
+         (transaction.partitions.size() < kPartitionsMax ||
+          transaction.partitions.back() == partition);
+}
+
 void FlushRanges::SetRange(PartitionIndex partition, std::string key, uint32_t offset,
                            std::string value) {
-  // Timelines come sorted by partition.
-  if (transactions_.empty() || transactions_.back().partition != partition ||
-      transactions_.back().commands.size() > kWritesMax || transactions_.back().bytes > kBytesMax) {
-    transactions_.push_back({partition, {redis::Command{"MULTI"}}});
+  if (transactions_.empty() || !HasRoom(transactions_.back(), partition)) {
+    transactions_.push_back({{}, {redis::Command{"MULTI"}}, {partition}});
   }
   Transaction& transaction = transactions_.back();
+  // Timelines come sorted by partition, though more than once.
+  if (std::ranges::find(transaction.partitions, partition) == transaction.partitions.end()) {
+    transaction.partitions.push_back(partition);
+  }
   transaction.bytes += key.size() + value.size();
+  transaction.places.push_back(partition);
   std::vector<std::string>& words = transaction.commands.emplace_back().args;
   words.reserve(4);
   words.emplace_back("SETRANGE");
@@ -27,21 +37,32 @@ void FlushRanges::SetRange(PartitionIndex partition, std::string key, uint32_t o
   words.push_back(std::move(value));
 }
 
-void FlushRanges::AppendWatch(PartitionIndex partition,
+void FlushRanges::AppendWatch(const Transaction& transaction,
                               std::vector<redis::Command>& commands) const {
-  const std::string lease = keys_.Lease(partition);
-  commands.push_back({"WATCH", lease});
-  commands.push_back({"HMGET", lease, "nonce", "fence"});
+  redis::Command& watch = commands.emplace_back(redis::Command{"WATCH"});
+  for (const PartitionIndex partition : transaction.partitions) {
+    watch.args.push_back(keys_.Lease(partition));
+  }
+  for (const PartitionIndex partition : transaction.partitions) {
+    commands.push_back({"HMGET", keys_.Lease(partition), "nonce", "fence"});
+  }
 }
 
-absl::Status FlushRanges::CheckLease(PartitionIndex partition, const redis::Reply& lease,
-                                     FlushScripts::Findings& findings) {
-  KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(lease.view()), keys_.Lease(partition)));
-  if (lease[0].text() != nonce_of_(partition)) {
-    return FlushScripts::Lost(partition, findings);
+absl::Status FlushRanges::CheckLeases(const Transaction& transaction,
+                                      std::span<const redis::Reply> answers,
+                                      FlushScripts::Findings& findings) {
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const PartitionIndex partition = transaction.partitions[i];
+    const redis::Reply& lease = answers[i];
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(lease.view()), keys_.Lease(partition)));
+    if (lease[0].text() != nonce_of_(partition)) {
+      return FlushScripts::Lost(partition, findings);
+    }
+    if (lease[1].text() != scripts_.fence()) {
+      return scripts_.FencedByAnother(partition);
+    }
   }
-  return lease[1].text() == scripts_.fence() ? absl::OkStatus()
-                                             : scripts_.FencedByAnother(partition);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> FlushRanges::ReadAnswers(const Transaction& transaction,
@@ -63,7 +84,7 @@ absl::StatusOr<bool> FlushRanges::ReadAnswers(const Transaction& transaction,
   for (size_t i = 1; i < commands.size(); ++i) {
     const absl::Status status = redis::ToStatus(exec[i - 1]);
     if (status.code() == absl::StatusCode::kFailedPrecondition) {
-      findings.wrong_type.push_back({transaction.partition, key(i)});
+      findings.wrong_type.push_back({transaction.places[i], key(i)});
     } else {
       KLATCH_RETURN_IF_ERROR(base::Annotate(status, key(i)));
     }
@@ -83,7 +104,7 @@ absl::Status FlushRanges::Run(redis::Connection& redis, FlushScripts::Findings& 
       answers = commands.size();
     }
     if (!left.empty()) {
-      AppendWatch(left.front().partition, commands);
+      AppendWatch(left.front(), commands);
     }
     KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
     if (guarded) {
@@ -92,9 +113,10 @@ absl::Status FlushRanges::Run(redis::Connection& redis, FlushScripts::Findings& 
       KLATCH_ASSIGN_OR_RETURN(const bool is_done,
                               ReadAnswers(*guarded, std::span(replies).first(answers), findings));
       if (!is_done && ++guarded->tries == kTriesMax) {
-        return base::Error(absl::StatusCode::kAborted,
-                           fmt::format("the lease of partition {} changes all the time",
-                                       guarded->partition.value()));
+        return base::Error(
+            absl::StatusCode::kAborted,
+            fmt::format("the lease of one of {} partitions from {} on changes all the time",
+                        guarded->partitions.size(), guarded->partitions.front().value()));
       }
       if (!is_done) {
         left.push_back(*std::move(guarded));
@@ -102,7 +124,8 @@ absl::Status FlushRanges::Run(redis::Connection& redis, FlushScripts::Findings& 
       guarded.reset();
     }
     if (answers < replies.size()) {
-      KLATCH_RETURN_IF_ERROR(CheckLease(left.front().partition, replies.back(), findings));
+      KLATCH_RETURN_IF_ERROR(
+          CheckLeases(left.front(), std::span(replies).subspan(answers + 1), findings));
       guarded = std::move(left.front());
       left.pop_front();
     }

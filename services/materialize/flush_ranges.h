@@ -3,16 +3,17 @@
 // commands: in a script each would cost Redis twice as much (docs/PERFORMANCE.md). What a script
 // compares first is compared here between a WATCH of the lease and the transaction that it guards:
 //
-//   WATCH lease, HMGET lease nonce fence ─▶ as they must be? ─▶ MULTI, SETRANGE …, EXEC
+//   WATCH leases, HMGET lease nonce fence … ─▶ as they must be? ─▶ MULTI, SETRANGE …, EXEC
 //
 // Whoever takes the lease or sets another fence changes it, and EXEC does nothing then. So nothing
 // slips in late: what a broken connection still delivers is a transaction whose WATCH was there before
 // the new fence, or a WATCH whose answer nobody reads. A renewal of the lease stops a transaction
-// too; it is tried again. The next one's WATCH leaves with each transaction: one round trip for each.
+// too; it is tried again. The next one's WATCH leaves with each transaction: one round trip for each,
+// so it takes several partitions. (On a cluster, where a transaction keeps to one slot, it could not.)
 //
 // Thread safety: one thread.
-// Bounds: kWritesMax writes and about kBytesMax bytes a transaction, so that none takes Redis a
-// millisecond; kTriesMax tries of each.
+// Bounds: kWritesMax writes, about kBytesMax bytes and kPartitionsMax leases a transaction, so that none
+// takes Redis a millisecond; kTriesMax tries of each.
 
 #include <cstdint>
 #include <deque>
@@ -44,20 +45,25 @@ class FlushRanges {
   absl::Status Run(redis::Connection& redis, FlushScripts::Findings& findings);
 
  private:
-  static constexpr size_t kWritesMax = 250;
-  static constexpr size_t kBytesMax = 128 * 1024;
+  static constexpr size_t kWritesMax = 400;
+  static constexpr size_t kBytesMax = 256 << 10;
+  static constexpr size_t kPartitionsMax = 32;
   static constexpr int kTriesMax = 5;
 
   struct Transaction {
-    PartitionIndex partition;
-    std::vector<redis::Command> commands;  // MULTI and the writes
+    std::vector<PartitionIndex> partitions;  // each once
+    std::vector<redis::Command> commands;    // MULTI and the writes
+    std::vector<PartitionIndex> places;      // of each of the commands
     size_t bytes = 0;
     int tries = 0;
   };
 
-  void AppendWatch(PartitionIndex partition, std::vector<redis::Command>& commands) const;
-  absl::Status CheckLease(PartitionIndex partition, const redis::Reply& lease,
-                          FlushScripts::Findings& findings);
+  bool HasRoom(const Transaction& transaction, PartitionIndex partition) const;
+  // WATCH, and a question for each lease.
+  void AppendWatch(const Transaction& transaction, std::vector<redis::Command>& commands) const;
+  // `answers`: to those questions.
+  absl::Status CheckLeases(const Transaction& transaction, std::span<const redis::Reply> answers,
+                           FlushScripts::Findings& findings);
   // What EXEC has answered, or why something could not be queued for it; false if the lease has
   // changed. `answers`: to MULTI, the writes and EXEC.
   static absl::StatusOr<bool> ReadAnswers(const Transaction& transaction,

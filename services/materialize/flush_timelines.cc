@@ -1,5 +1,4 @@
-// How a flusher writes timelines: deepest first, many at a time, what waits in memory behind what
-// is stored.
+// How a flusher writes timelines: many at a time, what waits in memory behind what is stored.
 
 #include <algorithm>
 #include <set>
@@ -12,29 +11,16 @@ namespace klatch {
 namespace {
 
 constexpr size_t kTimelinesPerStep = 4096;
-// Unflushed entries from which a timeline belongs to the deepest, and to the deeper ones.
-constexpr size_t kDeepest = 96;
-constexpr size_t kDeeper = 24;
+// Unflushed entries from which a timeline is written before the others.
+constexpr size_t kDeep = 128;
 
 }  // namespace
 
 absl::Status Flusher::WriteTimelines(std::vector<TimelineRef> timelines) {
-  const auto depth_class = [this](TimelineRef timeline) {
-    const size_t unflushed = RingOf(timeline).Unflushed();
-    return unflushed >= kDeepest ? 0 : unflushed >= kDeeper ? 1 : 2;
-  };
-  struct Keyed {
-    uint32_t order;
-    TimelineRef timeline;
-  };
-  std::vector<Keyed> keyed;
-  keyed.reserve(timelines.size());
-  for (const TimelineRef timeline : timelines) {
-    const uint32_t partition = PersonAt(timeline.person()).partition.value();
-    keyed.push_back({static_cast<uint32_t>(depth_class(timeline)) << 16 | partition, timeline});
-  }
-  std::ranges::sort(keyed, {}, &Keyed::order);
-  std::ranges::transform(keyed, timelines.begin(), &Keyed::timeline);
+  order_.Sort(timelines, [this](TimelineRef timeline) -> WriteOrder::Facts {
+    return {.partition = PersonAt(timeline.person()).partition,
+            .is_deep = RingOf(timeline).Unflushed() >= kDeep};
+  });
   const std::span<const TimelineRef> all = timelines;
   for (size_t begin = 0; begin < all.size(); begin += kTimelinesPerStep) {
     KLATCH_RETURN_IF_ERROR(
@@ -44,6 +30,7 @@ absl::Status Flusher::WriteTimelines(std::vector<TimelineRef> timelines) {
 }
 
 absl::Status Flusher::WriteStep(std::span<const TimelineRef> timelines) {
+  order_.NoteStep(timelines);
   std::vector<TimelineRef> wrong;
   KLATCH_RETURN_IF_ERROR(WriteOnce(timelines, wrong));
   if (wrong.empty()) {
@@ -70,6 +57,7 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
     wrong_keys.insert(std::move(found.key));
   }
   size_t entries = 0;
+  std::chrono::milliseconds step_age{1};
   const int64_t now = base::UnixMs(d_.clock.Wall());
   for (const Pending& written : pending) {
     if (!wrong_keys.empty() && wrong_keys.contains(KeyOf(written.timeline))) {
@@ -81,10 +69,21 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
     RingOf(written.timeline).MarkFlushed(written.head);
     spilled_.erase(written.timeline.value);
     entries += written.entries;
-    batch_age_ms_ = std::max({batch_age_ms_, now - Position(written.oldest).unix_ms(), int64_t{1}});
+    step_age =
+        std::max(step_age, std::chrono::milliseconds(now - Position(written.oldest).unix_ms()));
+  }
+  batch_age_ = std::max(batch_age_, step_age);
+  if (!pending.empty()) {
+    NoteWaiting(step_age);
   }
   flushed_.fetch_add(entries, std::memory_order_relaxed);
   return absl::OkStatus();
+}
+
+void Flusher::NoteWaiting(std::chrono::milliseconds step_age) {
+  // Nothing of what waits was applied before the batch before was taken; a replay brings old records.
+  const base::MonotonicTime oldest = std::max(d_.clock.Monotonic() - step_age, batch_before_taken_);
+  waiting_since_ns_.store(Nanoseconds(oldest), std::memory_order_relaxed);
 }
 
 absl::Status Flusher::LoadUnknown(std::span<const TimelineRef> timelines) {

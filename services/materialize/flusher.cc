@@ -17,11 +17,11 @@ constexpr std::chrono::milliseconds kRetryPauseMax{1000};
 // Between two rounds that are only for rebuilds, so that readers have Redis to themselves too.
 constexpr std::chrono::milliseconds kRebuildGap{30};
 
-int64_t Nanoseconds(base::MonotonicTime time) {
+}  // namespace
+
+int64_t Flusher::Nanoseconds(base::MonotonicTime time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
-
-}  // namespace
 
 Flusher::Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> redis,
                  std::chrono::milliseconds interval)
@@ -41,7 +41,9 @@ Flusher::Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> r
 Flusher::~Flusher() { Stop(); }
 
 void Flusher::Start() {
-  written_until_ns_.store(Nanoseconds(d_.clock.Monotonic()), std::memory_order_relaxed);
+  batch_before_taken_ = d_.clock.Monotonic();
+  written_until_ns_.store(Nanoseconds(batch_before_taken_), std::memory_order_relaxed);
+  waiting_since_ns_.store(Nanoseconds(batch_before_taken_), std::memory_order_relaxed);
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), fmt::format("flusher-{}", d_.worker.index()).c_str());
     Run();
@@ -79,6 +81,11 @@ bool Flusher::Drained(uint64_t ticket) const {
 base::MonotonicTime Flusher::written_until() const {
   return base::MonotonicTime(
       std::chrono::nanoseconds(written_until_ns_.load(std::memory_order_relaxed)));
+}
+
+base::MonotonicTime Flusher::waiting_since() const {
+  return base::MonotonicTime(
+      std::chrono::nanoseconds(waiting_since_ns_.load(std::memory_order_relaxed)));
 }
 
 std::optional<std::string> Flusher::stuck(std::chrono::milliseconds at_least) const {
@@ -149,10 +156,13 @@ Flusher::Round Flusher::DoWork() {
   memberships_flushed_.fetch_add(batch_->views.size(), std::memory_order_relaxed);
   written_positions_ = batch_->applied;
   batch_.reset();
-  if (batch_age_ms_ != 0) {
-    entry_age_ms_.store(std::exchange(batch_age_ms_, 0), std::memory_order_relaxed);
+  if (batch_age_.count() != 0) {
+    entry_age_ms_.store(std::exchange(batch_age_, {}).count(), std::memory_order_relaxed);
   }
   written_until_ns_.store(Nanoseconds(batch_taken_), std::memory_order_relaxed);
+  // The first timelines of a batch are written soon after it is taken, and first again in the next.
+  waiting_since_ns_.store(Nanoseconds(batch_taken_), std::memory_order_relaxed);
+  batch_before_taken_ = batch_taken_;
   RebuildSome();
   return earlier ? Round::kWrittenEarlierBatch : Round::kWritten;
 }

@@ -3,7 +3,7 @@
 // dirty, writes it to Redis many entries at a time, and then moves the checkpoint of the worker's
 // partitions to the positions of the batch.
 //
-//   TakeBatch ─▶ persons, holes, views ─▶ timelines, deepest first ─▶ checkpoint ─▶ tombstones,
+//   TakeBatch ─▶ persons, holes, views ─▶ timelines, longest unwritten first ─▶ checkpoint ─▶ tombstones,
 //   rebuilds
 //
 // The order is what makes a restart lose nothing: the checkpoint moves only when everything before
@@ -42,6 +42,7 @@
 #include "services/materialize/flush_ranges.h"
 #include "services/materialize/flush_scripts.h"
 #include "services/materialize/hole_queue.h"
+#include "services/materialize/write_order.h"
 #include "services/model/carry.h"
 #include "services/model/membership.h"
 #include "services/persons/group_directory.h"
@@ -87,8 +88,11 @@ class Flusher {
   std::chrono::milliseconds entry_age() const {
     return std::chrono::milliseconds(entry_age_ms_.load(std::memory_order_relaxed));
   }
-  // Everything that the worker had applied by then is written.
+  // Everything that the worker had applied by then is written, and the checkpoint says so.
   base::MonotonicTime written_until() const;
+  // What waits to be written was applied no earlier, or hardly: about as long ago as what was written
+  // last. Any thread.
+  base::MonotonicTime waiting_since() const;
   // Why nothing could be written for so long, naming the key if it is one key's fault; nothing if
   // the last round went well or failed since then only. Any thread.
   std::optional<std::string> stuck(std::chrono::milliseconds at_least) const;
@@ -109,6 +113,7 @@ class Flusher {
   // How long the worker may take to answer.
   static constexpr std::chrono::milliseconds kWorkerAnswer{1000};
 
+  static int64_t Nanoseconds(base::MonotonicTime time);
   void Run();
   // One round: takes a batch if the last one is done, writes it.
   Round DoWork();
@@ -124,6 +129,7 @@ class Flusher {
   absl::Status WriteStep(std::span<const TimelineRef> timelines);
   // Those that turned out to hold another type are in `wrong` and to be written again.
   absl::Status WriteOnce(std::span<const TimelineRef> timelines, std::vector<TimelineRef>& wrong);
+  void NoteWaiting(std::chrono::milliseconds step_age);
   // Reads into loaded_ what Redis holds of those timelines of a step that this flusher has not
   // written yet.
   absl::Status LoadUnknown(std::span<const TimelineRef> timelines);
@@ -181,12 +187,14 @@ class Flusher {
   std::unique_ptr<redis::Connection> redis_;
   FlushScripts scripts_;
   FlushRanges ranges_;
-  std::vector<StoredRing> stored_;   // by TimelineRef::value
-  std::optional<FlushBatch> batch_;  // taken, not yet written whole
-  int64_t batch_age_ms_ = 0;         // entry_age of what is written of it
+  WriteOrder order_;
+  std::vector<StoredRing> stored_;          // by TimelineRef::value
+  std::optional<FlushBatch> batch_;         // taken, not yet written whole
+  std::chrono::milliseconds batch_age_{0};  // entry_age of what is written of it
   std::unordered_map<uint32_t, std::vector<uint64_t>>
       spilled_;  // of batch_, not yet written; by TimelineRef::value
   base::MonotonicTime batch_taken_;
+  base::MonotonicTime batch_before_taken_;
   // When a batch was first asked for that has not come yet.
   std::optional<base::MonotonicTime> asked_first_;
   std::vector<Position> checkpoint_;
@@ -206,6 +214,7 @@ class Flusher {
   std::atomic<uint64_t> failures_{0};
   std::atomic<uint64_t> rebuilds_{0};
   std::atomic<int64_t> written_until_ns_{0};
+  std::atomic<int64_t> waiting_since_ns_{0};
   std::atomic<int64_t> entry_age_ms_{0};
 
   mutable std::mutex mutex_;
