@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 #include <utility>
 
 #include "common/base/hash.h"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr size_t kOperationsMax = 150;
 constexpr size_t kBytesMax = 128 * 1024;
+// Posts stand behind what is sent together.
+constexpr size_t kScriptsPerTrip = 4;
 constexpr size_t kFenceBytes = 16;
 // Where a call's arguments say what it needs; see Script.
 constexpr size_t kMemoryArgument = 2;
@@ -236,16 +239,20 @@ absl::Status FlushScripts::Run(redis::Connection& redis, Findings& findings) {
   std::vector<Call> calls = std::exchange(ready_, {});
   std::ranges::move(open_, std::back_inserter(calls));
   Clear();
-  std::vector<redis::Command> commands;
-  commands.reserve(calls.size());
-  for (Call& call : calls) {
-    // The keys stay for messages; the arguments, which are most of it, move.
-    commands.push_back(redis::Command::Eval(Script(), call.keys, std::move(call.arguments)));
-  }
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
   absl::Status first_error;
-  for (size_t i = 0; i < calls.size(); ++i) {
-    first_error.Update(Check(replies[i], calls[i], findings));
+  for (size_t begin = 0; begin < calls.size(); begin += kScriptsPerTrip) {
+    const auto trip =
+        std::span(calls).subspan(begin, std::min(kScriptsPerTrip, calls.size() - begin));
+    std::vector<redis::Command> commands;
+    commands.reserve(trip.size());
+    for (Call& call : trip) {
+      // The keys stay for messages; the arguments, which are most of it, move.
+      commands.push_back(redis::Command::Eval(Script(), call.keys, std::move(call.arguments)));
+    }
+    KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
+    for (size_t i = 0; i < trip.size(); ++i) {
+      first_error.Update(Check(replies[i], trip[i], findings));
+    }
   }
   return first_error;
 }

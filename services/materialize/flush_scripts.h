@@ -15,7 +15,8 @@
 // are small and must go on, or removals would not get through.
 //
 // Thread safety: one thread.
-// Bound: kOperationsMax operations and about kBytesMax bytes a script; a HashReplace may be larger.
+// Bound: kOperationsMax operations and about kBytesMax bytes a script, kScriptsPerTrip scripts sent together;
+// a HashReplace may be larger.
 
 #include <cstdint>
 #include <functional>
