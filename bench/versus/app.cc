@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "bench/load/calls/client.h"
 #include "common/base/hash.h"
@@ -14,6 +15,9 @@ namespace klatch::versus {
 namespace {
 
 constexpr std::chrono::seconds kDeadline{60};
+// Of a post that is refused for now.
+constexpr int kTriesMax = 200;
+constexpr std::chrono::milliseconds kRefusedPause{50};
 
 template <typename Response, typename Request, typename Call>
 absl::StatusOr<Response> Ask(const Request& request, std::string_view what, const Call& call) {
@@ -87,6 +91,41 @@ absl::Status App::Post(const std::string& group, const std::string& author, cons
     tokens_.assign(posted.tokens().begin(), posted.tokens().end());
   }
   return ReadHome(author, 1).status();
+}
+
+absl::Status App::PostToEach(const std::vector<GroupAndAuthor>& groups, const std::string& text) {
+  klatch::v1::BatchPublishUpdatesRequest batch;
+  for (const GroupAndAuthor& place : groups) {
+    klatch::v1::PublishUpdateRequest& post = *batch.add_requests();
+    post.set_actor(place.author);
+    post.set_request_id(NextRequestId());
+    post.mutable_update()->add_groups(place.group);
+    post.mutable_update()->set_text(text);
+  }
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    KLATCH_ASSIGN_OR_RETURN(const auto answer,
+                            Ask<klatch::v1::BatchPublishUpdatesResponse>(
+                                batch, "posting to many groups", [this](auto... arguments) {
+                                  return feed_->BatchPublishUpdates(arguments...);
+                                }));
+    klatch::v1::BatchPublishUpdatesRequest refused;
+    for (int i = 0; i < answer.results_size(); ++i) {
+      const klatch::v1::BatchPublishResult& result = answer.results(i);
+      if (result.has_published()) {
+        tokens_.assign(result.published().tokens().begin(), result.published().tokens().end());
+      } else if (result.error().code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+        *refused.add_requests() = batch.requests(i);
+      } else {
+        return base::Error(absl::StatusCode::kInternal, result.error().message());
+      }
+    }
+    if (refused.requests_size() == 0) {
+      return absl::OkStatus();
+    }
+    batch = std::move(refused);
+    std::this_thread::sleep_for(kRefusedPause);
+  }
+  return base::Error(absl::StatusCode::kInternal, "posts are refused all the time");
 }
 
 absl::StatusOr<klatch::v1::ListHomeTimelineResponse> App::ReadHome(const std::string& person,

@@ -22,6 +22,12 @@ class App {
   // Posts the same text so often, one call after the other, and waits until members see it.
   absl::Status Post(const std::string& group, const std::string& author, const std::string& text,
                     int count);
+  struct GroupAndAuthor {
+    std::string group;
+    std::string author;
+  };
+  // Posts the text once to each, at most limits::kBatchUpdatesMax; again what was refused for now.
+  absl::Status PostToEach(const std::vector<GroupAndAuthor>& groups, const std::string& text);
   absl::StatusOr<klatch::v1::ListHomeTimelineResponse> ReadHome(const std::string& person,
                                                                 int page_size);
 

@@ -129,8 +129,8 @@ absl::StatusOr<double> Calls::CpuPerCall(Load& load, pid_t pid, std::string_view
     KLATCH_RETURN_IF_ERROR(node_->AwaitFlushed());
   }
   const double spent = CpuSecondsOf(pid) - before;
-  Say(fmt::format("{}: {:.1f} µs of CPU, {:.0f} calls/s", what,
-                  1e6 * spent / static_cast<double>(result.calls), result.per_second()));
+  SayProgress(fmt::format("{}: {:.1f} µs of CPU, {:.0f} calls/s", what,
+                          1e6 * spent / static_cast<double>(result.calls), result.per_second()));
   return 1e6 * spent / static_cast<double>(result.calls);
 }
 
@@ -194,7 +194,8 @@ absl::StatusOr<Figure> Calls::Read() {
     KLATCH_RETURN_IF_ERROR(Check(answered, "the ready page"));
     rates.push_back(read.per_second());
     ready_rates.push_back(answered.per_second());
-    Say(fmt::format("pages: Klatch {:.0f}/s, ready {:.0f}/s", rates.back(), ready_rates.back()));
+    SayProgress(
+        fmt::format("pages: Klatch {:.0f}/s, ready {:.0f}/s", rates.back(), ready_rates.back()));
   }
   Figure figure = RatioFigure("read_ratio", {"ListHomeTimeline", 0, "calls/s"}, rates,
                               {"the same page, ready", 0, "calls/s"}, ready_rates,

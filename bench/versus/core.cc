@@ -198,7 +198,7 @@ absl::StatusOr<std::vector<Figure>> MeasureCore(const Lab& lab) {
                        fmt::format("needs {} MiB of memory, {} are free", kBytesNeeded / kMiB,
                                    AvailableMemoryBytes() / kMiB));
   }
-  Say(fmt::format("filling {} rings of {} entries in this process", kPersons, kEntries));
+  SayProgress(fmt::format("filling {} rings of {} entries in this process", kPersons, kEntries));
   KLATCH_ASSIGN_OR_RETURN(
       const auto graph,
       load::GenerateUniform({.persons = kPersons, .group_size = kGroupSize}, lab.options().seed));

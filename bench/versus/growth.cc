@@ -28,8 +28,8 @@ class Growth {
     std::vector<Line> lines;
     for (const uint32_t persons : Persons()) {
       KLATCH_ASSIGN_OR_RETURN(lines.emplace_back(), LineAmong(persons));
-      Say(fmt::format("{} persons: {:.1f} µs a post and {:.3f} µs a delivery", persons,
-                      lines.back().per_post, lines.back().per_delivery));
+      SayProgress(fmt::format("{} persons: {:.1f} µs a post and {:.3f} µs a delivery", persons,
+                              lines.back().per_post, lines.back().per_delivery));
     }
     return Figures(lines);
   }
@@ -72,8 +72,8 @@ absl::StatusOr<Line> Growth::LineAmong(uint32_t persons) {
                             Play(*node, *redis, persons, load.group_size, posts));
     points.push_back({static_cast<double>(load.group_size),
                       1e6 * played.seconds / std::max(1.0, played.published)});
-    Say(fmt::format("{} persons, groups of {}: {:.1f} µs a post", persons, load.group_size,
-                    points.back().cost));
+    SayProgress(fmt::format("{} persons, groups of {}: {:.1f} µs a post", persons, load.group_size,
+                            points.back().cost));
   }
   return FitCost(points);
 }

@@ -95,6 +95,13 @@ void Say(std::string_view text) {
   static_cast<void>(base::WriteAll(STDERR_FILENO, fmt::format("versus: {}\n", text)));
 }
 
+void SayProgress(std::string_view text) {
+  static const auto begun = std::chrono::steady_clock::now();
+  const auto passed =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begun);
+  Say(fmt::format("{:02}:{:02} {}", passed.count() / 60, passed.count() % 60, text));
+}
+
 absl::StatusOr<std::string> FindKlatchd(const VersusOptions& options) {
   if (!options.klatchd.empty()) {
     return FindProgram(options.klatchd, ": see --klatchd");

@@ -29,6 +29,8 @@ namespace klatch::versus {
 
 // One line on stderr.
 void Say(std::string_view text);
+// The same, behind the minutes and seconds since the first such line.
+void SayProgress(std::string_view text);
 
 class RedisHost {
  public:

@@ -179,8 +179,8 @@ class Live {
       KLATCH_ASSIGN_OR_RETURN(our_rates.emplace_back(), posters.Run(lab_.options().Slice()));
       KLATCH_ASSIGN_OR_RETURN(their_rates.emplace_back(),
                               peer->Run(lab_.options().Slice(), kTextBytes));
-      Say(fmt::format("{}: Klatch {:.3f} M/s, nats-server {:.3f} M/s", key, our_rates.back() / 1e6,
-                      their_rates.back() / 1e6));
+      SayProgress(fmt::format("{}: Klatch {:.3f} M/s, nats-server {:.3f} M/s", key,
+                              our_rates.back() / 1e6, their_rates.back() / 1e6));
     }
     return RatioFigure(key, {std::string(ours), 0, std::string(unit)}, our_rates,
                        {std::string(theirs), 0, std::string(unit)}, their_rates,

@@ -29,8 +29,8 @@ constexpr double kUnaryGuess = 3;
 // and posts are held back when one takes longer.
 constexpr double kAgeMax = 1;
 constexpr std::string_view kEntryAge = "klatch_flushed_entry_age_seconds";
-const std::vector<std::string> kPasses = {"--flush-interval", "600ms", "--admission-flush-age",
-                                          "2s"};
+const std::vector<std::string> kPasses = {"--flush-interval", "250ms", "--admission-flush-age",
+                                          "600ms"};
 
 std::string Millions(double per_second) { return fmt::format("{:.3f} M/s", per_second / 1e6); }
 
@@ -129,8 +129,8 @@ class RedisPeers {
   absl::StatusOr<std::vector<Figure>> Measure() {
     KLATCH_RETURN_IF_ERROR(CheckMemory());
     KLATCH_RETURN_IF_ERROR(Group());
-    Say(fmt::format("filling {} timelines of Klatch to {} entries", lab_.options().PersonCount(),
-                    kCap));
+    SayProgress(fmt::format("filling {} timelines of Klatch to {} entries",
+                            lab_.options().PersonCount(), kCap));
     KLATCH_RETURN_IF_ERROR(klatch_.Fill());
     KLATCH_RETURN_IF_ERROR(FillPeers());
     for (uint32_t slice = 0; slice < lab_.options().SliceCount() && WantsRates(); ++slice) {
@@ -196,7 +196,7 @@ class RedisPeers {
 
   absl::Status StartPeer(Peer& peer, std::string_view name, const std::string& redis,
                          std::unique_ptr<PeerStream> stream) {
-    Say(fmt::format("filling the timelines of {}", name));
+    SayProgress(fmt::format("filling the timelines of {}", name));
     KLATCH_ASSIGN_OR_RETURN(redises_.emplace_back(), lab_.StartRedis(redis));
     KLATCH_RETURN_IF_ERROR(Drive(peer, name, *redises_.back(), std::move(stream)));
     return peer.driver->Fill(lab_.options().PersonCount());
@@ -231,7 +231,7 @@ class RedisPeers {
       }
     }
     said.pop_back();
-    Say(said);
+    SayProgress(said);
     return absl::OkStatus();
   }
 

@@ -127,7 +127,7 @@ absl::StatusOr<Figure> Restart::Replay() {
           fmt::format("of {:.0f} deliveries {:.0f} were replayed after a crash", due, replayed));
     }
     rates.push_back(replayed / seconds);
-    Say(fmt::format("replay: {:.0f} deliveries in {:.3f} s", replayed, seconds));
+    SayProgress(fmt::format("replay: {:.0f} deliveries in {:.3f} s", replayed, seconds));
   }
   Figure figure;
   figure.key = "replay_per_second";
@@ -142,7 +142,7 @@ absl::StatusOr<Figure> Restart::UntilItServes() {
   const uint32_t persons = lab_.options().quick ? kPersonsQuick : kPersons;
   KLATCH_ASSIGN_OR_RETURN(const auto redis, lab_.StartRedis("restart-redis"));
   KLATCH_ASSIGN_OR_RETURN(auto node, lab_.StartNode("restart-klatchd", *redis));
-  Say(fmt::format("making {} memberships", uint64_t{persons} * kGroupsPerPerson));
+  SayProgress(fmt::format("making {} memberships", uint64_t{persons} * kGroupsPerPerson));
   KLATCH_RETURN_IF_ERROR(
       lab_.Play(*node, *redis,
                 {"--persons", std::to_string(persons), "--group-size", std::to_string(kGroupSize),
@@ -162,7 +162,7 @@ absl::StatusOr<Figure> Restart::UntilItServes() {
       return base::Error(absl::StatusCode::kDataLoss,
                          fmt::format("of {} persons {:.0f} came back", persons, found));
     }
-    Say(fmt::format("restart: {:.2f} s", times.back()));
+    SayProgress(fmt::format("restart: {:.2f} s", times.back()));
   }
   Figure figure;
   figure.key = "restart_seconds";

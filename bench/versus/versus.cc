@@ -104,11 +104,23 @@ class Versus {
   }
 
  private:
+  // Those that are wanted.
+  std::string KeysOf(Family family) const {
+    std::vector<std::string_view> keys;
+    for (const KeySpec& spec : AllKeys()) {
+      if (spec.family == family && options_.Wants(spec.key)) {
+        keys.push_back(spec.key);
+      }
+    }
+    return fmt::format("{}", fmt::join(keys, ", "));
+  }
+
   void Take(Family family) {
     taken_.push_back(family);
     if (lab_.interrupted()) {
       return;
     }
+    SayProgress(fmt::format("measuring {}", KeysOf(family)));
     absl::StatusOr<std::vector<Figure>> figures = MeasureOf(family)(lab_);
     if (figures.ok()) {
       std::ranges::move(*figures, std::back_inserter(figures_));
