@@ -71,6 +71,8 @@ class KlatchSide {
   const RedisHost& redis() const { return *redis_; }
 
  private:
+  // Reading everybody's pages would take longer than the load; of Redis's rings all are compared.
+  static constexpr char kChecked[] = "1000";
   static inline const std::vector<std::string> kBatched = {"--batch", "100"};
   static inline const std::vector<std::string> kUnary = {"--batch", "1", "--connections", "32"};
 
@@ -91,11 +93,16 @@ class KlatchSide {
   }
 
   absl::StatusOr<PlayResult> Play(uint64_t deliveries, const std::vector<std::string>& how) {
-    std::vector<std::string> arguments = {
-        "--persons",    std::to_string(lab_.options().PersonCount()),
-        "--group-size", std::to_string(kGroupSize),
-        "--cap",        std::to_string(kCap),
-        "--deliveries", std::to_string(deliveries)};
+    std::vector<std::string> arguments = {"--persons",
+                                          std::to_string(lab_.options().PersonCount()),
+                                          "--group-size",
+                                          std::to_string(kGroupSize),
+                                          "--cap",
+                                          std::to_string(kCap),
+                                          "--deliveries",
+                                          std::to_string(deliveries),
+                                          "--check-timelines",
+                                          kChecked};
     arguments.insert(arguments.end(), how.begin(), how.end());
     return lab_.Play(*node_, *redis_, arguments, [this] {
       if (const auto age = node_->Metric(kEntryAge); age.ok() && *age != age_before_) {
