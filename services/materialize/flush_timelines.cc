@@ -72,8 +72,8 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
     step_age =
         std::max(step_age, std::chrono::milliseconds(now - Position(written.oldest).unix_ms()));
   }
-  batch_age_ = std::max(batch_age_, step_age);
   if (!pending.empty()) {
+    batch_age_ = std::max(batch_age_, step_age);
     NoteWaiting(step_age);
   }
   flushed_.fetch_add(entries, std::memory_order_relaxed);
