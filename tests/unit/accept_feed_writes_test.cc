@@ -284,6 +284,18 @@ TEST_F(FeedWritesTest, UnknownOutcomesPassThrough) {
   EXPECT_EQ(base::ReasonOf(status), "OUTCOME_UNKNOWN");
 }
 
+TEST_F(FeedWritesTest, TheWayIntoTheLogNarrowsBeforePostsAreRefused) {
+  EXPECT_EQ(admission_.OpenShare(), 1);
+  pressure_.unflushed_age = milliseconds(1'500);
+  EXPECT_EQ(admission_.OpenShare(), 1);
+  pressure_.unflushed_age = milliseconds(2'100);
+  EXPECT_NEAR(admission_.OpenShare(), 0.5, 1e-9);
+  pressure_.unflushed_age = milliseconds(2'700);
+  EXPECT_NEAR(admission_.OpenShare(), 0, 1e-9);
+  pressure_.unflushed_age = milliseconds(9'000);
+  EXPECT_EQ(admission_.OpenShare(), 0);
+}
+
 TEST_F(FeedWritesTest, RefusesPostsWhenBehindButNeverRemovals) {
   const UpdateId id = StoredUpdate();
   appender_.oldest_age = milliseconds(300);
