@@ -19,8 +19,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <coroutine>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,6 +56,12 @@ class Pipeline {
 
   // Sends `commands` one behind the other; `done` gets as many replies.
   void Submit(std::vector<Command> commands, Callback done);
+
+  // For what a WATCH guards: which connection it is, counted from 1, that answers at the moment.
+  // REQUIRES: called by a callback that got replies; they came over that connection.
+  uint64_t connection() const;
+  // As Submit, but over that connection only: when it is gone, NOT_SENT.
+  void SubmitOver(uint64_t connection, std::vector<Command> commands, Callback done);
 
   struct CallAwaiter;     // yields absl::StatusOr<Reply>
   struct CallAllAwaiter;  // yields Replies

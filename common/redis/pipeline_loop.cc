@@ -63,7 +63,7 @@ void Pipeline::Loop::Wake() const {
   [[maybe_unused]] ssize_t n = write(wake_fd_, &one, sizeof(one));
 }
 
-void Pipeline::Loop::Submit(std::vector<Command> commands, Callback done) {
+void Pipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands, Callback done) {
   assert(done != nullptr);
   auto group = std::make_unique<Group>();
   for (const Command& command : commands) {
@@ -71,6 +71,7 @@ void Pipeline::Loop::Submit(std::vector<Command> commands, Callback done) {
   }
   group->commands = std::move(commands);
   group->done = std::move(done);
+  group->connection = connection;
   std::lock_guard lock(mutex_);
   const size_t count = group->commands.size();
   if (unanswered_commands_ + count > options_.queue_commands_max ||
@@ -237,6 +238,7 @@ void Pipeline::Loop::StartConnect() {
     return;
   }
   channel_ = *std::move(channel);
+  ++connection_;
 }
 
 void Pipeline::Loop::FinishConnect() {
@@ -335,15 +337,17 @@ void Pipeline::Loop::Finish(Group& group) {
   while (!under_way_.empty() && under_way_.front()->done == nullptr) {
     under_way_.pop_front();
   }
-  {
-    std::lock_guard lock(mutex_);
-    unanswered_commands_ -= commands;
-    unanswered_bytes_ -= bytes;
-    oldest_taken_ = !under_way_.empty() ? under_way_.front()->submitted
-                    : !waiting_.empty() ? waiting_.front()->submitted
-                                        : MonotonicTime::max();
-  }
+  Discount(commands, bytes);
   done(std::move(replies));
+}
+
+void Pipeline::Loop::Discount(size_t commands, size_t bytes) {
+  std::lock_guard lock(mutex_);
+  unanswered_commands_ -= commands;
+  unanswered_bytes_ -= bytes;
+  oldest_taken_ = !under_way_.empty() ? under_way_.front()->submitted
+                  : !waiting_.empty() ? waiting_.front()->submitted
+                                      : MonotonicTime::max();
 }
 
 void Pipeline::Loop::TakeQueue() {
@@ -368,6 +372,11 @@ void Pipeline::Loop::Fill() {
   while (!waiting_.empty() && channel_->unsent_bytes() < kUnsentBytesMax) {
     std::unique_ptr<Group> group = std::move(waiting_.front());
     waiting_.pop_front();
+    if (group->connection != kAnyConnection && group->connection != connection_) {
+      Discount(group->commands.size(), group->bytes);
+      group->done(NotSent("the connection that this belongs to is gone"));
+      continue;
+    }
     group->position = channel_->queued_position();
     group->unanswered = group->commands.size();
     group->replies.resize(group->commands.size());

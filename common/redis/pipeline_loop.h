@@ -30,7 +30,11 @@ class Pipeline::Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void Submit(std::vector<Command> commands, Callback done);
+  static constexpr uint64_t kAnyConnection = 0;
+
+  void Submit(uint64_t connection, std::vector<Command> commands, Callback done);
+  // REQUIRES: the loop's thread.
+  uint64_t connection() const { return connection_; }
   std::chrono::nanoseconds OldestAge() const;
 
  private:
@@ -39,6 +43,7 @@ class Pipeline::Loop {
     std::vector<Command> commands;
     Callback done;
     base::MonotonicTime submitted;
+    uint64_t connection;  // over which it must go
     size_t bytes = 0;
 
     // Once it is under way:
@@ -75,6 +80,8 @@ class Pipeline::Loop {
   void ReadReplies();
   void TakeReply(Reply reply);
   void Finish(Group& group);
+  // Takes a group that has been answered, or refused, off the bounds.
+  void Discount(size_t commands, size_t bytes);
   void TakeQueue();
   void Fill();
   void Write();
@@ -102,6 +109,7 @@ class Pipeline::Loop {
   // The thread's own.
   State state_ = State::kPausing;
   std::unique_ptr<Channel> channel_;
+  uint64_t connection_ = 0;               // how many there have been
   base::MonotonicTime state_deadline_{};  // Long ago: it connects at once.
   // How long the next pause before connecting will be.
   std::chrono::milliseconds pause_;

@@ -148,6 +148,34 @@ TEST_F(PipelineRedisTest, CallbackMaySubmit) {
   EXPECT_EQ(promise.get_future().get(), "two");
 }
 
+TEST_F(PipelineRedisTest, WhatBelongsToAConnectionGoesOverNoOther) {
+  Pipeline pipeline(server_.address(), {});
+  // What is sent over the connection that answers now.
+  auto over = [&pipeline](const Command& command) {
+    std::promise<uint64_t> connection;
+    pipeline.Submit({{"PING"}},
+                    [&](const Pipeline::Replies&) { connection.set_value(pipeline.connection()); });
+    return [&pipeline, command, number = connection.get_future().get()] {
+      std::promise<Pipeline::Replies> promise;
+      pipeline.SubmitOver(number, {command}, [&promise](Pipeline::Replies replies) {
+        promise.set_value(std::move(replies));
+      });
+      return promise.get_future().get();
+    };
+  };
+  AwaitWorking(pipeline);
+  const auto first = over({"SET", "k", "first"});
+  EXPECT_TRUE(first().ok());
+  static_cast<void>(CallNow(pipeline, {{"CLIENT", "KILL", "SKIPME", "no", "TYPE", "normal"}}));
+  AwaitWorking(pipeline);
+  EXPECT_TRUE(over({"SET", "k", "second"})().ok());
+  const absl::Status late = first().status();
+  EXPECT_TRUE(absl::IsUnavailable(late)) << late;
+  EXPECT_EQ(base::ReasonOf(late), "NOT_SENT");
+  EXPECT_EQ((*CallNow(pipeline, {{"GET", "k"}}))[0].text(), "second");
+  EXPECT_EQ(pipeline.OldestAge(), milliseconds(0));
+}
+
 TEST_F(PipelineRedisTest, CoroutineReadsFromTopToBottom) {
   Pipeline pipeline(server_.address(), {});
   std::promise<std::string> promise;
