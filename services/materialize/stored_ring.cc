@@ -1,28 +1,11 @@
 #include "services/materialize/stored_ring.h"
 
 #include <algorithm>
-#include <array>
 #include <functional>
 
 #include "common/base/bytes.h"
-#include "services/model/limits.h"
 
 namespace klatch {
-namespace {
-
-constexpr std::array<uint32_t, 5> kSteps = {40, 110, 220, 440, limits::kStoredSlotsMax};
-
-}  // namespace
-
-uint32_t StoredSlotsFor(size_t ids) {
-  for (const uint32_t step : kSteps) {
-    if (ids <= step) {
-      return step;
-    }
-  }
-  return kSteps.back();
-}
-
 std::string PackIds(std::span<const uint64_t> ids) {
   std::string packed;
   packed.reserve(ids.size() * kSlotBytes);

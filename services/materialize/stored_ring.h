@@ -17,12 +17,9 @@
 #include <string_view>
 #include <vector>
 
+#include "services/model/stored_slots.h"
+
 namespace klatch {
-
-constexpr size_t kSlotBytes = 8;
-
-// The smallest step that holds `ids` ids; the last step if none does.
-uint32_t StoredSlotsFor(size_t ids);
 
 std::string PackIds(std::span<const uint64_t> ids);
 
