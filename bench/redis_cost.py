@@ -4,7 +4,7 @@
   bench/redis_cost.py ids 20 90      so many ids into a full timeline: by a script, by a transaction
                                      behind a WATCH, and without a guard
   bench/redis_cost.py posts 1 2 8    so many posts a script: with the whole library in front of it, and
-                                     with what it uses of it
+                                     with what it uses of it; and so many a transaction
 
 Counts don't depend on what else the machine does. Redis is append-only and started on a socket in a
 temporary folder, which goes at the end. Exit codes: 0, 2 usage, 3 redis-server or valgrind is missing.
@@ -143,24 +143,13 @@ def with_library(library, script):
     return whole
 
 
-def post(script, posts):
-    numbers = random.Random(1)
+class Posts:
+    """Posts to groups of full feeds, as many as there are in one script or transaction."""
 
-    def calls(sha, count):
-        commands = []
-        for first in range(0, count, posts):
-            shard = numbers.randrange(SHARDS)
-            tag = f"{{default:g{shard}}}"
-            keys, arguments = [f"{tag}:log"], [shard, 86_400_000, 86_400_000, f"{tag}:update:"]
-            for _ in range(posts):
-                group = f"grp-{numbers.randrange(GROUPS // SHARDS) * SHARDS + shard}"
-                keys += [f"{tag}:once:person-12:{group}:req-{numbers.getrandbits(64):016x}", f"{tag}:group:{group}",
-                         f"{tag}:members:{group}", f"{tag}:feed:{group}"]
-                arguments += ["person-12", b"d" * 16, b"\1\0\0\0\0\0\x09\6person-12grp-77" + b"x" * 60, b"r" * 60, "", ""]
-            commands.append(encode("EVALSHA", sha, len(keys), *keys, *arguments))
-        return commands
+    def __init__(self):
+        self.numbers = random.Random(1)
 
-    def make(redis):
+    def fill(self, redis):
         stay = b"\3" + b"\0" * 16
         members = [word for i in range(MEMBERS) for word in (f"person-{i}", stay)]
         for number in range(GROUPS):
@@ -168,9 +157,70 @@ def post(script, posts):
             redis.run([encode("HSET", f"{tag}:group:grp-{number}", "s", 1, "a", 1, "f", 900, "p", 2),
                        encode("HSET", f"{tag}:members:grp-{number}", *members),
                        encode("SET", f"{tag}:feed:grp-{number}", FULL_RING)])
+
+    def next(self, shard):
+        """Once key, group, members, feed; body, record."""
+        tag = f"{{default:g{shard}}}"
+        group = f"grp-{self.numbers.randrange(GROUPS // SHARDS) * SHARDS + shard}"
+        keys = [f"{tag}:once:person-12:{group}:req-{self.numbers.getrandbits(64):016x}", f"{tag}:group:{group}",
+                f"{tag}:members:{group}", f"{tag}:feed:{group}"]
+        return keys, b"\1\1\0\0\0\0\x09\6person-12grp-77" + b"x" * 60, b"r" * 60
+
+
+def by_script(script, posts):
+    some = Posts()
+
+    def calls(sha, count):
+        commands = []
+        for _ in range(0, count, posts):
+            shard = some.numbers.randrange(SHARDS)
+            tag = f"{{default:g{shard}}}"
+            keys, arguments = [f"{tag}:log"], [shard, 86_400_000, 86_400_000, f"{tag}:update:"]
+            for _ in range(posts):
+                of_post, body, record = some.next(shard)
+                keys += of_post
+                arguments += ["person-12", b"d" * 16, body, record, "", ""]
+            commands.append(encode("EVALSHA", sha, len(keys), *keys, *arguments))
+        return commands
+
+    def make(redis):
+        some.fill(redis)
         sha = redis.load(script)
         redis.run(calls(sha, POSTS // 2))
         return calls(sha, POSTS)
+    return counted(make) / POSTS
+
+
+def by_transaction(posts):
+    """As services/log/publish_transaction.h says, each to a shard at random."""
+    some = Posts()
+    positions = iter(range(1, 1_000_000))
+
+    def calls(count):
+        commands = []
+        for _ in range(0, count, posts):
+            shards = [some.numbers.randrange(SHARDS) for _ in range(posts)]
+            logs = {f"{{default:g{shard}}}:log" for shard in shards}
+            asked = [encode("WATCH", *logs), encode("TIME")]
+            asked += [encode("XREVRANGE", log, "+", "-", "COUNT", 1) for log in logs]
+            written, once_keys = [encode("MULTI")], []
+            for shard in shards:
+                (once, group, members, feed), body, record = some.next(shard)
+                asked += [encode("HMGET", group, "s", "a", "f", "p", "z"), encode("STRLEN", feed),
+                          encode("HGET", members, "person-12")]
+                once_keys.append(once)
+                position = next(positions)
+                written += [encode("XADD", f"{{default:g{shard}}}:log", f"{90_000_000_000 + position}-0", "r", record),
+                            encode("SET", f"{{default:g{shard}}}:update:{position:016x}", body, "PX", 86_400_000),
+                            encode("SET", once, b"d" * 24, "PX", 86_400_000),
+                            encode("SETRANGE", feed, 160, b"12345678"), encode("HSET", group, "f", 900 + position)]
+            commands += [*asked, encode("EXISTS", *once_keys), *written, encode("EXEC")]
+        return commands
+
+    def make(redis):
+        some.fill(redis)
+        redis.run(calls(POSTS // 2))
+        return calls(POSTS)
     return counted(make) / POSTS
 
 
@@ -192,7 +242,9 @@ def main():
     library += (SCRIPTS / "posting.lua").read_text()
     for name, whole in (("whole library", library + script), ("what is used", with_library(library, script))):
         for posts in map(int, numbers):
-            print(f"{posts} posts a script, {name}: {post(whole, posts):,.0f} instructions a post", flush=True)
+            print(f"{posts} posts a script, {name}: {by_script(whole, posts):,.0f} instructions a post", flush=True)
+    for posts in map(int, numbers):
+        print(f"{posts} posts a transaction: {by_transaction(posts):,.0f} instructions a post", flush=True)
     return 0
 
 

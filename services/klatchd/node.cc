@@ -637,6 +637,15 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return FlushedEntryAgeSeconds(); });
   metrics.AddGauge("klatch_append_queue_seconds", "Age of the oldest unanswered append.", {},
                    [this] { return std::chrono::duration<double>(appender_.OldestAge()).count(); });
+  metrics.AddCounter("klatch_updates_appended_total", "Updates written by transactions.",
+                     {{"by", "transaction"}},
+                     [this] { return appender_.posts().by_transaction(); });
+  metrics.AddCounter("klatch_updates_appended_total", "Updates sent by scripts.",
+                     {{"by", "script"}}, [this] { return appender_.posts().by_script(); });
+  metrics.AddCounter("klatch_stopped_transactions_total",
+                     "Transactions of updates that wrote nothing, since somebody else had appended "
+                     "to one of their logs; scripts wrote them.",
+                     {}, [this] { return appender_.posts().stopped(); });
   metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},
                    [this] { return static_cast<double>(gate_.under_way()); });
   metrics.AddGauge("klatch_watches", "Streams that watch.", {},

@@ -1,5 +1,5 @@
 #pragma once
-// The way into the log: what happened is what an Appender appended. Each call is one script in the
+// The way into the log: what happened is what an Appender appended. Each call is one step of Redis in the
 // group's slot that validates everything before its first write, so a call either happens whole or
 // not at all (DESIGN: "The append is the commit point").
 //

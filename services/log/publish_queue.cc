@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/redis/channel.h"
+#include "services/log/outcome.h"
 
 namespace klatch {
 namespace {
@@ -22,11 +23,31 @@ size_t BytesOf(const std::vector<PublishCommand>& commands) {
   return bytes;
 }
 
+absl::Status NotSent(std::string_view why) {
+  return base::WithReason(base::Error(absl::StatusCode::kUnavailable, why), redis::kReasonNotSent);
+}
+
+// How requests call what a refusal is about.
+RequestFields FieldsOf(UpdateOrigin origin) {
+  RequestFields fields{.group = "update.groups"};
+  if (origin == UpdateOrigin::kImport) {
+    fields.actor = "author";
+    fields.request_id = "source_id";
+  }
+  return fields;
+}
+
 }  // namespace
 
-PublishQueue::PublishQueue(Dependencies dependencies, size_t lanes,
-                           std::chrono::milliseconds wait_max)
-    : d_(std::move(dependencies)), wait_max_(wait_max), lanes_(lanes) {}
+PublishQueue::PublishQueue(redis::Pipeline& pipeline, const PublishWords& words,
+                           uint32_t shard_count, std::chrono::milliseconds wait_max,
+                           std::function<double()> open_share)
+    : pipeline_(pipeline),
+      words_(words),
+      shard_count_(shard_count),
+      wait_max_(wait_max),
+      open_share_(std::move(open_share)),
+      lanes_(2 * shard_count_) {}
 
 std::chrono::nanoseconds PublishQueue::OldestAge() const {
   std::lock_guard lock(mutex_);
@@ -56,99 +77,63 @@ bool PublishQueue::Submit(Call& call) {
       ready_.push_back(call.lane);
     }
     lane.push_back(&call);
+    if (std::exchange(is_under_way_, true)) {
+      return true;
+    }
   }
   // The call may be over, and gone, when this returns.
-  Send();
+  StartRound();
   return true;
 }
 
-void PublishQueue::Send() {
-  std::vector<Call*> late;
-  {
-    std::unique_lock lock(mutex_);
-    if (std::exchange(sending_, true)) {
-      return;
-    }
-    while (HasRoom() && !ready_.empty()) {
-      Script script = TakeScript(late);
-      if (script.commands.empty()) {
-        continue;
-      }
-      under_way_ += script.commands.size();
-      lock.unlock();
-      std::vector<redis::Command> commands;
-      commands.push_back(d_.script_of(script.commands));
-      d_.pipeline.Submit(std::move(commands),
-                         [this, script = std::move(script)](redis::Pipeline::Replies replies) {
-                           Answer(script, replies);
-                         });
-      lock.lock();
-    }
-    sending_ = false;
-  }
-  for (Call* call : late) {
-    call->handle.resume();
-  }
-}
-
-bool PublishQueue::HasRoom() const {
-  return under_way_ < kUnderWayMin ||
-         static_cast<double>(under_way_) < d_.open_share() * double{kUnderWayMax};
-}
-
-PublishQueue::Script PublishQueue::TakeScript(std::vector<Call*>& late) {
-  const size_t index = ready_.front();
-  ready_.pop_front();
-  std::deque<Call*>& lane = lanes_[index];
+std::vector<PublishQueue::Post> PublishQueue::Take(std::vector<Call*>& late) {
+  const double open = open_share_() * double{kPerRoundMax};
+  const size_t count_max = std::clamp(static_cast<size_t>(open), kPerRoundMin, kPerRoundMax);
   const base::MonotonicTime earliest = Now() - wait_max_;
-  Script script;
+  std::vector<Post> posts;
   size_t bytes = 0;
-  bool is_full = false;
-  while (!lane.empty() && !is_full) {
-    Call& call = *lane.front();
-    if (call.submitted < earliest) {
-      if (GiveUp(call)) {
-        late.push_back(&call);
+  bool has_room = true;
+  while (has_room && !ready_.empty()) {
+    const size_t index = ready_.front();
+    ready_.pop_front();
+    std::deque<Call*>& lane = lanes_[index];
+    while (has_room && !lane.empty()) {
+      Call& call = *lane.front();
+      if (call.submitted < earliest) {
+        if (GiveUp(call)) {
+          late.push_back(&call);
+        }
+        lane.pop_front();
+      } else if (TakeFrom(call, count_max, posts, bytes)) {
+        lane.pop_front();
+      } else {
+        has_room = false;
       }
-    } else {
-      TakeFrom(call, script, bytes);
-      is_full = call.taken < call.commands.size();
     }
-    if (!is_full) {
-      lane.pop_front();
+    if (!lane.empty()) {
+      ready_.push_back(index);
     }
   }
-  if (!lane.empty()) {
-    ready_.push_back(index);
-  }
-  waiting_ -= script.commands.size();
+  waiting_ -= posts.size();
   waiting_bytes_ -= bytes;
-  return script;
+  return posts;
 }
 
-void PublishQueue::TakeFrom(Call& call, Script& script, size_t& bytes) {
-  const size_t first = call.taken;
+bool PublishQueue::TakeFrom(Call& call, size_t count_max, std::vector<Post>& posts, size_t& bytes) {
   for (; call.taken < call.commands.size(); ++call.taken) {
-    const PublishCommand& command = call.commands[call.taken];
-    const bool fits =
-        script.commands.size() < kPerScriptMax &&
-        (script.commands.empty() || bytes + command.body.size() <= kBytesPerScriptMax);
-    if (!fits) {
-      break;
+    const size_t size = call.commands[call.taken].body.size();
+    if (posts.size() == count_max || (!posts.empty() && bytes + size > kBytesPerRoundMax)) {
+      return false;
     }
-    bytes += command.body.size();
-    script.commands.push_back(&command);
+    bytes += size;
+    posts.push_back({&call, call.taken});
   }
-  if (call.taken > first) {
-    script.slices.push_back({&call, first, call.taken - first});
-  }
+  return true;
 }
 
 bool PublishQueue::GiveUp(Call& call) {
-  const absl::Status status = base::WithReason(
-      base::Error(absl::StatusCode::kUnavailable,
-                  fmt::format("not sent to Redis within {} ms", wait_max_.count())),
-      redis::kReasonNotSent);
+  const absl::Status status =
+      NotSent(fmt::format("not sent to Redis within {} ms", wait_max_.count()));
   for (; call.taken < call.commands.size(); ++call.taken) {
     call.results[call.taken] = status;
     ++call.answered;
@@ -158,28 +143,196 @@ bool PublishQueue::GiveUp(Call& call) {
   return call.answered == call.commands.size();
 }
 
-void PublishQueue::Answer(const Script& script, const redis::Pipeline::Replies& replies) {
-  size_t place = 0;
-  for (const Slice& slice : script.slices) {
-    for (size_t i = 0; i < slice.count; ++i) {
-      slice.call->results[slice.first + i] = d_.outcome_of(replies, place++);
-    }
-  }
-  std::vector<Call*> done;
+void PublishQueue::StartRound() {
+  std::vector<Call*> late;
+  std::vector<Post> posts;
+  bool has_something = true;
   {
     std::lock_guard lock(mutex_);
-    under_way_ -= place;
-    for (const Slice& slice : script.slices) {
-      slice.call->answered += slice.count;
-      if (slice.call->answered == slice.call->commands.size()) {
-        done.push_back(slice.call);
+    posts = Take(late);
+    has_something = !posts.empty() || planned_ != nullptr || !scripts_.empty();
+    is_under_way_ = has_something;
+  }
+  if (has_something) {
+    Send(std::move(posts));
+  }
+  for (Call* call : late) {
+    call->handle.resume();
+  }
+}
+
+void PublishQueue::Send(std::vector<Post> posts) {
+  auto round = std::make_shared<Round>();
+  std::vector<redis::Command> commands;
+  if (planned_ != nullptr) {
+    planned_->transaction.AppendWrites(commands);
+  } else if (is_watching_) {
+    commands.push_back({"UNWATCH"});
+  }
+  is_watching_ = false;
+  round->writing = std::move(planned_);
+  round->writes = commands.size();
+  if (!posts.empty() && script_rounds_ > 0) {
+    --script_rounds_;
+    LeaveToScripts(posts);
+    posts.clear();
+  }
+  round->scripts = std::exchange(scripts_, {});
+  for (const Script& script : round->scripts) {
+    std::vector<const PublishCommand*> of_script;
+    for (const Post& post : script.posts) {
+      of_script.push_back(&post.command());
+    }
+    by_script_.fetch_add(script.posts.size(), std::memory_order_relaxed);
+    commands.push_back(words_.Script(script.posts.front().call->origin, of_script));
+  }
+  if (!posts.empty()) {
+    round->asking = std::make_unique<Batch>(words_, std::move(posts));
+    for (const Post& post : round->asking->posts) {
+      round->asking->transaction.Add(post.call->origin, post.command());
+    }
+    round->asking->transaction.AppendQuestions(commands);
+    is_watching_ = true;
+  }
+  auto end = [this, round](const redis::Pipeline::Replies& replies) { EndRound(*round, replies); };
+  if (round->writing != nullptr) {
+    pipeline_.SubmitOver(connection_, std::move(commands), std::move(end));
+  } else {
+    pipeline_.Submit(std::move(commands), std::move(end));
+  }
+}
+
+void PublishQueue::EndRound(Round& round, const redis::Pipeline::Replies& replies) {
+  if (!replies.ok()) {
+    ReadFailure(round, replies.status());
+  } else {
+    const std::span answers(*replies);
+    const bool is_written =
+        round.writing == nullptr || ReadTransaction(*round.writing, answers.first(round.writes));
+    size_t next = round.writes;
+    for (const Script& script : round.scripts) {
+      ReadScript(script.posts, answers[next++].view());
+    }
+    if (round.asking != nullptr) {
+      connection_ = pipeline_.connection();
+      if (is_written) {
+        Plan(std::move(round.asking), answers.subspan(next));
+      } else {
+        LeaveToScripts(round.asking->posts);
       }
     }
   }
+  const std::vector<Call*> done = std::exchange(done_, {});
   // Redis has something to do before the callers have.
-  Send();
+  StartRound();
   for (Call* call : done) {
     call->handle.resume();
+  }
+}
+
+bool PublishQueue::ReadTransaction(Batch& batch, std::span<const redis::Reply> answers) {
+  const bool is_written = batch.transaction.Read(answers);
+  std::vector<Post> taken;
+  for (size_t i = 0; i < batch.posts.size(); ++i) {
+    if (batch.transaction.takes(i)) {
+      taken.push_back(batch.posts[i]);
+      if (is_written) {
+        Answer(batch.posts[i], batch.transaction.ResultOf(i));
+      }
+    }
+  }
+  if (is_written) {
+    by_transaction_.fetch_add(taken.size(), std::memory_order_relaxed);
+    script_rounds_next_ /= 2;
+  } else {
+    stopped_.fetch_add(1, std::memory_order_relaxed);
+    LeaveToScripts(taken);
+    script_rounds_next_ = std::min(2 * script_rounds_next_ + 1, kScriptRoundsMax);
+    script_rounds_ = script_rounds_next_;
+  }
+  return is_written;
+}
+
+void PublishQueue::ReadScript(std::span<const Post> script, redis::ReplyView answer) {
+  for (size_t i = 0; i < script.size(); ++i) {
+    // An error is the whole script's; nothing of it happened then.
+    const absl::StatusOr<Outcome> outcome =
+        ReadOutcome(answer.is_error() ? answer : answer[i], FieldsOf(script[i].call->origin));
+    if (outcome.ok()) {
+      Answer(script[i], Appended{outcome->position, outcome->replayed, outcome->audience});
+    } else {
+      Answer(script[i], outcome.status());
+    }
+  }
+}
+
+void PublishQueue::ReadFailure(Round& round, const absl::Status& status) {
+  is_watching_ = true;  // perhaps
+  std::vector<Post> written;
+  if (round.writing != nullptr) {
+    for (size_t i = 0; i < round.writing->posts.size(); ++i) {
+      if (round.writing->transaction.takes(i)) {
+        written.push_back(round.writing->posts[i]);
+      }
+    }
+  }
+  for (const Script& script : round.scripts) {
+    written.insert(written.end(), script.posts.begin(), script.posts.end());
+  }
+  const bool is_sent = base::ReasonOf(status) != redis::kReasonNotSent;
+  if (round.writing != nullptr && !is_sent) {
+    // Perhaps only the connection that was watching is gone.
+    LeaveToScripts(written);
+    if (round.asking != nullptr) {
+      LeaveToScripts(round.asking->posts);
+    }
+    return;
+  }
+  for (const Post& post : written) {
+    Answer(post, status);
+  }
+  if (round.asking != nullptr) {
+    const absl::Status only_asked = base::ReasonOf(status) == redis::kReasonOutcomeUnknown
+                                        ? NotSent(base::MessageOf(status))
+                                        : status;
+    for (const Post& post : round.asking->posts) {
+      Answer(post, only_asked);
+    }
+  }
+}
+
+void PublishQueue::Plan(std::unique_ptr<Batch> batch, std::span<const redis::Reply> answers) {
+  batch->transaction.Plan(answers);
+  std::vector<Post> left;
+  for (size_t i = 0; i < batch->posts.size(); ++i) {
+    if (!batch->transaction.takes(i)) {
+      left.push_back(batch->posts[i]);
+    }
+  }
+  LeaveToScripts(left);
+  if (!batch->transaction.empty()) {
+    planned_ = std::move(batch);
+  }
+}
+
+void PublishQueue::LeaveToScripts(std::span<const Post> posts) {
+  for (const Post& post : posts) {
+    const size_t size = post.command().body.size();
+    if (scripts_.empty() || scripts_.back().posts.front().call->lane != post.call->lane ||
+        scripts_.back().posts.size() == kPerScriptMax ||
+        scripts_.back().bytes + size > kBytesPerScriptMax) {
+      scripts_.emplace_back();
+    }
+    scripts_.back().bytes += size;
+    scripts_.back().posts.push_back(post);
+  }
+}
+
+void PublishQueue::Answer(const Post& post, absl::StatusOr<Appended> result) {
+  Call& call = *post.call;
+  call.results[post.place] = std::move(result);
+  if (++call.answered == call.commands.size()) {
+    done_.push_back(&call);
   }
 }
 

@@ -29,113 +29,31 @@ RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
       keys_(layout),
       body_retention_ms_(std::to_string(options.body_retention.count())),
       once_retention_ms_(std::to_string(options.once_retention.count())),
-      posts_(QueueOf(Intake::kPost, options), layout.shard_count, options.publish_wait_max),
-      imports_(QueueOf(Intake::kImport, options), layout.shard_count, options.publish_wait_max) {}
-
-std::string RedisAppender::RefusalFor(BadReference reference, BadExpiry expiry) {
-  switch (expiry) {
-    case BadExpiry::kTooNear:
-      return "EXPIRES_TOO_SOON";
-    case BadExpiry::kTooFar:
-      return "EXPIRES_TOO_LATE";
-    case BadExpiry::kNone:
-      break;
-  }
-  switch (reference) {
-    case BadReference::kReplyTo:
-      return "BAD_REPLY";
-    case BadReference::kReshareOf:
-      return "BAD_RESHARE";
-    case BadReference::kNone:
-      break;
-  }
-  return "";
-}
-
-std::string RedisAppender::ScriptTime(int64_t unix_ms) {
-  return unix_ms == kNeverUnixMs ? std::string() : std::to_string(unix_ms - kEpochUnixMs);
-}
-
-redis::Command RedisAppender::PublishScript(Intake intake,
-                                            std::span<const PublishCommand* const> commands) const {
-  const ShardIndex shard = layout_.ShardOf(commands[0]->group);
-  const bool imports = intake == Intake::kImport;
-  std::vector<std::string> keys = {keys_.Log(shard)};
-  keys.reserve(1 + 4 * commands.size());
-  // What was imported must not be again as long as it would be there.
-  std::vector<std::string> arguments = {Number(shard.value()), body_retention_ms_,
-                                        imports ? body_retention_ms_ : once_retention_ms_,
-                                        keys_.UpdatePrefix(shard)};
-  arguments.reserve(4 + 6 * commands.size());
-  for (const PublishCommand* command : commands) {
-    keys.push_back(imports ? keys_.Imported(command->actor, command->group, command->request_id)
-                           : keys_.Once(command->actor, command->group, command->request_id));
-    keys.push_back(keys_.Group(command->group));
-    keys.push_back(keys_.Members(command->group));
-    keys.push_back(keys_.Feed(command->group));
-    arguments.push_back(command->actor.value());
-    arguments.push_back(command->payload_digest);
-    arguments.push_back(command->body);
-    arguments.push_back(imports ? records::Imported(command->group, command->actor)
-                                : records::Published(command->group, command->actor));
-    arguments.push_back(RefusalFor(command->bad_reference, command->bad_expiry));
-    arguments.push_back(ScriptTime(command->expire_unix_ms));
-  }
-  return redis::Command::Eval(imports ? scripts::Import() : scripts::Publish(), std::move(keys),
-                              std::move(arguments));
-}
-
-PublishQueue::Dependencies RedisAppender::QueueOf(Intake intake, const Options& options) {
-  RequestFields fields{.group = "update.groups"};
-  if (intake == Intake::kImport) {
-    fields.actor = "author";
-    fields.request_id = "source_id";
-  }
-  return {.pipeline = pipeline_,
-          .script_of =
-              [this, intake](std::span<const PublishCommand* const> commands) {
-                return PublishScript(intake, commands);
-              },
-          .outcome_of = [fields](const redis::Pipeline::Replies& replies,
-                                 size_t place) -> absl::StatusOr<Appended> {
-            if (!replies.ok()) {
-              return replies.status();
-            }
-            const redis::ReplyView reply = (*replies)[0].view();
-            // An error is the whole script's; nothing of it happened then.
-            absl::StatusOr<Outcome> outcome =
-                ReadOutcome(reply.is_error() ? reply : reply[place], fields);
-            if (!outcome.ok()) {
-              return outcome.status();
-            }
-            return Appended{outcome->position, outcome->replayed, outcome->audience};
-          },
-          .open_share = options.open_share};
-}
+      words_(layout, options.body_retention, options.once_retention),
+      queue_(pipeline, words_, layout.shard_count, options.publish_wait_max, options.open_share) {}
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
     std::vector<PublishCommand> commands) {
-  return PublishAll(std::move(commands), Intake::kPost);
+  return PublishAll(std::move(commands), UpdateOrigin::kPost);
 }
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Import(
     std::vector<PublishCommand> commands) {
-  return PublishAll(std::move(commands), Intake::kImport);
+  return PublishAll(std::move(commands), UpdateOrigin::kImport);
 }
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
-    std::vector<PublishCommand> commands, Intake intake) {
+    std::vector<PublishCommand> commands, UpdateOrigin origin) {
   std::vector<absl::StatusOr<Appended>> results;
   if (commands.empty()) {
     co_return results;
   }
   const ShardIndex shard = layout_.ShardOf(commands[0].group);
-  PublishQueue& queue = intake == Intake::kImport ? imports_ : posts_;
-  PublishQueue::Awaiter publish = queue.Publish(shard.value(), commands);
+  PublishQueue::Awaiter publish = queue_.Publish(origin, shard, commands);
   results = co_await publish;
   for (absl::StatusOr<Appended>& result : results) {
     if (!result.ok()) {
-      const std::string what = What(intake == Intake::kImport ? "import" : "publish", shard);
+      const std::string what = What(origin == UpdateOrigin::kImport ? "import" : "publish", shard);
       result = base::Annotate(result.status(), what);
     }
   }

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include "services/log/appender.h"
 #include "services/log/outcome.h"
 #include "services/log/publish_queue.h"
+#include "services/log/publish_words.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
@@ -69,22 +69,13 @@ class RedisAppender final : public Appender {
                                                              PullThresholds thresholds) override;
   base::Task<absl::StatusOr<Appended>> Tick(ShardIndex shard) override;
   std::chrono::nanoseconds OldestAge() const override {
-    return std::max({pipeline_.OldestAge(), posts_.OldestAge(), imports_.OldestAge()});
+    return std::max(pipeline_.OldestAge(), queue_.OldestAge());
   }
+  const PublishQueue& posts() const { return queue_; }
 
  private:
-  // How an update comes: posted now, or brought by the app from its past.
-  enum class Intake { kPost, kImport };
-
-  // A time as scripts take it: milliseconds since 2024; empty for never.
-  static std::string ScriptTime(int64_t unix_ms);
-  // What scripts answer in place of publishing.
-  static std::string RefusalFor(BadReference reference, BadExpiry expiry);
-  redis::Command PublishScript(Intake intake,
-                               std::span<const PublishCommand* const> commands) const;
-  PublishQueue::Dependencies QueueOf(Intake intake, const Options& options);
   base::Task<std::vector<absl::StatusOr<Appended>>> PublishAll(std::vector<PublishCommand> commands,
-                                                               Intake intake);
+                                                               UpdateOrigin origin);
   // Sends one script; errors name `what` and the shard.
   base::Task<absl::StatusOr<redis::Reply>> Send(redis::Command command, std::string what,
                                                 ShardIndex shard);
@@ -102,9 +93,8 @@ class RedisAppender final : public Appender {
   const Keys keys_;
   const std::string body_retention_ms_;
   const std::string once_retention_ms_;
-  // A lane for each shard.
-  PublishQueue posts_;
-  PublishQueue imports_;
+  const PublishWords words_;
+  PublishQueue queue_;
 };
 
 }  // namespace klatch

@@ -66,7 +66,7 @@ base::Task<absl::StatusOr<redis::Reply>> RedisAppender::Send(redis::Command comm
 base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
     PublishSeveralCommand command) {
   const ShardIndex shard = layout_.HomeShardOf(command.actor);
-  std::string refusal = RefusalFor(command.bad_reference, command.bad_expiry);
+  std::string refusal = PublishWords::RefusalFor(command.bad_reference, command.bad_expiry);
   if (refusal.empty()) {
     refusal = TargetsRefusal(command.bad_targets);
   }
@@ -76,7 +76,7 @@ base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
        keys_.Pending(shard)},
       {Number(shard.value()), body_retention_ms_, once_retention_ms_, keys_.UpdatePrefix(shard),
        command.payload_digest, command.body, records::Homed(command.actor), command.request_id,
-       std::move(refusal), ScriptTime(command.expire_unix_ms)});
+       std::move(refusal), PublishWords::ScriptTime(command.expire_unix_ms)});
   auto sending = Send(std::move(script), "publish to several groups", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
   if (!reply.ok()) {
