@@ -95,9 +95,17 @@ absl::Status Flusher::WriteCheckpoint(const std::vector<Position>& applied) {
     base::AppendLittleEndian<uint64_t>(packed, position.value());
   }
   for (const PartitionIndex partition : partitions_) {
-    scripts_.SetCheckpoint(partition, packed);
+    ranges_.SetRange(partition, keys_.Checkpoint(partition), 0, packed);
   }
-  KLATCH_RETURN_IF_ERROR(RunFacts());
+  absl::Status status = RunFacts();
+  if (absl::IsResourceExhausted(status)) {
+    // Transactions need free memory.
+    for (const PartitionIndex partition : partitions_) {
+      scripts_.SetCheckpoint(partition, packed);
+    }
+    status = RunFacts();
+  }
+  KLATCH_RETURN_IF_ERROR(status);
   checkpoint_written_ = now;
   checkpoint_ = applied;
   return absl::OkStatus();

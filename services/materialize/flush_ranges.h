@@ -45,7 +45,7 @@ class FlushRanges {
   absl::Status Run(redis::Connection& redis, FlushScripts::Findings& findings);
 
  private:
-  static constexpr size_t kWritesMax = 300;
+  static constexpr size_t kWritesMax = 200;
   static constexpr size_t kBytesMax = 256 << 10;
   static constexpr size_t kPartitionsMax = 32;
   static constexpr int kTriesMax = 5;
