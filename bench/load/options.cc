@@ -175,6 +175,11 @@ void AddPlayOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Updates per call",
              .value = base::Count(&options.batch, 1, 100)});
+  table.Add(
+      {.name = "one-per-call",
+       .group = "What is played",
+       .description = "Send each update of a batch in a call of its own, all under way together",
+       .value = base::Flag(&options.one_per_call)});
   table.Add({.name = "churn",
              .group = "What is played",
              .description = "Departures per thousand updates, 500 at most; three of four come back",

@@ -40,6 +40,7 @@ struct LoadOptions {
   uint32_t connections = 4;
   uint32_t probers = 4;
   uint32_t batch = 50;
+  bool one_per_call = false;
   std::chrono::milliseconds linger{0};
   uint32_t in_flight = 1'000;
   uint32_t churn = 20;

@@ -121,7 +121,9 @@ Play::Play(const LoadOptions& options, const Graph& graph, const std::atomic<boo
 }
 
 Client::Options Play::ClientOptions() const {
-  return {.target = options_.target, .retry_for = options_.retry_for};
+  return {.target = options_.target,
+          .retry_for = options_.retry_for,
+          .one_per_call = options_.one_per_call};
 }
 
 absl::Status Play::Connect() {

@@ -74,7 +74,7 @@ class KlatchSide {
   // Reading everybody's pages would take longer than the load; of Redis's rings all are compared.
   static constexpr char kChecked[] = "1000";
   static inline const std::vector<std::string> kBatched = {"--batch", "100"};
-  static inline const std::vector<std::string> kUnary = {"--batch", "1", "--connections", "32"};
+  static inline const std::vector<std::string> kUnary = {"--batch", "16", "--one-per-call"};
 
   absl::StatusOr<double> Run(const std::vector<std::string>& how, double& rate) {
     KLATCH_ASSIGN_OR_RETURN(const double delivered, node_->Metric("klatch_deliveries_total"));

@@ -11,6 +11,7 @@ namespace {
 
 using klatch::v1::AddMembersRequest;
 using klatch::v1::AddMembersResponse;
+using klatch::v1::BatchPublishUpdatesResponse;
 using klatch::v1::Completeness;
 using klatch::v1::CreateGroupRequest;
 using klatch::v1::CreateGroupResponse;
@@ -33,6 +34,7 @@ using klatch::v1::ListMembersResponse;
 using klatch::v1::ListProfileTimelineRequest;
 using klatch::v1::ListProfileTimelineResponse;
 using klatch::v1::PublishUpdateRequest;
+using klatch::v1::PublishUpdateResponse;
 using klatch::v1::RemoveMembersRequest;
 using klatch::v1::RemoveMembersResponse;
 using klatch::v1::Token;
@@ -119,10 +121,51 @@ void Client::NoteTokens(const google::protobuf::RepeatedPtrField<Token>& tokens)
 grpc::Status Client::PublishOnce(PublishBatch& batch) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + options_.call_deadline);
+  if (options_.one_per_call && !batch.IsSingle()) {
+    return PublishApart(batch);
+  }
   if (batch.IsSingle()) {
     return feed_->PublishUpdate(&context, batch.single(), batch.single_answer());
   }
   return feed_->BatchPublishUpdates(&context, batch.NextRequest(), batch.answer());
+}
+
+grpc::Status Client::PublishApart(PublishBatch& batch) {
+  struct Call {
+    grpc::ClientContext context;
+    PublishUpdateResponse response;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<PublishUpdateResponse>> reader;
+  };
+  const auto deadline = std::chrono::system_clock::now() + options_.call_deadline;
+  std::vector<std::unique_ptr<Call>> calls(batch.size());
+  for (size_t i = 0; i < calls.size(); ++i) {
+    calls[i] = std::make_unique<Call>();
+    Call& call = *calls[i];
+    call.context.set_deadline(deadline);
+    call.reader = feed_->AsyncPublishUpdate(&call.context, batch.request(i), &apart_);
+    call.reader->Finish(&call.response, &call.status, &call);
+  }
+  void* tag = nullptr;
+  bool ok = false;
+  for (size_t answered = 0; answered < calls.size() && apart_.Next(&tag, &ok); ++answered) {
+  }
+  BatchPublishUpdatesResponse& answer = *batch.answer();
+  for (const std::unique_ptr<Call>& call : calls) {
+    klatch::v1::BatchPublishResult& result = *answer.add_results();
+    if (call->status.ok()) {
+      *result.mutable_published() = std::move(call->response);
+      continue;
+    }
+    // With the server's details, if there are any.
+    google::rpc::Status& error = *result.mutable_error();
+    if (!error.ParseFromString(call->status.error_details())) {
+      error.Clear();
+    }
+    error.set_code(call->status.error_code());
+    error.set_message(call->status.error_message());
+  }
+  return grpc::Status::OK;
 }
 
 std::vector<PublishOutcome> Client::Publish(const std::vector<PublishUpdateRequest>& requests) {

@@ -7,6 +7,8 @@
 // Errors: an outcome is kDone, kRefused (it did not happen) or kUnknown (it may have; retries ran
 // out). Bounds: a call is tried for retry_for, at least once; each try has call_deadline.
 
+#include <grpcpp/completion_queue.h>
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -64,6 +66,8 @@ class Client {
     std::string target;  // host:port or unix:path
     std::chrono::milliseconds call_deadline{10'000};
     std::chrono::milliseconds retry_for{30'000};  // longer than a node needs to come back
+    // Several posts go each in a call of its own, all under way together.
+    bool one_per_call = false;
   };
 
   // `state` must outlive the client.
@@ -76,7 +80,8 @@ class Client {
   bool WaitConnected(std::chrono::milliseconds timeout);
 
   // Each on its own, at most 100; outcomes in the order of the requests. One request goes as a
-  // PublishUpdate, several as batches that shrink to what is still undecided.
+  // PublishUpdate, several as batches that shrink to what is still undecided, or as a
+  // PublishUpdate each.
   std::vector<PublishOutcome> Publish(
       const std::vector<klatch::v1::PublishUpdateRequest>& requests);
 
@@ -110,12 +115,14 @@ class Client {
                          const ReadLimits& limits, const Call& call);
   void NoteTokens(const google::protobuf::RepeatedPtrField<klatch::v1::Token>& tokens);
   grpc::Status PublishOnce(PublishBatch& batch);
+  grpc::Status PublishApart(PublishBatch& batch);
 
   const Options options_;
   RunState& state_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<klatch::v1::FeedService::Stub> feed_;
   std::unique_ptr<klatch::v1::GroupService::Stub> groups_;
+  grpc::CompletionQueue apart_;  // of PublishApart; empty between its calls
 };
 
 }  // namespace klatch::load

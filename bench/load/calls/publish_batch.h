@@ -41,7 +41,11 @@ class PublishBatch {
   // At least one, at most 100.
   explicit PublishBatch(std::vector<klatch::v1::PublishUpdateRequest> requests);
 
-  bool IsSingle() const { return undecided_.size() == 1; }
+  size_t size() const { return undecided_.size(); }
+  bool IsSingle() const { return size() == 1; }
+  const klatch::v1::PublishUpdateRequest& request(size_t i) const {
+    return requests_[undecided_[i]];
+  }
   const klatch::v1::PublishUpdateRequest& single() const { return requests_[undecided_.front()]; }
   const klatch::v1::BatchPublishUpdatesRequest& NextRequest();
 
