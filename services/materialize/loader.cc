@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <future>
 #include <utility>
 
 #include "common/base/bytes.h"
@@ -57,9 +58,21 @@ Loader::Loader(const Layout& layout, redis::Connection& redis, GroupDirectory& g
 absl::StatusOr<LoadSummary> Loader::LoadAll() {
   summary_ = {};
   summary_.replay_after.assign(layout_.shard_count, Position(UINT64_MAX));
-  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
-    KLATCH_ASSIGN_OR_RETURN(const PartitionFacts facts, LoadFacts(PartitionIndex(i)));
-    KLATCH_RETURN_IF_ERROR(LoadPersons(PartitionIndex(i), facts));
+  next_partition_ = 0;
+  cursor_.clear();
+  const auto ask = [this] { return AskPage(); };
+  auto next = std::async(std::launch::async, ask);
+  while (true) {
+    KLATCH_ASSIGN_OR_RETURN(const std::optional<Page> page, next.get());
+    if (!page) {
+      break;
+    }
+    next = std::async(std::launch::async, ask);
+    const absl::Status restored = RestorePage(*page);
+    if (!restored.ok()) {
+      next.wait();
+      return restored;
+    }
   }
   KLATCH_RETURN_IF_ERROR(LoadKept());
   return summary_;
@@ -102,7 +115,7 @@ absl::Status Loader::DecodeKept(const std::string& key, redis::ReplyView pairs) 
   return absl::OkStatus();
 }
 
-absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partition) {
+absl::StatusOr<Loader::PartitionFacts> Loader::AskFacts(PartitionIndex partition) {
   const std::vector<redis::Command> commands = {redis::Command{"GET", keys_.Checkpoint(partition)},
                                                 redis::Command{"HGETALL", keys_.Holes(partition)},
                                                 redis::Command{"HGETALL", keys_.Quiet(partition)}};
@@ -118,7 +131,7 @@ absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partitio
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
     const Position position(
         packed.empty() ? 0 : base::LoadLittleEndian<uint64_t>(packed, shard * sizeof(uint64_t)));
-    summary_.replay_after[shard] = std::min(summary_.replay_after[shard], position);
+    facts.checkpoint.push_back(position);
     facts.floor = std::max(facts.floor, position);
   }
   facts.holes = SincesOf(replies[1]);
@@ -126,42 +139,53 @@ absl::StatusOr<Loader::PartitionFacts> Loader::LoadFacts(PartitionIndex partitio
   return facts;
 }
 
-absl::Status Loader::LoadPersons(PartitionIndex partition, const PartitionFacts& facts) {
-  std::string cursor = "0";
-  do {
-    const redis::Command scan{"SSCAN", keys_.Persons(partition), cursor, "COUNT", kPersonsPerScan};
-    auto page = redis_.Call(scan);
-    if (!page.ok()) {
-      return base::Annotate(page.status(), keys_.Persons(partition));
+absl::StatusOr<std::optional<Loader::Page>> Loader::AskPage() {
+  if (cursor_.empty()) {
+    if (next_partition_ == layout_.partition_count) {
+      return std::nullopt;
     }
-    cursor = std::string((*page)[0].text());
-    const redis::ReplyView items = (*page)[1];
-    std::vector<std::string> persons;
-    persons.reserve(items.size());
-    for (size_t i = 0; i < items.size(); ++i) {
-      persons.emplace_back(items[i].text());
-    }
-    KLATCH_RETURN_IF_ERROR(LoadMemberships(partition, facts, persons));
-  } while (cursor != "0" && !cursor.empty());
-  return absl::OkStatus();
+    KLATCH_ASSIGN_OR_RETURN(PartitionFacts facts, AskFacts(PartitionIndex(next_partition_)));
+    facts_ = std::make_shared<const PartitionFacts>(std::move(facts));
+    cursor_ = "0";
+    ++next_partition_;
+  }
+  Page page{.partition = PartitionIndex(next_partition_ - 1),
+            .facts = facts_,
+            .persons = {},
+            .views = {}};
+  const std::string key = keys_.Persons(page.partition);
+  const redis::Command scan{"SSCAN", key, cursor_, "COUNT", kPersonsPerScan};
+  const absl::StatusOr<redis::Reply> persons = redis_.Call(scan);
+  if (!persons.ok()) {
+    return base::Annotate(persons.status(), key);
+  }
+  const std::string_view cursor = (*persons)[0].text();
+  cursor_ = cursor == "0" ? "" : cursor;
+  const redis::ReplyView items = (*persons)[1];
+  std::vector<redis::Command> commands;
+  commands.reserve(items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    page.persons.emplace_back(items[i].text());
+    commands.push_back({"HGETALL", keys_.PersonGroups(PersonId(page.persons.back()))});
+  }
+  KLATCH_ASSIGN_OR_RETURN(page.views, redis_.CallAll(commands));
+  return page;
 }
 
-absl::Status Loader::LoadMemberships(PartitionIndex partition, const PartitionFacts& facts,
-                                     std::span<const std::string> persons) {
-  std::vector<redis::Command> commands;
-  commands.reserve(persons.size());
-  for (const std::string& person : persons) {
-    commands.push_back(redis::Command{"HGETALL", keys_.PersonGroups(PersonId(person))});
+absl::Status Loader::RestorePage(const Page& page) {
+  for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+    Position& lowest = summary_.replay_after[shard];
+    lowest = std::min(lowest, page.facts->checkpoint[shard]);
   }
-  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis_.CallAll(commands));
-  for (size_t i = 0; i < persons.size(); ++i) {
+  for (size_t i = 0; i < page.persons.size(); ++i) {
+    const std::string& person = page.persons[i];
     KLATCH_ASSIGN_OR_RETURN(std::vector<Membership> memberships,
-                            DecodeView(commands[i].args[1], replies[i]));
+                            DecodeView(keys_.PersonGroups(PersonId(person)), page.views[i]));
     summary_.persons += 1;
     summary_.memberships += memberships.size();
     KLATCH_RETURN_IF_ERROR(
-        restore_({persons[i], partition, std::move(memberships), facts.floor,
-                  SinceOf(facts.holes, persons[i]), SinceOf(facts.quiet, persons[i])}));
+        restore_({person, page.partition, std::move(memberships), page.facts->floor,
+                  SinceOf(page.facts->holes, person), SinceOf(page.facts->quiet, person)}));
   }
   return absl::OkStatus();
 }

@@ -3,13 +3,15 @@
 // their memberships; of each shard what its groups keep no longer, and the groups whose updates were not
 // all copied. Afterwards the workers replay the log from the lowest checkpoint.
 //
-// Thread safety: one thread, before workers and tailer start.
+// Thread safety: one thread, before workers and tailer start. While it restores a page of persons, a
+// thread of its own asks for the next.
 // Errors: UNAVAILABLE when Redis can't be reached; DATA_LOSS naming the key whose value can't be
 // read.
 
 #include <cstdint>
 #include <functional>
-#include <span>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,18 +52,27 @@ class Loader {
 
  private:
   struct PartitionFacts {
-    UpdateId floor;
+    std::vector<Position> checkpoint;                     // by shard
+    UpdateId floor;                                       // its greatest
     std::vector<std::pair<std::string, uint64_t>> holes;  // sorted by person
     std::vector<std::pair<std::string, uint64_t>> quiet;  // the same
+  };
+
+  // Some persons of a partition, and what Redis said of their memberships.
+  struct Page {
+    PartitionIndex partition;
+    std::shared_ptr<const PartitionFacts> facts;
+    std::vector<std::string> persons;
+    std::vector<redis::Reply> views;
   };
 
   // From where on the past of groups is kept.
   absl::Status LoadKept();
   absl::Status DecodeKept(const std::string& key, redis::ReplyView pairs);
-  absl::StatusOr<PartitionFacts> LoadFacts(PartitionIndex partition);
-  absl::Status LoadPersons(PartitionIndex partition, const PartitionFacts& facts);
-  absl::Status LoadMemberships(PartitionIndex partition, const PartitionFacts& facts,
-                               std::span<const std::string> persons);
+  // The next page of persons; nothing behind the last of the last partition.
+  absl::StatusOr<std::optional<Page>> AskPage();
+  absl::StatusOr<PartitionFacts> AskFacts(PartitionIndex partition);
+  absl::Status RestorePage(const Page& page);
   absl::StatusOr<std::vector<Membership>> DecodeView(const std::string& key,
                                                      const redis::Reply& reply);
 
@@ -71,6 +82,11 @@ class Loader {
   GroupDirectory& groups_;
   Restore restore_;
   LoadSummary summary_;
+
+  // Of AskPage.
+  uint32_t next_partition_ = 0;
+  std::string cursor_;  // within the partition before; empty: that is through
+  std::shared_ptr<const PartitionFacts> facts_;
 };
 
 }  // namespace klatch
