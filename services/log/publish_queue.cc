@@ -92,23 +92,24 @@ std::vector<PublishQueue::Post> PublishQueue::Take(std::vector<Call*>& late) {
   const base::MonotonicTime earliest = Now() - wait_max_;
   std::vector<Post> posts;
   size_t bytes = 0;
-  bool has_room = true;
-  while (has_room && !ready_.empty()) {
+  bool is_full = false;
+  while (!is_full && !ready_.empty()) {
     const size_t index = ready_.front();
     ready_.pop_front();
     std::deque<Call*>& lane = lanes_[index];
-    while (has_room && !lane.empty()) {
+    const size_t lane_end = std::min(count_max, posts.size() + kPerLaneMax);
+    while (!lane.empty()) {
       Call& call = *lane.front();
       if (call.submitted < earliest) {
         if (GiveUp(call)) {
           late.push_back(&call);
         }
-        lane.pop_front();
-      } else if (TakeFrom(call, count_max, posts, bytes)) {
-        lane.pop_front();
-      } else {
-        has_room = false;
+      } else if (!TakeFrom(call, lane_end, posts, bytes)) {
+        // Of updates, or of bytes before.
+        is_full = posts.size() == count_max || posts.size() < lane_end;
+        break;
       }
+      lane.pop_front();
     }
     if (!lane.empty()) {
       ready_.push_back(index);

@@ -39,6 +39,7 @@ class PublishQueue {
  public:
   static constexpr size_t kPerRoundMax = 64;
   static constexpr size_t kPerRoundMin = 2;  // whatever the share
+  static constexpr size_t kPerLaneMax = 16;  // before others have their turn
   static constexpr size_t kBytesPerRoundMax = 256 << 10;
   static constexpr size_t kPerScriptMax = 16;
   static constexpr size_t kBytesPerScriptMax = 128 << 10;
@@ -90,7 +91,7 @@ class PublishQueue {
     Batch(const PublishWords& words, std::vector<Post> of)
         : posts(std::move(of)), transaction(words) {}
 
-    std::vector<Post> posts;  // of one lane after the other
+    std::vector<Post> posts;  // those of a lane in its order
     PublishTransaction transaction;
   };
   // Updates of one lane.

@@ -153,6 +153,41 @@ TEST_F(LogPublishQueueRedisTest, ANarrowWayTakesFewAtOnce) {
   EXPECT_EQ(Transactions() - transactions, 6);
 }
 
+TEST_F(LogPublishQueueRedisTest, WhoBringsMuchLeavesRoomForOthers) {
+  const GroupId hiking("hiking");
+  std::string other = "a";
+  while (layout_.ShardOf(GroupId(other)) == layout_.ShardOf(hiking)) {
+    other += "a";
+  }
+  MakeGroup("ann", other.c_str());
+  std::vector<std::string> answered;  // the pipeline's thread writes it
+  std::vector<std::future<void>> done;
+  auto start = [&](const std::string& group, int count) {
+    std::vector<PublishCommand> commands;
+    for (int i = 0; i < count; ++i) {
+      commands.push_back(Post("ann", group.c_str(), fmt::format("{}", i)));
+    }
+    auto promise = std::make_shared<std::promise<void>>();
+    done.push_back(promise->get_future());
+    base::Spawn([](Appender& appender, std::vector<PublishCommand> posts, std::string name,
+                   std::vector<std::string>& out, auto end) -> base::Task<void> {
+      base::Task<Results> publish = appender.Publish(std::move(posts));
+      const Results results = co_await std::move(publish);
+      out.push_back(name);
+      end->set_value();
+    }(*appender_, std::move(commands), group, answered, promise));
+  };
+  Hold();
+  start("hiking", 1);
+  start("hiking", static_cast<int>(PublishQueue::kPerRoundMax) + 10);
+  start(other, 1);
+  Release();
+  for (std::future<void>& each : done) {
+    each.wait();
+  }
+  EXPECT_EQ(answered, (std::vector<std::string>{"hiking", other, "hiking"}));
+}
+
 TEST_F(LogPublishQueueRedisTest, ACallIsAnsweredInItsOrderWhateverItSharesRoundsWith) {
   Hold();
   std::future<Results> first = StartPost("a");
