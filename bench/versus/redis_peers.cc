@@ -254,7 +254,7 @@ class RedisPeers {
       }
     };
     add("list_ratio", "Klatch, batches of 100", batched_, list_);
-    add("list_ratio_unary", "Klatch, 32 calls of one post at once", unary_, list_);
+    add("list_ratio_unary", "Klatch, 64 calls of one post at once", unary_, list_);
     add("zset_ratio", "Klatch, batches of 100", batched_, sorted_set_);
     add("mastodon_ratio", "Klatch, batches of 100", batched_, mastodon_);
     add("misskey_ratio", "Klatch, batches of 100", batched_, misskey_);
