@@ -95,7 +95,7 @@ absl::Status Flusher::WriteCheckpoint(const std::vector<Position>& applied) {
     base::AppendLittleEndian<uint64_t>(packed, position.value());
   }
   for (const PartitionIndex partition : partitions_) {
-    ranges_.SetRange(partition, keys_.Checkpoint(partition), 0, packed);
+    ranges_.Set(partition, keys_.Checkpoint(partition), packed);
   }
   absl::Status status = RunFacts();
   if (absl::IsResourceExhausted(status)) {

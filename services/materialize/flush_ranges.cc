@@ -19,6 +19,20 @@ bool FlushRanges::HasRoom(const Transaction& transaction, PartitionIndex partiti
 
 void FlushRanges::SetRange(PartitionIndex partition, std::string key, uint32_t offset,
                            std::string value) {
+  std::vector<std::string> write;
+  write.reserve(4);
+  write.emplace_back("SETRANGE");
+  write.push_back(std::move(key));
+  write.push_back(std::to_string(offset));
+  write.push_back(std::move(value));
+  Add(partition, std::move(write));
+}
+
+void FlushRanges::Set(PartitionIndex partition, std::string key, std::string value) {
+  Add(partition, {"SET", std::move(key), std::move(value)});
+}
+
+void FlushRanges::Add(PartitionIndex partition, std::vector<std::string> write) {
   if (transactions_.empty() || !HasRoom(transactions_.back(), partition)) {
     transactions_.push_back({{}, {redis::Command{"MULTI"}}, {partition}});
   }
@@ -27,14 +41,9 @@ void FlushRanges::SetRange(PartitionIndex partition, std::string key, uint32_t o
   if (std::ranges::find(transaction.partitions, partition) == transaction.partitions.end()) {
     transaction.partitions.push_back(partition);
   }
-  transaction.bytes += key.size() + value.size();
+  transaction.bytes += write[1].size() + write.back().size();
   transaction.places.push_back(partition);
-  std::vector<std::string>& words = transaction.commands.emplace_back().args;
-  words.reserve(4);
-  words.emplace_back("SETRANGE");
-  words.push_back(std::move(key));
-  words.push_back(std::to_string(offset));
-  words.push_back(std::move(value));
+  transaction.commands.emplace_back(std::move(write));
 }
 
 void FlushRanges::AppendWatch(const Transaction& transaction,

@@ -1,5 +1,5 @@
 #pragma once
-// Writes of ids into the slots of stored rings, which is most of what a flusher sends, as plain
+// Writes of ids into the slots of stored rings, which is most of what a flusher sends, and of checkpoints, as plain
 // commands: in a script each would cost Redis twice as much (docs/PERFORMANCE.md). What a script
 // compares first is compared here between a WATCH of the lease and the transaction that it guards:
 //
@@ -35,6 +35,8 @@ class FlushRanges {
 
   // Overwrites from `offset` on; a string that does not reach that far is lengthened with zeros.
   void SetRange(PartitionIndex partition, std::string key, uint32_t offset, std::string value);
+  // Replaces the key, whatever it was.
+  void Set(PartitionIndex partition, std::string key, std::string value);
 
   bool empty() const { return transactions_.empty(); }
   // Forgets what was collected and not sent.
@@ -58,6 +60,7 @@ class FlushRanges {
     int tries = 0;
   };
 
+  void Add(PartitionIndex partition, std::vector<std::string> write);
   bool HasRoom(const Transaction& transaction, PartitionIndex partition) const;
   // WATCH, and a question for each lease.
   void AppendWatch(const Transaction& transaction, std::vector<redis::Command>& commands) const;

@@ -220,6 +220,11 @@ TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
   ASSERT_TRUE(Connect()->Call({"SET", persons, "foreign"}).ok());
   ASSERT_TRUE(Connect()->Call({"SET", keys_.Timeline(PersonId("ann")), ""}).ok());
   ASSERT_TRUE(Connect()->Call({"LPUSH", keys_.Posts(PersonId("ann")), "foreign"}).ok());
+  const std::string checkpoint = keys_.Checkpoint(PartitionOf("ann"));
+  const std::string longer = keys_.Checkpoint(PartitionOf("bob"));
+  ASSERT_TRUE(Connect()->Call({"DEL", checkpoint}).ok());
+  ASSERT_TRUE(Connect()->Call({"LPUSH", checkpoint, "foreign"}).ok());
+  ASSERT_TRUE(Connect()->Call({"APPEND", longer, "foreign"}).ok());
   // Somebody new of bob's partition.
   std::string neighbour;
   for (int i = 0; PartitionOf(neighbour = "p" + std::to_string(i)) != PartitionOf("bob"); ++i) {
@@ -235,6 +240,12 @@ TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
   EXPECT_EQ((*members)[0].integer() + (*members)[1].integer(), 2);
   EXPECT_EQ(StoredHome("bob"), ids);
   EXPECT_EQ(Stored(keys_.Posts(PersonId("ann"))), ids);
+  for (const std::string& key : {checkpoint, longer}) {
+    const auto bytes = Connect()->Call({"STRLEN", key});
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    EXPECT_EQ(bytes->integer(), static_cast<int64_t>(layout_.shard_count * sizeof(uint64_t)))
+        << key;
+  }
 }
 
 TEST_F(FlusherFaultsTest, ReplacedTimelineIsAHoleUntilItIsRebuilt) {
