@@ -2,33 +2,46 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "services/model/limits.h"
 
 namespace klatch {
+namespace {
+
+bool IsOfOneEvent(const WatchItem& a, const WatchItem& b) {
+  return a.position == b.position && a.kind == b.kind && a.update == b.update && a.group == b.group;
+}
+
+}  // namespace
 
 bool Intake::Add(uint32_t worker, const WatchItem& item) {
-  if (pending_[worker].size() >= limits::kWatchPendingMax) {
+  Pending& pending = pending_[worker];
+  if (pending.persons >= limits::kWatchPendingMax) {
     return false;
   }
-  pending_[worker].push_back(item);
+  ++pending.persons;
+  if (pending.items.empty() || !IsOfOneEvent(pending.items.back().item, item)) {
+    pending.items.push_back({worker, item, {}});
+  }
+  pending.items.back().persons.push_back(item.person);
   return true;
 }
 
 std::vector<ReadyItem> Intake::TakeReady(std::span<const Position> applied) {
   std::vector<ReadyItem> ready;
-  for (uint32_t worker = 0; worker < pending_.size(); ++worker) {
-    std::erase_if(pending_[worker], [&](const WatchItem& item) {
-      if (item.position > applied[item.position.shard().value()]) {
+  for (Pending& pending : pending_) {
+    std::erase_if(pending.items, [&](ReadyItem& waiting) {
+      if (waiting.item.position > applied[waiting.item.position.shard().value()]) {
         return false;
       }
-      ready.push_back({worker, item});
+      pending.persons -= waiting.persons.size();
+      ready.push_back(std::move(waiting));
       return true;
     });
   }
-  std::ranges::stable_sort(ready, {}, [](const ReadyItem& item) {
-    return std::tuple(item.item.position, item.item.kind);
-  });
+  std::ranges::stable_sort(
+      ready, {}, [](const ReadyItem& one) { return std::tuple(one.item.position, one.item.kind); });
   return ready;
 }
 

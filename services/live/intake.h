@@ -7,19 +7,23 @@
 // Bound: limits::kWatchPendingMax items per worker; past it Add says false, and the worker has to
 // be begun anew.
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <span>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "services/deliver/watch_tap.h"
 #include "services/model/position.h"
 
 namespace klatch {
 
+// What one worker tells of one record, for all whom it concerns.
 struct ReadyItem {
   uint32_t worker = 0;
-  WatchItem item;
+  WatchItem item;  // of the first person
+  absl::InlinedVector<uint32_t, 4> persons;
 };
 
 class Intake {
@@ -29,14 +33,19 @@ class Intake {
   // In the order of the worker's ring. False if that is one too many.
   bool Add(uint32_t worker, const WatchItem& item);
   // Forgets what waits of a worker.
-  void Drop(uint32_t worker) { pending_[worker].clear(); }
+  void Drop(uint32_t worker) { pending_[worker] = {}; }
 
   // Takes what stands at or below `applied` (by shard): by position, and of one record by kind, so
   // that the same event for several persons stands together.
   std::vector<ReadyItem> TakeReady(std::span<const Position> applied);
 
  private:
-  std::vector<std::deque<WatchItem>> pending_;
+  struct Pending {
+    std::deque<ReadyItem> items;
+    size_t persons = 0;
+  };
+
+  std::vector<Pending> pending_;
 };
 
 }  // namespace klatch

@@ -20,10 +20,12 @@ static_assert(int{One::kStaleShardsFieldNumber} == int{Many::kStaleShardsFieldNu
 
 void WatchMessage::AddEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
                             const PageEntry* update, const GroupDirectory& groups) {
-  v1::WatchEvent head;
+  // By hand, for an event may have thousands.
+  std::string bytes;
   for (const std::string_view person : persons) {
-    head.add_persons(std::string(person));
+    AppendField(bytes, v1::WatchEvent::kPersonsFieldNumber, person);
   }
+  v1::WatchEvent head;
   int update_field = 0;
   switch (event.kind) {
     case WatchedEvent::Kind::kPublished:
@@ -47,7 +49,7 @@ void WatchMessage::AddEvent(const WatchedEvent& event, std::span<const std::stri
       head.mutable_gap()->set_reason(event.reason);
       break;
   }
-  std::string bytes = head.SerializeAsString();
+  head.AppendToString(&bytes);
   if (update_field != 0) {
     AppendUpdate(bytes, update_field, *update);
   }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "services/live/add_answer.h"
@@ -49,12 +50,14 @@ class WatchSink {
 };
 
 struct WatchStream;
+struct WatchSubscription;
 
 // A person whom at least one stream watches.
 struct WatchedPerson {
   struct Subscriber {
     WatchStream* stream;
     uint32_t number;
+    WatchSubscription* subscription;
   };
 
   WatchedPerson(Viewer person_viewer, PartitionIndex person_partition, uint32_t person_worker)
@@ -127,7 +130,8 @@ struct WatchStream {
   bool has_begun = false;  // heartbeats are due
   std::chrono::seconds heartbeat{};
 
-  absl::flat_hash_map<uint32_t, WatchSubscription> subscriptions;
+  // Subscribers point at them.
+  absl::node_hash_map<uint32_t, WatchSubscription> subscriptions;
   absl::flat_hash_map<std::string, uint32_t> numbers;  // by person
   uint32_t next_number = 0;
   std::list<WatchStart> starts;

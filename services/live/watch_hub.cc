@@ -39,6 +39,7 @@ WatchHub::WatchHub(Dependencies dependencies, std::vector<WatchTap*> taps,
                    std::vector<Position> replay_after)
     : d_(std::move(dependencies)),
       tokens_(d_.layout, d_.cursor_key),
+      retention_{d_.clock, d_.body_retention},
       hydrator_(d_.bodies, d_.stored_bodies, d_.executor),
       resume_reader_(d_.layout, d_.people, d_.groups, d_.redis, d_.stored_bodies, d_.executor,
                      d_.clock),

@@ -181,7 +181,8 @@ class WatchHub final : public WatchFence {
   // watch_hub_rounds.cc: from workers to outboxes.
   void TakeItems();
   void ShowReady();
-  void Remember(uint32_t worker, const WatchItem& item);
+  void Show(const WatchedEvent& event, const WatchedPerson& person);
+  void Remember(uint32_t worker, uint32_t person, const WatchItem& item);
   void NoteReads();
 
   // watch_hub_writes.cc: from outboxes to gRPC.
@@ -199,6 +200,7 @@ class WatchHub final : public WatchFence {
 
   const Dependencies d_;
   const WatchTokens tokens_;
+  const Retention retention_;
   Hydrator hydrator_;
   ResumeReader resume_reader_;
   lockfree::Doorbell bell_;

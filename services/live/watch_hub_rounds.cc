@@ -63,33 +63,34 @@ void WatchHub::TakeItems() {
 
 void WatchHub::ShowReady() {
   for (const ReadyItem& ready : intake_.TakeReady(*applied_)) {
-    Remember(ready.worker, ready.item);
-    if (ready.item.person == WatchItem::kNobody) {
-      continue;
-    }
-    const auto& persons = workers_[ready.worker].persons;
-    const auto person = persons.find(ready.item.person);
-    if (person == persons.end()) {
-      continue;
-    }
     const WatchedEvent event = EventOf(ready.item);
-    for (const auto& [stream, number] : person->second->subscribers) {
-      const WatchSubscription& subscription = stream->subscriptions.at(number);
-      if (subscription.start == nullptr) {
-        stream->outbox.Add(event, number);
-        QueueWrite(*stream);
-      } else if (subscription.state == WatchSubscription::State::kReading ||
-                 subscription.state == WatchSubscription::State::kBegun) {
-        subscription.start->held.Add(event, number);
+    const auto& watched = workers_[ready.worker].persons;
+    for (const uint32_t index : ready.persons) {
+      Remember(ready.worker, index, ready.item);
+      if (const auto person = watched.find(index); person != watched.end()) {
+        Show(event, *person->second);
       }
-      // Else it is found in the timeline when the person begins.
     }
   }
   shown_ = applied_;
 }
 
+void WatchHub::Show(const WatchedEvent& event, const WatchedPerson& person) {
+  for (const WatchedPerson::Subscriber& subscriber : person.subscribers) {
+    const WatchSubscription& subscription = *subscriber.subscription;
+    if (subscription.start == nullptr) {
+      subscriber.stream->outbox.Add(event, subscriber.number);
+      QueueWrite(*subscriber.stream);
+    } else if (subscription.state == WatchSubscription::State::kReading ||
+               subscription.state == WatchSubscription::State::kBegun) {
+      subscription.start->held.Add(event, subscriber.number);
+    }
+    // Else it is found in the timeline when the person begins.
+  }
+}
+
 // For watches that resume later.
-void WatchHub::Remember(uint32_t worker, const WatchItem& item) {
+void WatchHub::Remember(uint32_t worker, uint32_t person, const WatchItem& item) {
   switch (item.kind) {
     // Nobody's publications are those of posts to several groups.
     case WatchItem::Kind::kTakenOut:
@@ -98,12 +99,12 @@ void WatchHub::Remember(uint32_t worker, const WatchItem& item) {
     case WatchItem::Kind::kPublished:
     case WatchItem::Kind::kEdited:
     case WatchItem::Kind::kDeleted:
-      if (item.person == WatchItem::kNobody) {
+      if (person == WatchItem::kNobody) {
         history_.AddChange(EventOf(item));
       }
       break;
     case WatchItem::Kind::kLeft:
-      history_.AddLeave(worker, item.person, EventOf(item));
+      history_.AddLeave(worker, person, EventOf(item));
       break;
     case WatchItem::Kind::kGroupDeleted:
       if (!caught_up_) {

@@ -90,16 +90,16 @@ void WatchHub::Subscribe(WatchStream& stream, WatchStart& start, const PersonId&
     // Which worker owns a partition: see Worker::Owns.
     const auto worker = static_cast<uint32_t>(partition.value() % workers_.size());
     watched = std::make_unique<WatchedPerson>(
-        Viewer(d_.people, d_.personal, d_.groups, prefix_, Retention{d_.clock, d_.body_retention},
-               person, Surface::kHome),
+        Viewer(d_.people, d_.personal, d_.groups, prefix_, retention_, person, Surface::kHome),
         partition, worker);
     watched->order = workers_[worker].tap->Watch(person.value());
     person_count_.store(persons_.size(), std::memory_order_relaxed);
   }
   const uint32_t number = stream.next_number++;
-  watched->subscribers.push_back({&stream, number});
+  WatchSubscription& subscription = stream.subscriptions[number];
+  subscription = {.person = watched.get(), .start = &start, .gap = {}};
+  watched->subscribers.push_back({&stream, number, &subscription});
   stream.numbers[person.value()] = number;
-  stream.subscriptions[number] = {.person = watched.get(), .start = &start, .gap = {}};
   start.numbers.push_back(number);
   ++start.waiting;
 }
@@ -176,12 +176,12 @@ void WatchHub::RefuseFull(const std::string& name) {
     return;
   }
   const std::vector<WatchedPerson::Subscriber> subscribers = found->second->subscribers;
-  for (const auto& [stream, number] : subscribers) {
+  for (const auto& [stream, number, subscription] : subscribers) {
     if (!stream->is_gateway) {
       End(*stream, NoRoom());
       continue;
     }
-    if (WatchStart* start = stream->subscriptions.at(number).start) {
+    if (WatchStart* start = subscription->start) {
       const size_t before = start->answer.bytes();
       start->answer.Refuse(name, NoRoom());
       stream->answer_bytes += start->answer.bytes() - before;
@@ -206,8 +206,8 @@ void WatchHub::MakeLive() {
       continue;
     }
     found->second->is_live = true;
-    for (const auto& [stream, number] : found->second->subscribers) {
-      Queue(*stream, number);
+    for (const WatchedPerson::Subscriber& subscriber : found->second->subscribers) {
+      Queue(*subscriber.stream, subscriber.number);
     }
   }
 }
@@ -284,8 +284,8 @@ void WatchHub::BeginAnew(uint32_t worker) {
       continue;
     }
     person->is_live = false;
-    for (const auto& [stream, number] : person->subscribers) {
-      WatchSubscription& subscription = stream->subscriptions.at(number);
+    for (const auto& [stream, number, subscribed] : person->subscribers) {
+      WatchSubscription& subscription = *subscribed;
       ++subscription.epoch;
       subscription.gap = v1::GAP_REASON_NODE_BEHIND;
       if (subscription.start == nullptr) {

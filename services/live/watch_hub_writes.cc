@@ -31,10 +31,6 @@ PageEntry DeletedEntry(UpdateId id, const GroupEntry& group) {
   return entry;
 }
 
-bool IsVisible(const WatchedPerson& person, PageEntry& entry) {
-  return person.viewer.Judge(std::span(&entry, 1)).front() == Visibility::kVisible;
-}
-
 const Target* FindTarget(const Body& body, const GroupId& group) {
   const std::vector<Target>& targets = body.header().targets;
   const auto found = std::ranges::find(targets, group, &Target::group);
@@ -96,8 +92,9 @@ class WatchHub::Composer {
 
   // Persons who are told the same.
   struct Told {
-    // By the groups through which they see the update; without groups unless it has several.
-    absl::flat_hash_map<std::vector<uint8_t>, std::vector<std::string_view>> shown;
+    std::vector<std::string_view> shown;
+    // Of an update of several groups, by those through which they see it.
+    absl::flat_hash_map<std::vector<uint8_t>, std::vector<std::string_view>> shown_through;
     // Who sees it no more.
     std::vector<std::string_view> gone;
   };
@@ -132,26 +129,28 @@ class WatchHub::Composer {
 
   void Put(const AddressedEvent& addressed, Told told, PageEntry& entry) {
     WatchedEvent event = addressed.event;
-    if (addressed.recipients.empty()) {
-      told.shown[{}];  // to everybody
-    }
     if (event.kind == WatchedEvent::Kind::kTakenOut) {
       event.kind = WatchedEvent::Kind::kEdited;
     }
-    for (auto& [through, persons] : told.shown) {
+    const bool is_for_all = addressed.recipients.empty();
+    if (!told.shown.empty() || is_for_all) {
+      entry.through.clear();
+      PutEvent(event, told.shown, &entry);
+    }
+    for (const auto& [through, persons] : told.shown_through) {
       entry.through = through;
-      PutEvent(event, std::move(persons), &entry);
+      PutEvent(event, persons, &entry);
     }
     if (!told.gone.empty()) {
       event.kind = WatchedEvent::Kind::kDeleted;
-      PutEvent(event, std::move(told.gone), nullptr);
+      PutEvent(event, told.gone, nullptr);
     }
   }
 
-  void PutEvent(const WatchedEvent& event, std::vector<std::string_view> persons,
+  void PutEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
                 const PageEntry* entry) {
     if (!stream_.is_gateway) {
-      persons.clear();
+      persons = {};
     }
     message_.AddEvent(event, persons, entry, hub_.d_.groups);
     ++count_;
@@ -166,6 +165,7 @@ class WatchHub::Composer {
                  Told& told) {
     size_t bytes = 0;
     size_t i = stream_.recipients_sent;
+    const Moment moment(hub_.d_.people, hub_.retention_);
     for (; i < addressed.recipients.size() && bytes < limits::kWatchPersonsBytesMax; ++i) {
       const auto found = stream_.subscriptions.find(addressed.recipients[i]);
       if (found == stream_.subscriptions.end()) {
@@ -175,14 +175,14 @@ class WatchHub::Composer {
         is_blocked_ = true;
         break;
       }
-      Tell(addressed.event, found->second, entry, told);
+      Tell(addressed.event, found->second, moment, entry, told);
       bytes += found->second.person->viewer.id().value().size();
     }
     return i;
   }
 
-  void Tell(const WatchedEvent& event, WatchSubscription& subscription, PageEntry& entry,
-            Told& told) {
+  void Tell(const WatchedEvent& event, WatchSubscription& subscription, const Moment& moment,
+            PageEntry& entry, Told& told) {
     const WatchedPerson& person = *subscription.person;
     const std::string_view name = person.viewer.id().value();
     if (IsChange(event) && subscription.last_change == event.position) {
@@ -197,25 +197,25 @@ class WatchHub::Composer {
       case WatchedEvent::Kind::kGap:
       case WatchedEvent::Kind::kJoined:
       case WatchedEvent::Kind::kLeft:
-        told.shown[{}].push_back(name);
+        told.shown.push_back(name);
         return;
       case WatchedEvent::Kind::kPublished:
-        is_shown = IsShown(person, entry) && IsFirstSight(subscription, entry);
+        is_shown = IsShown(person, moment, entry) && IsFirstSight(subscription, entry);
         FollowForTokens(subscription, entry);
         break;
       case WatchedEvent::Kind::kEdited:
       case WatchedEvent::Kind::kTakenOut:
-        is_shown = IsShown(person, entry);
+        is_shown = IsShown(person, moment, entry);
         break;
       case WatchedEvent::Kind::kDeleted:
         break;
     }
     if (is_shown) {
-      told.shown[entry.through].push_back(name);
+      (entry.through.empty() ? told.shown : told.shown_through[entry.through]).push_back(name);
     } else if (event.kind == WatchedEvent::Kind::kDeleted ||
                event.kind == WatchedEvent::Kind::kTakenOut) {
       PageEntry deleted = DeletedEntry(event.update, *group);
-      if (!IsVisible(person, deleted)) {
+      if (person.viewer.Judge(moment, deleted) != Visibility::kVisible) {
         return;
       }
       told.gone.push_back(name);
@@ -227,8 +227,8 @@ class WatchHub::Composer {
 
   // Whether the person sees it, through other groups than those that have said that they have it no
   // longer: the body may not say so yet.
-  bool IsShown(const WatchedPerson& person, PageEntry& entry) const {
-    if (entry.body == nullptr || !IsVisible(person, entry)) {
+  bool IsShown(const WatchedPerson& person, const Moment& moment, PageEntry& entry) const {
+    if (entry.body == nullptr || person.viewer.Judge(moment, entry) != Visibility::kVisible) {
       return false;
     }
     if (!entry.body->header().is_of_several()) {

@@ -10,6 +10,20 @@ const PersonalState* PersonalStore::Find(std::string_view person,
   return entry == nullptr ? nullptr : entry->state.Load(guard);
 }
 
+const PersonalState* PersonalStore::Find(std::string_view person, Place& place,
+                                         const lockfree::EpochReclaimer::Guard& guard) const {
+  if (place.entry_ == nullptr) {
+    // Before the search, which finds what was added until then.
+    const uint32_t size = table_.size();
+    if (place.absent_among_ == size) {
+      return nullptr;
+    }
+    place.entry_ = table_.Find(person);
+    place.absent_among_ = size;
+  }
+  return place.entry_ == nullptr ? nullptr : place.entry_->state.Load(guard);
+}
+
 bool PersonalStore::IsBlockedBetween(const PersonId& viewer, const PersonId& other) const {
   const lockfree::EpochReclaimer::Guard guard(epochs_);
   const PersonalState* state = Find(viewer.value(), guard);

@@ -9,6 +9,7 @@
 // Bound: persons_max persons that have, or once had, a state; Admit refuses more.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,7 +24,18 @@
 namespace klatch {
 
 class PersonalStore {
+  struct Entry;
+
  public:
+  // Where a person's state was found, or that there was none, for who asks for it often.
+  // Thread safety: one thread at a time.
+  class Place {
+    friend class PersonalStore;
+    const Entry* entry_ = nullptr;
+    // How many states there were when this one was not among them.
+    uint32_t absent_among_ = std::numeric_limits<uint32_t>::max();
+  };
+
   PersonalStore(uint32_t persons_max, lockfree::EpochReclaimer& epochs)
       : epochs_(epochs), table_(persons_max) {}
   PersonalStore(const PersonalStore&) = delete;
@@ -31,6 +43,9 @@ class PersonalStore {
 
   // Null for a person without state. Valid as long as the guard, which is of `epochs`.
   const PersonalState* Find(std::string_view person,
+                            const lockfree::EpochReclaimer::Guard& guard) const;
+  // The same, without a search unless a state was added since the last. `place`: of this person.
+  const PersonalState* Find(std::string_view person, Place& place,
                             const lockfree::EpochReclaimer::Guard& guard) const;
 
   // Whether either of two persons has blocked the other, as the viewer's own state says it.

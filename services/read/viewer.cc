@@ -4,54 +4,60 @@
 
 namespace klatch {
 
-template <typename Look>
-auto Viewer::WithState(Look look) const {
-  const lockfree::EpochReclaimer::Guard guard(people_.epochs());
+ViewerState Viewer::StateIn(const Moment& moment) const {
   ViewerState state;
   state.person = id_.value();
   state.surface = surface_;
-  const base::WallTime now = retention_.clock.Wall();
-  state.expired_unix_ms = base::UnixMs(now - retention_.kept);
-  state.now_unix_ms = base::UnixMs(now);
-  if (const Person* person = people_.Find(id_)) {
-    state.memberships = person->memberships.Load(guard);
+  state.expired_unix_ms = base::UnixMs(moment.expired_);
+  state.now_unix_ms = base::UnixMs(moment.now_);
+  if (person_ == nullptr) {
+    person_ = people_.Find(id_);
   }
-  state.personal = personal_.Find(id_.value(), guard);
-  return look(state);
+  if (person_ != nullptr) {
+    state.memberships = person_->memberships.Load(moment.guard_);
+  }
+  state.personal = personal_.Find(id_.value(), personal_place_, moment.guard_);
+  return state;
+}
+
+const GroupEntry* Viewer::FindGroup(const Moment& moment, const GroupId& group) const {
+  if (moment.group_ == nullptr || moment.group_->id != group) {
+    moment.group_ = groups_.Find(group);
+  }
+  return moment.group_;
 }
 
 bool Viewer::IsMember(GroupIndex group) const {
-  return WithState([group](const ViewerState& state) {
-    const Membership* membership =
-        state.memberships == nullptr ? nullptr : state.memberships->Find(group);
-    return membership != nullptr && membership->stay.role != Role::kNone;
-  });
+  const Moment moment(people_, retention_);
+  const MembershipList* memberships = StateIn(moment).memberships;
+  const Membership* membership = memberships == nullptr ? nullptr : memberships->Find(group);
+  return membership != nullptr && membership->stay.role != Role::kNone;
 }
 
 std::vector<ShardIndex> Viewer::Shards() const {
-  std::vector<ShardIndex> shards = WithState([this](const ViewerState& state) {
-    std::vector<ShardIndex> found;
-    if (state.memberships != nullptr) {
-      for (const Membership& membership : state.memberships->items()) {
+  std::vector<ShardIndex> shards;
+  {
+    const Moment moment(people_, retention_);
+    if (const MembershipList* memberships = StateIn(moment).memberships) {
+      for (const Membership& membership : memberships->items()) {
         if (membership.stay.role != Role::kNone) {
-          found.push_back(groups_.At(membership.group).shard);
+          shards.push_back(groups_.At(membership.group).shard);
         }
       }
     }
-    return found;
-  });
+  }
   std::ranges::sort(shards);
   shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
   return shards;
 }
 
-Visibility Viewer::JudgeThrough(const ViewerState& state, const PageEntry& entry,
-                                const Target& target) const {
+Visibility Viewer::JudgeThrough(const Moment& moment, const ViewerState& state,
+                                const PageEntry& entry, const Target& target) const {
   // Beyond what is applied a leave may stand that the memberships don't know of.
   if (!target.carry.is_carried() || !applied_.Covers(target.carry.position)) {
     return Visibility::kNotThere;
   }
-  const GroupEntry* group = groups_.Find(target.group);
+  const GroupEntry* group = FindGroup(moment, target.group);
   const BodyHeader& header = entry.body->header();
   return group == nullptr ? Visibility::kNotMember
                           : MaySee(state, UpdateState{.id = entry.id,
@@ -63,13 +69,14 @@ Visibility Viewer::JudgeThrough(const ViewerState& state, const PageEntry& entry
                                                       .audience = header.AudienceIn(target)});
 }
 
-Visibility Viewer::JudgeSeveral(const ViewerState& state, PageEntry& entry) const {
+Visibility Viewer::JudgeSeveral(const Moment& moment, const ViewerState& state,
+                                PageEntry& entry) const {
   const std::vector<Target>& targets = entry.body->header().targets;
   entry.through.clear();
   bool is_visible = false;
   Visibility reason = Visibility::kNotThere;
   for (size_t i = 0; i < targets.size(); ++i) {
-    const Visibility verdict = JudgeThrough(state, entry, targets[i]);
+    const Visibility verdict = JudgeThrough(moment, state, entry, targets[i]);
     if (verdict == Visibility::kVisible) {
       entry.through.push_back(static_cast<uint8_t>(i));
     }
@@ -81,15 +88,16 @@ Visibility Viewer::JudgeSeveral(const ViewerState& state, PageEntry& entry) cons
   return is_visible ? Visibility::kVisible : reason;
 }
 
-Visibility Viewer::JudgeOne(const ViewerState& state, PageEntry& entry) const {
+Visibility Viewer::JudgeOne(const Moment& moment, const ViewerState& state,
+                            PageEntry& entry) const {
   if (entry.body == nullptr) {
     return Visibility::kNotMember;
   }
   if (entry.body->header().is_of_several()) {
-    return JudgeSeveral(state, entry);
+    return JudgeSeveral(moment, state, entry);
   }
   const BodyHeader& header = entry.body->header();
-  const GroupEntry* group = groups_.Find(header.group);
+  const GroupEntry* group = FindGroup(moment, header.group);
   // A group that was never applied here has no members here.
   return group == nullptr ? Visibility::kNotMember
                           : MaySee(state, UpdateState{.id = entry.id,
@@ -101,20 +109,25 @@ Visibility Viewer::JudgeOne(const ViewerState& state, PageEntry& entry) const {
 }
 
 std::vector<Visibility> Viewer::Judge(std::span<PageEntry> entries) const {
-  return WithState([&](const ViewerState& state) {
-    std::vector<Visibility> verdicts;
-    verdicts.reserve(entries.size());
-    for (PageEntry& entry : entries) {
-      verdicts.push_back(JudgeOne(state, entry));
-    }
-    return verdicts;
-  });
+  const Moment moment(people_, retention_);
+  const ViewerState state = StateIn(moment);
+  std::vector<Visibility> verdicts;
+  verdicts.reserve(entries.size());
+  for (PageEntry& entry : entries) {
+    verdicts.push_back(JudgeOne(moment, state, entry));
+  }
+  return verdicts;
+}
+
+Visibility Viewer::Judge(const Moment& moment, PageEntry& entry) const {
+  return JudgeOne(moment, StateIn(moment), entry);
 }
 
 void Viewer::RetainVisible(std::vector<PageEntry>& entries) const {
-  WithState([&](const ViewerState& state) {
-    return std::erase_if(
-        entries, [&](PageEntry& entry) { return JudgeOne(state, entry) != Visibility::kVisible; });
+  const Moment moment(people_, retention_);
+  const ViewerState state = StateIn(moment);
+  std::erase_if(entries, [&](PageEntry& entry) {
+    return JudgeOne(moment, state, entry) != Visibility::kVisible;
   });
 }
 

@@ -2,9 +2,9 @@
 // The person who looks: access to their memberships as this node has applied them at the moment of
 // asking, to what they have decided for themselves, and to what has expired by then.
 //
-// Every method loads memberships, personal state and the time anew and holds an epoch guard only
-// while it looks, so a Viewer may be kept across co_await, and asking again later tells whether
-// something was taken away meanwhile.
+// Every method loads memberships and personal state anew, and holds an epoch guard only while it
+// looks, so a Viewer may be kept across co_await, and asking again later tells whether something was
+// taken away meanwhile.
 //
 // Thread safety: one thread at a time; the worker may change the person meanwhile.
 // Lifetime: `people`, `personal`, `groups`, `applied` and the retention's clock outlive it.
@@ -27,6 +27,23 @@ namespace klatch {
 struct Retention {
   const base::Clock& clock;
   std::chrono::milliseconds kept;
+};
+
+// A moment in which viewers look: a guard of the people's epochs, and the time. Who judges one update
+// for many takes one for all of them. Don't keep it across a wait.
+class Moment {
+ public:
+  Moment(People& people, const Retention& retention)
+      : guard_(people.epochs()), now_(retention.clock.Wall()), expired_(now_ - retention.kept) {}
+
+ private:
+  friend class Viewer;
+
+  const lockfree::EpochReclaimer::Guard guard_;
+  const base::WallTime now_;
+  const base::WallTime expired_;
+  // The group that was looked for last.
+  mutable const GroupEntry* group_ = nullptr;
 };
 
 class Viewer {
@@ -62,18 +79,21 @@ class Viewer {
   // several groups is visible if it is through one of them; notes through which.
   std::vector<Visibility> Judge(std::span<PageEntry> entries) const;
 
+  // The same of one, in a moment that is shared; the memberships are those of the call.
+  Visibility Judge(const Moment& moment, PageEntry& entry) const;
+
   // Removes the entries that the viewer may not see.
   void RetainVisible(std::vector<PageEntry>& entries) const;
 
  private:
-  Visibility JudgeOne(const ViewerState& state, PageEntry& entry) const;
-  Visibility JudgeSeveral(const ViewerState& state, PageEntry& entry) const;
-  Visibility JudgeThrough(const ViewerState& state, const PageEntry& entry,
+  // What holds now; valid as long as the moment.
+  ViewerState StateIn(const Moment& moment) const;
+  // Null if this node has not seen it.
+  const GroupEntry* FindGroup(const Moment& moment, const GroupId& group) const;
+  Visibility JudgeOne(const Moment& moment, const ViewerState& state, PageEntry& entry) const;
+  Visibility JudgeSeveral(const Moment& moment, const ViewerState& state, PageEntry& entry) const;
+  Visibility JudgeThrough(const Moment& moment, const ViewerState& state, const PageEntry& entry,
                           const Target& target) const;
-
-  // Calls look(ViewerState) under a guard.
-  template <typename Look>
-  auto WithState(Look look) const;
 
   People& people_;
   const PersonalStore& personal_;
@@ -83,6 +103,10 @@ class Viewer {
   const PersonId id_;
   const Surface surface_;
   GroupId only_;  // empty: through all
+
+  // Found once, where they stay.
+  mutable const Person* person_ = nullptr;
+  mutable PersonalStore::Place personal_place_;
 };
 
 }  // namespace klatch
