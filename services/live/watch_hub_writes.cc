@@ -16,6 +16,9 @@ namespace {
 // Bodies asked for at once when the next event's is missing.
 constexpr size_t kBodiesAhead = 64;
 constexpr std::chrono::milliseconds kBodiesRetryPause{100};
+// A message with so much is sent: while it is written, the next is put together. Of one event there
+// may be more.
+constexpr size_t kMessageBytesEnough = 64 << 10;
 
 // What stands for a deleted update, whose body is gone. The narrower audience: who was no member
 // when it was posted perhaps never could see it, and is not told that it was there. Of a post to
@@ -69,7 +72,7 @@ class WatchHub::Composer {
       stream_.recipients_sent = 0;  // a gap stands there now
     }
     while (done_ < stream_.outbox.size() && count_ < limits::kWatchMessageEventsMax &&
-           message_.bytes() < limits::kWatchMessageBytesMax) {
+           message_.bytes() < kMessageBytesEnough) {
       const Added added = Add(stream_.outbox.At(done_), now);
       if (added != Added::kWhole) {
         break;
