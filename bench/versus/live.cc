@@ -19,16 +19,16 @@ namespace {
 
 constexpr uint32_t kAudience = 1'000;
 constexpr size_t kTextBytes = 100;
-// With what the posters add while they look, 120 updates are under way: half of their recipients,
-// which is what one of two workers names, fit between it and the live thread (limits::kWatchItemsMax).
-constexpr uint64_t kUpdatesAhead = 60;
+// With what the posters add while they look, 300 updates are under way. What one of two workers tells
+// of them is 150,000 items, which fit between it and the live thread (limits::kWatchItemsMax).
+constexpr uint64_t kUpdatesAhead = 240;
 constexpr uint32_t kPosters = 3;
 constexpr int kBatch = 20;
 constexpr char kGroup[] = "audience";
 constexpr std::chrono::seconds kBeginMax{60};
 constexpr std::chrono::seconds kDrainMax{10};
 constexpr std::chrono::seconds kCallMax{30};
-constexpr std::chrono::microseconds kPause{100};
+constexpr std::chrono::microseconds kPause{500};
 
 std::vector<std::string> Audience() {
   std::vector<std::string> persons;

@@ -654,6 +654,8 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return static_cast<double>(live_->persons()); });
   metrics.AddCounter("klatch_watch_events_total", "Events sent to watches.", {},
                      [this] { return live_->events_sent(); });
+  metrics.AddCounter("klatch_watch_messages_total", "Messages that carried them, and heartbeats.",
+                     {}, [this] { return live_->messages_sent(); });
   for (int reason = v1::GapReason_MIN + 1; reason <= v1::GapReason_MAX; ++reason) {
     const auto gap = static_cast<v1::GapReason>(reason);
     metrics.AddCounter("klatch_watch_gaps_total", "Gaps sent to watches, by reason.",

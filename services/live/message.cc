@@ -18,8 +18,8 @@ static_assert(int{One::kStaleShardsFieldNumber} == int{Many::kStaleShardsFieldNu
 
 }  // namespace
 
-void WatchMessage::AddEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
-                            const PageEntry* update, const GroupDirectory& groups) {
+std::string EncodeEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
+                        const PageEntry* update, const GroupDirectory& groups) {
   // By hand, for an event may have thousands.
   std::string bytes;
   for (const std::string_view person : persons) {
@@ -53,7 +53,11 @@ void WatchMessage::AddEvent(const WatchedEvent& event, std::span<const std::stri
   if (update_field != 0) {
     AppendUpdate(bytes, update_field, *update);
   }
-  AppendField(bytes_, One::kEventsFieldNumber, bytes);
+  return bytes;
+}
+
+void WatchMessage::Add(std::string_view event) {
+  AppendField(bytes_, One::kEventsFieldNumber, event);
 }
 
 void WatchMessage::SetResumeToken(std::string_view token) {

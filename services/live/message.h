@@ -17,11 +17,14 @@
 
 namespace klatch {
 
+// An event for WatchMessage::Add. `persons`: none on streams of one person. `update`: of kPublished
+// and kEdited.
+std::string EncodeEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
+                        const PageEntry* update, const GroupDirectory& groups);
+
 class WatchMessage {
  public:
-  // `persons`: none on streams of one person. `update`: of kPublished and kEdited.
-  void AddEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
-                const PageEntry* update, const GroupDirectory& groups);
+  void Add(std::string_view event);
   void SetResumeToken(std::string_view token);
   // Shards 0 to `shard_count` are stale.
   void SetStale(uint32_t shard_count);

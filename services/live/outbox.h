@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "klatch/v1/feed_service.pb.h"
 #include "services/model/ids.h"
 #include "services/model/position.h"
@@ -32,10 +32,12 @@ struct WatchedEvent {
   bool operator==(const WatchedEvent&) const = default;
 };
 
+using Recipients = absl::InlinedVector<uint32_t, 2>;
+
 // Whom of a stream's persons it reaches, by their numbers on the stream. None in a gap: everybody.
 struct AddressedEvent {
   WatchedEvent event;
-  std::vector<uint32_t> recipients;
+  Recipients recipients;
 };
 
 class Outbox {

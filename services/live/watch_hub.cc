@@ -48,7 +48,8 @@ WatchHub::WatchHub(Dependencies dependencies, std::vector<WatchTap*> taps,
       applied_(std::make_shared<const Positions>(std::move(replay_after))),
       shown_(applied_),
       prefix_(d_.progress, d_.layout.shard_count),
-      shelf_(d_.bodies) {
+      shelf_(d_.bodies),
+      forms_(shelf_, d_.groups) {
   for (WatchTap* tap : taps) {
     workers_.push_back({.tap = tap, .persons = {}});
     tap->Connect(bell_);

@@ -37,6 +37,7 @@
 #include "services/deliver/progress.h"
 #include "services/deliver/watch_tap.h"
 #include "services/live/body_shelf.h"
+#include "services/live/event_forms.h"
 #include "services/live/inbox.h"
 #include "services/live/intake.h"
 #include "services/live/message.h"
@@ -107,6 +108,7 @@ class WatchHub final : public WatchFence {
   uint64_t streams() const { return stream_count_.load(std::memory_order_relaxed); }
   uint64_t persons() const { return person_count_.load(std::memory_order_relaxed); }
   uint64_t events_sent() const { return events_sent_.load(std::memory_order_relaxed); }
+  uint64_t messages_sent() const { return messages_sent_.load(std::memory_order_relaxed); }
   // Resumed timelines that feeds were asked for.
   uint64_t pulled_reads() const { return resume_reader_.pulled_reads(); }
   uint64_t gaps_sent(v1::GapReason reason) const {
@@ -212,6 +214,7 @@ class WatchHub final : public WatchFence {
   std::atomic<uint64_t> stream_count_{0};
   std::atomic<uint64_t> person_count_{0};
   std::atomic<uint64_t> events_sent_{0};
+  std::atomic<uint64_t> messages_sent_{0};
   std::array<std::atomic<uint64_t>, v1::GapReason_ARRAYSIZE> gaps_sent_{};
 
   // The live thread's own from here on.
@@ -244,6 +247,7 @@ class WatchHub final : public WatchFence {
   std::vector<uint64_t> blocked_;  // streams that wait for a lease
   std::set<std::pair<base::MonotonicTime, uint64_t>> heartbeats_;
   BodyShelf shelf_;
+  EventForms forms_;
   bool is_reading_bodies_ = false;
   base::MonotonicTime bodies_failed_{};
   base::MonotonicTime reads_noted_{};

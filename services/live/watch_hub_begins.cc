@@ -217,12 +217,13 @@ void WatchHub::EndStart(WatchStream& stream, WatchStart& start) {
   // What came meanwhile to one of them may have been in the timeline of another.
   for (size_t i = 0; i < start.held.size(); ++i) {
     const AddressedEvent& held = start.held.At(i);
-    for (const uint32_t number : held.recipients.empty() ? start.numbers : held.recipients) {
+    for (const uint32_t number :
+         held.recipients.empty() ? std::span<const uint32_t>(start.numbers) : held.recipients) {
       AddMissed(start, number, held.event);
     }
   }
   uint32_t watched = 0;
-  std::vector<uint32_t> numbers;
+  Recipients numbers;
   for (const uint32_t number : start.numbers) {
     const auto found = stream.subscriptions.find(number);
     if (found != stream.subscriptions.end()) {

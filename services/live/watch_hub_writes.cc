@@ -34,12 +34,6 @@ PageEntry DeletedEntry(UpdateId id, const GroupEntry& group) {
   return entry;
 }
 
-const Target* FindTarget(const Body& body, const GroupId& group) {
-  const std::vector<Target>& targets = body.header().targets;
-  const auto found = std::ranges::find(targets, group, &Target::group);
-  return found == targets.end() ? nullptr : &*found;
-}
-
 // Whether the person was shown a post to several groups before, through another of them. Of a gateway's
 // persons it is not known who lost sight of that group since.
 bool WasShown(const WatchSubscription& subscription, const PageEntry& entry) {
@@ -62,7 +56,8 @@ bool WasShown(const WatchSubscription& subscription, const PageEntry& entry) {
 // Moves events from the front of a stream's outbox into one message.
 class WatchHub::Composer {
  public:
-  Composer(WatchHub& hub, WatchStream& stream) : hub_(hub), stream_(stream) {}
+  Composer(WatchHub& hub, WatchStream& stream)
+      : hub_(hub), stream_(stream), moment_(hub.d_.people, hub.retention_) {}
 
   // Until the message is full, the outbox empty, or an event can't be judged yet.
   void Compose() {
@@ -104,33 +99,30 @@ class WatchHub::Composer {
 
   Added Add(const AddressedEvent& addressed, base::MonotonicTime now) {
     const WatchedEvent& event = addressed.event;
+    EventForm* form = nullptr;
     PageEntry entry{event.update, nullptr};
-    if (HasBody(event)) {
-      auto body = hub_.shelf_.Find(event.update);
-      if (!body || IsOlderThan(event, *body)) {
+    if (EventForms::HasBody(event)) {
+      form = &hub_.forms_.Of(event);
+      if (form->state == EventForm::State::kStarved) {
         WantBodies();
         return Added::kNothing;
       }
-      if (*body == nullptr && event.kind != WatchedEvent::Kind::kTakenOut) {
-        return Added::kWhole;  // deleted or expired
-      }
-      // Workers don't tell of it; of a timeline that is read for a resume it is a part.
-      if (event.kind == WatchedEvent::Kind::kPublished && IsImported(**body)) {
+      if (form->state == EventForm::State::kSilent) {
         return Added::kWhole;
       }
-      entry.body = *std::move(body);
+      entry.body = form->body;
     }
     Told told;
     const size_t end = Address(addressed, entry, now, told);
     if (is_blocked_) {
       return Added::kNothing;
     }
-    Put(addressed, std::move(told), entry);
+    Put(addressed, told, entry, form);
     stream_.recipients_sent = end;
     return end == addressed.recipients.size() ? Added::kWhole : Added::kPart;
   }
 
-  void Put(const AddressedEvent& addressed, Told told, PageEntry& entry) {
+  void Put(const AddressedEvent& addressed, const Told& told, PageEntry& entry, EventForm* form) {
     WatchedEvent event = addressed.event;
     if (event.kind == WatchedEvent::Kind::kTakenOut) {
       event.kind = WatchedEvent::Kind::kEdited;
@@ -138,7 +130,11 @@ class WatchHub::Composer {
     const bool is_for_all = addressed.recipients.empty();
     if (!told.shown.empty() || is_for_all) {
       entry.through.clear();
-      PutEvent(event, told.shown, &entry);
+      if (form != nullptr && !stream_.is_gateway) {
+        PutForm(event, entry, *form);
+      } else {
+        PutEvent(event, told.shown, &entry);
+      }
     }
     for (const auto& [through, persons] : told.shown_through) {
       entry.through = through;
@@ -150,12 +146,20 @@ class WatchHub::Composer {
     }
   }
 
+  void PutForm(const WatchedEvent& event, const PageEntry& entry, EventForm& form) {
+    if (form.bytes.empty()) {
+      form.bytes = EncodeEvent(event, {}, &entry, hub_.d_.groups);
+    }
+    message_.Add(form.bytes);
+    ++count_;
+  }
+
   void PutEvent(const WatchedEvent& event, std::span<const std::string_view> persons,
                 const PageEntry* entry) {
     if (!stream_.is_gateway) {
       persons = {};
     }
-    message_.AddEvent(event, persons, entry, hub_.d_.groups);
+    message_.Add(EncodeEvent(event, persons, entry, hub_.d_.groups));
     ++count_;
     if (event.kind == WatchedEvent::Kind::kGap) {
       hub_.gaps_sent_[static_cast<size_t>(event.reason)].fetch_add(1, std::memory_order_relaxed);
@@ -168,7 +172,6 @@ class WatchHub::Composer {
                  Told& told) {
     size_t bytes = 0;
     size_t i = stream_.recipients_sent;
-    const Moment moment(hub_.d_.people, hub_.retention_);
     for (; i < addressed.recipients.size() && bytes < limits::kWatchPersonsBytesMax; ++i) {
       const auto found = stream_.subscriptions.find(addressed.recipients[i]);
       if (found == stream_.subscriptions.end()) {
@@ -178,14 +181,14 @@ class WatchHub::Composer {
         is_blocked_ = true;
         break;
       }
-      Tell(addressed.event, found->second, moment, entry, told);
+      Tell(addressed.event, found->second, entry, told);
       bytes += found->second.person->viewer.id().value().size();
     }
     return i;
   }
 
-  void Tell(const WatchedEvent& event, WatchSubscription& subscription, const Moment& moment,
-            PageEntry& entry, Told& told) {
+  void Tell(const WatchedEvent& event, WatchSubscription& subscription, PageEntry& entry,
+            Told& told) {
     const WatchedPerson& person = *subscription.person;
     const std::string_view name = person.viewer.id().value();
     if (IsChange(event) && subscription.last_change == event.position) {
@@ -203,12 +206,12 @@ class WatchHub::Composer {
         told.shown.push_back(name);
         return;
       case WatchedEvent::Kind::kPublished:
-        is_shown = IsShown(person, moment, entry) && IsFirstSight(subscription, entry);
+        is_shown = IsShown(person, entry) && IsFirstSight(subscription, entry);
         FollowForTokens(subscription, entry);
         break;
       case WatchedEvent::Kind::kEdited:
       case WatchedEvent::Kind::kTakenOut:
-        is_shown = IsShown(person, moment, entry);
+        is_shown = IsShown(person, entry);
         break;
       case WatchedEvent::Kind::kDeleted:
         break;
@@ -218,7 +221,7 @@ class WatchHub::Composer {
     } else if (event.kind == WatchedEvent::Kind::kDeleted ||
                event.kind == WatchedEvent::Kind::kTakenOut) {
       PageEntry deleted = DeletedEntry(event.update, *group);
-      if (person.viewer.Judge(moment, deleted) != Visibility::kVisible) {
+      if (person.viewer.Judge(moment_, deleted) != Visibility::kVisible) {
         return;
       }
       told.gone.push_back(name);
@@ -230,8 +233,8 @@ class WatchHub::Composer {
 
   // Whether the person sees it, through other groups than those that have said that they have it no
   // longer: the body may not say so yet.
-  bool IsShown(const WatchedPerson& person, const Moment& moment, PageEntry& entry) const {
-    if (entry.body == nullptr || person.viewer.Judge(moment, entry) != Visibility::kVisible) {
+  bool IsShown(const WatchedPerson& person, PageEntry& entry) const {
+    if (entry.body == nullptr || person.viewer.Judge(moment_, entry) != Visibility::kVisible) {
       return false;
     }
     if (!entry.body->header().is_of_several()) {
@@ -309,28 +312,13 @@ class WatchHub::Composer {
            event.kind == WatchedEvent::Kind::kTakenOut ||
            event.kind == WatchedEvent::Kind::kDeleted;
   }
-  static bool HasBody(const WatchedEvent& event) {
-    return event.kind == WatchedEvent::Kind::kPublished ||
-           event.kind == WatchedEvent::Kind::kEdited || event.kind == WatchedEvent::Kind::kTakenOut;
-  }
-
-  // Whether a body was read before a group took the update, which the event says it has.
-  bool IsOlderThan(const WatchedEvent& event, const std::shared_ptr<const Body>& body) const {
-    if (body == nullptr || event.kind != WatchedEvent::Kind::kPublished ||
-        event.position == event.update) {
-      return false;
-    }
-    const Target* target = FindTarget(*body, hub_.d_.groups.At(event.group).id);
-    return target != nullptr && !target->carry.is_decided();
-  }
-
   void WantBodies() {
     is_starved_ = true;
     hub_.shelf_.Want(stream_.outbox.At(done_).event.update);
     const size_t end = std::min(done_ + kBodiesAhead, stream_.outbox.size());
     for (size_t i = done_; i < end; ++i) {
       const WatchedEvent& event = stream_.outbox.At(i).event;
-      if (HasBody(event) && !hub_.shelf_.Find(event.update)) {
+      if (EventForms::HasBody(event) && !hub_.shelf_.Find(event.update)) {
         hub_.shelf_.Want(event.update);
       }
     }
@@ -338,6 +326,7 @@ class WatchHub::Composer {
 
   WatchHub& hub_;
   WatchStream& stream_;
+  const Moment moment_;
   WatchMessage message_;
   size_t done_ = 0;
   size_t count_ = 0;
@@ -362,10 +351,12 @@ void WatchHub::WriteQueued() {
     if (WatchStream* stream = Find(id)) {
       stream->is_queued = false;
       if (!stream->is_writing && !stream->end) {
+        forms_.MakeRoom();
         Write(*stream);
       }
     }
   }
+  forms_.Clear();
 }
 
 void WatchHub::Write(WatchStream& stream) {
@@ -416,6 +407,7 @@ void WatchHub::Write(WatchStream& stream) {
   stream.next_heartbeat = now + stream.heartbeat;
   heartbeats_.emplace(stream.next_heartbeat, stream.id);
   events_sent_.fetch_add(composer.count(), std::memory_order_relaxed);
+  messages_sent_.fetch_add(1, std::memory_order_relaxed);
   stream.sink->Write(message.Finish());
   if (stream.is_read_held) {
     ReadNext(stream);
