@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "services/model/limits.h"
 #include "services/model/position.h"
 #include "tests/integration/klatchd_watch_client.h"
 #include "tests/stress/seed.h"
@@ -367,7 +368,10 @@ TEST_F(KlatchdGatewayTest, PersonsComeAndGoOnAStream) {
 TEST_F(KlatchdGatewayTest, MoreAtOnceThanTheLiveThreadTakesIsAGapBehindWhichAllIsWhole) {
   Klatchd klatchd({.arguments = {"--workers", "1"}});
   Client client(klatchd.Channel());
-  const std::vector<std::string> crowd = Crowd(70'000);
+  // More than a worker can tell of at once, and less than three streams may watch.
+  constexpr size_t kEach = 90'000;
+  static_assert(3 * kEach > limits::kWatchItemsMax && kEach <= limits::kWatchPersonsPerStreamMax);
+  const std::vector<std::string> crowd = Crowd(3 * kEach);
   ASSERT_THAT(client.CreateGroup("ann", "everybody"), Succeeds());
   for (auto part = crowd.begin(); part != crowd.end(); part += 10'000) {
     ASSERT_THAT(client.Add("ann", "everybody", {part, part + 10'000}), Succeeds());
@@ -375,9 +379,14 @@ TEST_F(KlatchdGatewayTest, MoreAtOnceThanTheLiveThreadTakesIsAGapBehindWhichAllI
   ASSERT_THAT(client.CreateGroup("ann", "chess"), Succeeds());
   ASSERT_THAT(client.Add("ann", "chess", {"p7"}), Succeeds());
   Gateway gateway(klatchd.Channel());
-  gateway.Watch(crowd);
-  ASSERT_TRUE(gateway.AwaitAnswers(1));
-  // One more recipient than a worker can tell of at once would do.
+  Gateway second(klatchd.Channel());
+  Gateway third(klatchd.Channel());
+  auto part = crowd.begin();
+  for (Gateway* watching : {&gateway, &second, &third}) {
+    watching->Watch({part, part + kEach});
+    ASSERT_TRUE(watching->AwaitAnswers(1));
+    part += kEach;
+  }
   ASSERT_THAT(client.Publish("ann", "everybody", "to all"), Succeeds());
   ASSERT_TRUE(gateway.Await([](const Events& events) {
     return !events.empty() && WordOf(events.back()) == "gap GAP_REASON_NODE_BEHIND";

@@ -206,14 +206,23 @@ TEST_F(FeedReadsTest, ShowsNothingThatHasExpiredThoughItsBodyIsInMemory) {
 TEST_F(FeedReadsTest, DoesNotSendWhatWasTakenAwayWhileThePageWasBuilt) {
   Deliver(2'000, "g");
   const uint64_t kept = Deliver(3'000, "h");
-  // The look-ups of the viewer: shards, hole, ring, judge, hole, and then the check before sending.
-  for (int nth = 1; nth <= 6; ++nth) {
+  // Looks at the viewer: shards, hole, ring, judge, hole, and then the check before sending.
+  int looks = 0;
+  bool has_left = true;
+  while (has_left) {
+    has_left = false;
     world_.SetMember("al", "g", 100);
-    world_.AtFind(nth, [&] { world_.SetMember("al", "g", 100, Role::kNone); });
+    world_.AtLook(++looks, [&] {
+      world_.SetMember("al", "g", 100, Role::kNone);
+      has_left = true;
+    });
     const auto page = world_.Home("al", 10);
     ASSERT_TRUE(page.ok()) << page.status();
-    EXPECT_THAT(IdsOf(*page), ElementsAre(kept)) << "left at look-up " << nth;
+    if (has_left) {
+      EXPECT_THAT(IdsOf(*page), ElementsAre(kept)) << "left at look " << looks;
+    }
   }
+  EXPECT_GT(looks, 6);
 }
 
 TEST_F(FeedReadsTest, AnswersNothingOnceTheLeaseIsGone) {

@@ -122,7 +122,7 @@ TEST_F(ReadPersonalTest, WhatIsBlockedWhileAPageIsReadIsNotSent) {
   for (int nth = 1; nth <= 12; ++nth) {
     ChangeState("al", [](PersonalState& state) { state = {}; });
     bool blocked = false;
-    world_.AtFind(nth, [&] {
+    world_.AtLook(nth, [&] {
       ChangeState("al", [](PersonalState& state) { state.blocks.Add("cy"); });
       blocked = true;
     });

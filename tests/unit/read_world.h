@@ -83,14 +83,14 @@ class FakePeople final : public People {
   FakePeople() : arena_(16 << 20) {}
 
   const Person* Find(const PersonId& person) const override {
-    ++finds_;
-    if (before_find_ != nullptr && finds_ == fire_at_) {
-      before_find_();
-    }
+    Look();
     auto found = persons_.find(person.value());
     return found == persons_.end() ? nullptr : found->second.get();
   }
-  lockfree::EpochReclaimer& epochs() override { return epochs_; }
+  lockfree::EpochReclaimer& epochs() override {
+    Look();
+    return epochs_;
+  }
   void Wake(const Person& person) override { woken_.push_back(person.id.value()); }
   const lockfree::RingArena& ArenaOf(const Person&) const override { return arena_; }
 
@@ -112,14 +112,22 @@ class FakePeople final : public People {
 
  private:
   friend class ReadWorld;
+
+  void Look() const {
+    ++looks_;
+    if (before_look_ != nullptr && looks_ == fire_at_) {
+      before_look_();
+    }
+  }
+
   std::vector<std::string> woken_;
   lockfree::RingArena arena_;
   lockfree::EpochReclaimer epochs_;
   std::vector<std::unique_ptr<lockfree::TimelineRing>> rings_;
   std::map<std::string, std::unique_ptr<Person>> persons_;
-  mutable int finds_ = 0;
+  mutable int looks_ = 0;
   int fire_at_ = 0;
-  std::function<void()> before_find_;
+  std::function<void()> before_look_;
 };
 
 class ReadWorld {
@@ -220,11 +228,12 @@ class ReadWorld {
     progress.Notify();
   }
 
-  // Runs `action` at the nth look-up of a person from now.
-  void AtFind(int nth, std::function<void()> action) {
-    people.finds_ = 0;
+  // Runs `action` when somebody looks for a person, or at what is known of one, for the nth time from
+  // now: before anything of it is loaded.
+  void AtLook(int nth, std::function<void()> action) {
+    people.looks_ = 0;
     people.fire_at_ = nth;
-    people.before_find_ = std::move(action);
+    people.before_look_ = std::move(action);
   }
 
   base::MonotonicTime Deadline() const { return clock.Monotonic() + std::chrono::seconds(10); }
