@@ -1,0 +1,306 @@
+"""Real processes for a fault: redis-server, klatchd, the load with its checks, and a proxy between.
+
+    with Lab(build, seed) as lab:
+        redis = lab.redis(fsync="always")
+        node = lab.node(redis)
+        with lab.load(node, redis, seconds=20) as load:
+            node.kill(); node.start()
+        load.verdict()             # raises Violation if a promise was broken
+        lab.scrub(node)            # the same of what is stored
+
+Everything listens on loopback or Unix sockets in a temporary folder, and ends with the Lab, by its process id.
+Thread rules: one thread drives a Lab; proxies have threads of their own.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+# A load is real from here on (QUALITY: a run counts only then).
+PUBLISHES_PER_SECOND_MIN = 500
+# The longest that anything which has to happen is waited for.
+WAIT_MAX = 60.0
+LOOK_EVERY = 0.02
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+
+class Unfit(Exception):
+    """The run doesn't count: what it needs wasn't there."""
+
+
+def await_true(what, look, limit=WAIT_MAX):
+    """Looks again and again; returns the seconds that it took, or raises Violation."""
+    start = time.monotonic()
+    while True:
+        if look():
+            return time.monotonic() - start
+        if time.monotonic() - start > limit:
+            raise Violation(f"{what}: not within {limit:g} s")
+        time.sleep(LOOK_EVERY)
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+class Process:
+    """A program that is started, killed and started again under one name; its output goes to a file."""
+
+    def __init__(self, name, command, folder, environment=None):
+        self.name, self.command = name, [str(word) for word in command]
+        self.output = folder / f"{name}.log"
+        self.environment = {**os.environ, **(environment or {})}
+        self.process = None
+
+    def start(self):
+        with open(self.output, "ab") as output:
+            self.process = subprocess.Popen(self.command, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                                            env=self.environment)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL, and waits until it is gone."""
+        if self.running():
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def stop(self, limit=WAIT_MAX):
+        """SIGTERM; SIGKILL if it doesn't end."""
+        if self.running():
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=limit)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def tail(self, lines=15):
+        text = self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class Redis(Process):
+    """redis-server with an append-only file, on a Unix socket and a port of loopback."""
+
+    def __init__(self, name, folder, fsync="always", options=(), environment=None):
+        self.folder = folder / name
+        self.folder.mkdir()
+        self.port = free_port()
+        self.socket = self.folder / "redis.sock"
+        super().__init__(name, ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket,
+                                "--dir", self.folder, "--save", "", "--appendonly", "yes", "--appendfsync", fsync,
+                                "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction", *options],
+                         folder, environment)
+
+    @property
+    def address(self):
+        return f"unix://{self.socket}"
+
+    def start(self):
+        super().start()
+        await_true(f"{self.name} answers", lambda: self.answers("PONG", "PING"))
+
+    def cli(self, *words, check=True):
+        done = subprocess.run(["redis-cli", "-s", str(self.socket), *map(str, words)], capture_output=True, text=True,
+                              timeout=WAIT_MAX, check=False)
+        if check and (done.returncode != 0 or done.stdout.startswith("ERR")):
+            raise Unfit(f"redis-cli {' '.join(map(str, words))}: {done.stdout}{done.stderr}")
+        return done.stdout.rstrip("\n")
+
+    def answers(self, expected, *words):
+        return self.cli(*words, check=False) == expected
+
+    def keys(self, pattern):
+        return self.cli("--scan", "--pattern", pattern).split()
+
+
+class Node(Process):
+    """klatchd on a Unix socket, with /metrics on a port of loopback."""
+
+    def __init__(self, name, build, redis_address, folder, options=(), environment=None):
+        self.folder = folder / name
+        self.folder.mkdir()
+        self.socket = self.folder / "klatchd.sock"
+        self.metrics = f"127.0.0.1:{free_port()}"
+        self.build = build
+        super().__init__(name, [build / "services/klatchd/klatchd", "--listen", f"unix:{self.socket}", "--redis",
+                                redis_address, "--data-dir", self.folder / "data", "--metrics-listen", self.metrics,
+                                "--flush-interval", "250ms", *options], folder, environment)
+
+    @property
+    def target(self):
+        return f"unix:{self.socket}"
+
+    def start(self):
+        super().start()
+
+    def start_and_wait(self):
+        """Returns the seconds until it served."""
+        self.start()
+        return self.await_ready()
+
+    def await_ready(self, limit=WAIT_MAX):
+        def look():
+            if not self.running():
+                raise Violation(f"{self.name} has ended:\n{self.tail()}")
+            return self.is_ready()
+        return await_true(f"{self.name} serves", look, limit)
+
+    def is_ready(self):
+        try:
+            with urllib.request.urlopen(f"http://{self.metrics}/readyz", timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def await_publishes(self, limit=WAIT_MAX):
+        """Returns the seconds until a post has come into the log from now on."""
+        before = self.metric("klatch_updates_appended_total") or 0
+
+        def look():
+            now = self.metric("klatch_updates_appended_total")
+            return now is not None and now != before and now > 0
+        return await_true(f"{self.name} takes posts", look, limit)
+
+    def metric(self, name):
+        """The sum over its labels; None while nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=2) as page:
+                found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", page.read().decode(), re.M)
+        except (urllib.error.URLError, OSError):
+            return None
+        return sum(map(float, found))
+
+
+class Load(Process):
+    """klatch-load play: people who post, join, leave, edit, delete, watch and quarrel, all of it checked."""
+
+    def __init__(self, lab, node, redis, seconds, options):
+        self.node = node
+        self.summary = None
+        super().__init__("load", [
+            lab.build / "bench/load/klatch-load", "play", "--target", node.target, "--metrics", node.metrics,
+            "--redis", redis.address, "--persons", "2000", "--arrivals", "constant", "--rate", "1000",
+            "--duration", f"{seconds:.0f}s", "--batch", "20", "--seed", lab.random.randrange(2**31), "--retry-for", "60s",
+            "--check-timelines", "300", "--show-timelines", "0", "--watched", "100", "--quarrels", "3", "--probers", "0",
+            "--json", *options], lab.folder)
+
+    def __enter__(self):
+        """Back when the load is real."""
+        self.output.unlink(missing_ok=True)
+        self.start()
+        self._await_pace()
+        return self
+
+    def _await_pace(self):
+        seen, last = None, time.monotonic()
+
+        def look():
+            nonlocal seen, last
+            if not self.running():
+                raise Unfit(f"the load has ended early:\n{self.tail()}")
+            if time.monotonic() - last < 1.0:
+                return False
+            now, last = self.node.metric("klatch_updates_appended_total"), time.monotonic()
+            real = None not in (seen, now) and now - seen >= PUBLISHES_PER_SECOND_MIN
+            seen = now
+            return real
+        try:
+            await_true("the load is real", look)
+        except Violation as late:
+            raise Unfit(str(late)) from late
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.kill()
+            return
+        try:
+            self.process.wait(timeout=600)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Violation(f"the load doesn't end:\n{self.tail()}") from None
+
+    def verdict(self):
+        """The summary of a load that found every promise kept; else raises Violation."""
+        lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            self.summary = json.loads(lines[-1])
+        except (IndexError, json.JSONDecodeError):
+            raise Violation(f"the load ended with {self.process.returncode} and no summary:\n{self.tail()}") from None
+        if self.process.returncode != 0:
+            raise Violation(f"the load ended with {self.process.returncode}:\n{self.tail(40)}")
+        return self.summary
+
+
+class Lab:
+    """A temporary folder with processes in it."""
+
+    def __init__(self, build, seed, keep=False):
+        self.build, self.seed, self.keep = build, seed, keep
+        self.random = random.Random(seed)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="klatch-fault-"))
+        self.started = []
+        # What a row measured, for the table: name → value.
+        self.figures = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        for process in reversed(self.started):
+            if isinstance(process, Process) and process.running():
+                process.signal(signal.SIGCONT)
+            process.stop()
+        if not (self.keep and kind):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def redis(self, name="redis", **options):
+        redis = Redis(name, self.folder, **options)
+        self.started.append(redis)
+        redis.start()
+        return redis
+
+    def node(self, redis_address, name="klatchd", options=(), environment=None):
+        node = Node(name, self.build, redis_address, self.folder, options, environment)
+        self.started.append(node)
+        node.start_and_wait()
+        return node
+
+    def load(self, node, redis, seconds, *options):
+        load = Load(self, node, redis, seconds, options)
+        self.started.append(load)
+        return load
+
+    def scrub(self, node):
+        """What is stored is what is due, of everybody."""
+        done = subprocess.run([self.build / "services/klatch/klatch", "admin", "scrub", "--all", "--as", "harness",
+                               "--target", node.target, "--timeout", "120"], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Violation(f"scrub ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-1000:]}")
+
+    def note(self, figure, value):
+        self.figures.setdefault(figure, []).append(value)
