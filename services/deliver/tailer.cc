@@ -1,5 +1,6 @@
 #include "services/deliver/tailer.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 
 #include <utility>
@@ -13,6 +14,7 @@ constexpr size_t kBatchRecords = 2048;
 constexpr std::chrono::milliseconds kReadWait{100};
 constexpr std::chrono::milliseconds kRetryPause{50};
 constexpr std::chrono::milliseconds kFullWait{10};
+constexpr std::chrono::milliseconds kCheckEvery{1'000};
 
 // A body that changed or went must not be served from memory once the record is applied anywhere:
 // drop it before any worker sees the record.
@@ -60,12 +62,20 @@ void Tailer::Run() {
 
 size_t Tailer::DoWork() {
   entries_.clear();
-  absl::Status status = d_.log.Read(after_, kBatchRecords, kReadWait, entries_);
-  if (status.code() == absl::StatusCode::kDataLoss) {
+  absl::Status status;
+  if (must_check_ || d_.clock.Monotonic() - checked_ >= kCheckEvery) {
+    status = CheckTrail();
+  }
+  if (status.ok()) {
+    status = d_.log.Read(after_, kBatchRecords, kReadWait, entries_);
+  }
+  if (status.code() == absl::StatusCode::kDataLoss || base::ReasonOf(status) == "RELOAD") {
     std::lock_guard lock(mutex_);
     failure_ = status;
   }
   if (!status.ok()) {
+    // What answers next may be another Redis.
+    must_check_ = true;
     if (const auto suppressed = error_lines_.Admit(d_.clock.Monotonic())) {
       obs::Log(obs::Level::kError, "tailer", "can't read the log; trying again",
                {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
@@ -93,6 +103,35 @@ size_t Tailer::DoWork() {
   return entries_.size();
 }
 
+absl::Status Tailer::CheckTrail() {
+  std::vector<LogMark> marks = std::move(checked_marks_);
+  checked_marks_.clear();
+  for (uint32_t shard = 0; shard < d_.trail.shard_count(); ++shard) {
+    if (const LogMark last = d_.trail.Last(ShardIndex(shard)); !last.position.is_zero()) {
+      checked_marks_.push_back(last);
+    }
+  }
+  marks.insert(marks.end(), checked_marks_.begin(), checked_marks_.end());
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, d_.log.LookAt(marks));
+  for (size_t i = 0; i < marks.size(); ++i) {
+    // Of those of the last time one may have been trimmed since, when all had passed it.
+    const bool is_older = i < marks.size() - checked_marks_.size();
+    const LogFinding finding = Judge(marks[i], looks[i]);
+    if (finding == LogFinding::kForked || (finding == LogFinding::kTrimmed && !is_older)) {
+      return base::WithReason(
+          base::Error(
+              absl::StatusCode::kUnavailable,
+              fmt::format("the log of shard {} {}", marks[i].position.shard().value(),
+                          finding == LogFinding::kForked ? "is not the one that was read"
+                                                         : "was trimmed beyond what was read")),
+          "RELOAD");
+    }
+  }
+  must_check_ = false;
+  checked_ = d_.clock.Monotonic();
+  return absl::OkStatus();
+}
+
 absl::Status Tailer::HandOver(const LogEntry& entry) {
   DropBody(entry, d_.bodies);
   Event* slot = ClaimSlot();
@@ -106,6 +145,7 @@ absl::Status Tailer::HandOver(const LogEntry& entry) {
     return decoded;
   }
   after_[entry.position.shard().value()] = entry.position;
+  d_.trail.Note(entry.position, entry.record.nonce());
   return absl::OkStatus();
 }
 

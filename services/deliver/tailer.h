@@ -6,7 +6,9 @@
 // Thread safety: Start and Stop by the owner; the rest is the tailer's own thread. Gauges from any
 // thread. What happens when the log can't be read: it keeps trying; LastHeard of Progress grows
 // old, so reads say that they are stale. A record that can't be decoded ends the tailing (nothing
-// may be skipped in silence): `failure()` says why and the node is not ready.
+// may be skipped in silence): `failure()` says why and the node is not ready. So does a log that has
+// forked, or was trimmed beyond what was read: UNAVAILABLE with reason RELOAD; after an error, and each
+// second, it is looked at first whether what was read is still there.
 
 #include <atomic>
 #include <mutex>
@@ -21,6 +23,7 @@
 #include "services/deliver/progress.h"
 #include "services/log/body_store.h"
 #include "services/log/log_reader.h"
+#include "services/log/log_trail.h"
 
 namespace klatch {
 
@@ -29,6 +32,7 @@ class Tailer {
   struct Dependencies {
     const Layout& layout;
     LogReader& log;
+    LogTrail& trail;
     GroupDirectory& groups;
     BodyStore& bodies;
     Progress& progress;
@@ -51,6 +55,8 @@ class Tailer {
   void Run();
   // One bounded step: reads up to a batch and hands it over. How many records it handed over.
   size_t DoWork();
+  // Whether what was read last, and what had been when this was asked before, still stands in the logs.
+  absl::Status CheckTrail();
   absl::Status HandOver(const LogEntry& entry);
   Event* ClaimSlot();
 
@@ -58,6 +64,9 @@ class Tailer {
   // The tailer's own.
   std::vector<Position> after_;
   std::vector<LogEntry> entries_;
+  bool must_check_ = true;
+  base::MonotonicTime checked_{};
+  std::vector<LogMark> checked_marks_;
   obs::LogLimiter error_lines_{1};
 
   std::atomic<uint64_t> records_{0};  // a counter; publishes nothing

@@ -113,7 +113,8 @@ class TimeLimit {
 
 class Lifecycle {
  public:
-  explicit Lifecycle(const KlatchdOptions& options) : options_(options) {}
+  explicit Lifecycle(const KlatchdOptions& options)
+      : options_(options), trail_(static_cast<uint32_t>(options.shards)) {}
 
   int Run();
 
@@ -138,6 +139,8 @@ class Lifecycle {
   const base::SystemClock clock_;
   bool interrupted_ = false;
 
+  // What one node has read, for the next.
+  LogTrail trail_;
   obs::MetricsRegistry metrics_;
   std::unique_ptr<RedisAccess> redis_;
   std::unique_ptr<Node> node_;
@@ -217,7 +220,7 @@ absl::Status Lifecycle::StartNode() {
       KLATCH_ASSIGN_OR_RETURN(redis_, RedisAccess::Open(options_, clock_, interrupted, waiting));
     }
     SetPhase("loading");
-    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_);
+    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_, trail_);
     absl::Status status = node_->Start(interrupted);
     if (status.ok()) {
       return status;

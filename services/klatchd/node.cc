@@ -79,12 +79,13 @@ struct Node::Slice {
 };
 
 Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-           const base::Clock& clock)
+           const base::Clock& clock, LogTrail& trail)
     : options_(options),
       layout_(LayoutOf(options)),
       address_(std::move(address)),
       node_id_(std::move(node_id)),
       clock_(clock),
+      trail_(trail),
       loaded_(clock.Monotonic()),
       executor_(options.call_threads, "calls"),
       personal_(options.persons_max, epochs_),
@@ -169,11 +170,12 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(const NamespaceFacts facts, std::move(claimed));
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Start(std::move(lease_redis), *guard_);
+  KLATCH_RETURN_IF_ERROR(FollowTrail());
   std::vector<Position> replay_after;
   KLATCH_RETURN_IF_ERROR(Load(*redis, interrupted, replay_after));
-  tailer_ = std::make_unique<Tailer>(
-      Tailer::Dependencies{layout_, log_reader_, groups_, bodies_, progress_, ring_, clock_},
-      replay_after);
+  tailer_ = std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, trail_, groups_,
+                                                          bodies_, progress_, ring_, clock_},
+                                     replay_after);
   StartLive(facts.cursor_key, replay_after);
   for (const auto& slice : slices_) {
     slice->worker.Start(replay_after);
@@ -199,6 +201,28 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   sweeper_ = std::make_unique<Sweeper>(layout_.shard_count, appender_, facts_, clock_);
   sweeper_->Start();
   BuildServices(facts.cursor_key);
+  return absl::OkStatus();
+}
+
+absl::Status Node::FollowTrail() {
+  for (uint32_t i = 0; i < layout_.shard_count; ++i) {
+    const ShardIndex shard(i);
+    const std::vector<LogMark> marks = trail_.Of(shard);
+    KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, log_reader_.LookAt(marks));
+    uint64_t lost = 0;
+    for (size_t mark = 0; mark < marks.size(); ++mark) {
+      lost += Judge(marks[mark], looks[mark]) == LogFinding::kForked ? 1 : 0;
+    }
+    if (lost != 0) {
+      trail_.NoteFork(shard, lost);
+      obs::Log(obs::Level::kError, "node", "records that had been read are not in the log",
+               {{"shard", uint64_t{i}}, {"lost", lost}, {"remembered", uint64_t{marks.size()}}});
+    } else if (!marks.empty() && Judge(marks.back(), looks.back()) == LogFinding::kTrimmed) {
+      trail_.NoteGap(shard);
+      obs::Log(obs::Level::kError, "node", "the log was trimmed beyond what had been read",
+               {{"shard", uint64_t{i}}});
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -599,6 +623,14 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   };
   metrics.AddCounter("klatch_log_records_total", "Records read off the log and handed to workers.",
                      {}, [this] { return tailer_->records(); });
+  metrics.AddCounter("klatch_log_forks_total", "Logs that were not the ones that had been read.",
+                     {}, [this] { return trail_.forks(); });
+  metrics.AddCounter("klatch_log_lost_records_total",
+                     "Records that had been read and were not in the log any more.", {},
+                     [this] { return trail_.lost(); });
+  metrics.AddCounter("klatch_log_gaps_total",
+                     "Logs that had been trimmed beyond what had been read.", {},
+                     [this] { return trail_.gaps(); });
   metrics.AddCounter("klatch_log_trimmed_records_total",
                      "Records removed from the log's old end by this node.", {},
                      [this] { return janitor_->trimmed(); });

@@ -44,6 +44,7 @@
 #include "services/live/watch_hub.h"
 #include "services/live/watch_reactors.h"
 #include "services/log/janitor.h"
+#include "services/log/log_trail.h"
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
@@ -60,8 +61,9 @@ class Node {
   // Asked now and then while starting; true: give up.
   using Interrupted = std::function<bool()>;
 
+  // `trail` outlives the node: what an earlier one has read.
   Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-       const base::Clock& clock);
+       const base::Clock& clock, LogTrail& trail);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -103,6 +105,9 @@ class Node {
   absl::StatusOr<NamespaceFacts> Claim(redis::Connection& redis, const Interrupted& interrupted);
   absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
+  // Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
+  // forgets it.
+  absl::Status FollowTrail();
   absl::Status StartKeeper();
   absl::Status CatchUp(const Interrupted& interrupted);
   // The live thread, which must listen before the workers tell anything.
@@ -130,6 +135,7 @@ class Node {
   const redis::Address address_;
   const std::string node_id_;
   const base::Clock& clock_;
+  LogTrail& trail_;
   const base::MonotonicTime loaded_;
 
   // In the order of construction; destroyed in reverse.

@@ -9,6 +9,7 @@
 
 #include "common/base/status.h"
 #include "klatch/v1/log_record.pb.h"
+#include "services/log/log_trail.h"
 #include "services/model/position.h"
 
 namespace klatch {
@@ -28,6 +29,10 @@ class LogReader {
   // == shard count.
   virtual absl::Status Read(std::span<const Position> after, size_t entries_max,
                             std::chrono::milliseconds wait, std::vector<LogEntry>& entries) = 0;
+
+  // What stands at each mark, in their order, and of the logs that lack one their ends. REQUIRES: no
+  // position is zero.
+  virtual absl::StatusOr<std::vector<LogLook>> LookAt(std::span<const LogMark> marks) = 0;
 
   // The last position of each shard's log; zero where it is empty.
   virtual absl::StatusOr<std::vector<Position>> LastPositions() = 0;

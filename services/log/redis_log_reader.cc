@@ -14,6 +14,7 @@ using absl::StatusCode;
 
 // A blocked XREAD must answer before the connection gives it up.
 constexpr std::chrono::milliseconds kWaitMargin{500};
+constexpr size_t kLooksAtOnce = 1'000;
 
 absl::Status DataLoss(std::string_view stream, std::string_view id, std::string_view what) {
   return base::Error(StatusCode::kDataLoss, fmt::format("log entry {} of {} {}", id, stream, what));
@@ -126,6 +127,67 @@ absl::Status RedisLogReader::Read(std::span<const Position> after, size_t entrie
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<LogLook>> RedisLogReader::LookAt(std::span<const LogMark> marks) {
+  KLATCH_RETURN_IF_ERROR(base::Annotate(EnsureConnected(), "look at the log"));
+  std::vector<LogLook> looks;
+  while (looks.size() < marks.size()) {
+    const auto rest = marks.subspan(looks.size());
+    KLATCH_RETURN_IF_ERROR(base::Annotate(
+        LookAtSome(rest.first(std::min(rest.size(), kLooksAtOnce)), looks), "look at the log"));
+  }
+  return looks;
+}
+
+absl::Status RedisLogReader::LookAtSome(std::span<const LogMark> marks,
+                                        std::vector<LogLook>& looks) {
+  std::vector<redis::Command> commands;
+  for (const LogMark& mark : marks) {
+    const std::string& stream = streams_[mark.position.shard().value()];
+    const std::string id = mark.position.ToStreamId();
+    commands.push_back(redis::Command{"XRANGE", stream, id, id});
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> records, connection_->CallAll(commands));
+  const size_t before = looks.size();
+  std::vector<size_t> absent;
+  commands.clear();
+  for (size_t i = 0; i < marks.size(); ++i) {
+    const ShardIndex shard = marks[i].position.shard();
+    const std::string& stream = streams_[shard.value()];
+    const redis::ReplyView found = records[i].view();
+    KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(found), stream));
+    LogLook look;
+    if (found.size() != 0) {
+      KLATCH_ASSIGN_OR_RETURN(const LogEntry entry, DecodeLogEntry(found[0], shard, stream));
+      look = {.is_there = true, .nonce = entry.record.nonce(), .first = {}, .last = {}};
+    } else {
+      absent.push_back(before + i);
+      commands.push_back(redis::Command{"XRANGE", stream, "-", "+", "COUNT", "1"});
+      commands.push_back(redis::Command{"XREVRANGE", stream, "+", "-", "COUNT", "1"});
+    }
+    looks.push_back(look);
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> ends, connection_->CallAll(commands));
+  for (size_t i = 0; i < absent.size(); ++i) {
+    const ShardIndex shard = marks[absent[i] - before].position.shard();
+    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].first, DecodeEnd(ends[2 * i].view(), shard));
+    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].last, DecodeEnd(ends[2 * i + 1].view(), shard));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Position> RedisLogReader::DecodeEnd(redis::ReplyView reply, ShardIndex shard) const {
+  const std::string& stream = streams_[shard.value()];
+  KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply), stream));
+  if (reply.size() == 0) {
+    return Position();
+  }
+  const std::optional<Position> position = Position::FromStreamId(reply[0][0].text(), shard);
+  if (!position) {
+    return DataLoss(stream, reply[0][0].text(), "is at no position");
+  }
+  return *position;
 }
 
 absl::StatusOr<std::vector<Position>> RedisLogReader::LastPositions() {

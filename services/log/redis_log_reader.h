@@ -3,7 +3,7 @@
 // its own. After an error the status is returned, and the next call connects anew.
 //
 // Thread safety: one thread at a time.
-// Bounds: a Read returns at most entries_max records, and takes at most `wait` (bounded by the
+// Bounds: LookAt asks for kLooksAtOnce marks at a time. A Read returns at most entries_max records, and takes at most `wait` (bounded by the
 // connection's call timeout less a margin) and the time of one call.
 
 #include <memory>
@@ -29,6 +29,7 @@ class RedisLogReader final : public LogReader {
 
   absl::Status Read(std::span<const Position> after, size_t entries_max,
                     std::chrono::milliseconds wait, std::vector<LogEntry>& entries) override;
+  absl::StatusOr<std::vector<LogLook>> LookAt(std::span<const LogMark> marks) override;
   absl::StatusOr<std::vector<Position>> LastPositions() override;
 
  private:
@@ -38,6 +39,10 @@ class RedisLogReader final : public LogReader {
   // Appends the records of one stream, at most until `entries` has size_max.
   absl::Status TakeStream(redis::ReplyView stream, size_t size_max,
                           std::vector<LogEntry>& entries) const;
+  // At most kLooksAtOnce marks.
+  absl::Status LookAtSome(std::span<const LogMark> marks, std::vector<LogLook>& looks);
+  // The position of the only record of an answer to XRANGE or XREVRANGE; zero if there is none.
+  absl::StatusOr<Position> DecodeEnd(redis::ReplyView reply, ShardIndex shard) const;
 
   const redis::Address address_;
   const redis::Connection::Options options_;

@@ -1,0 +1,82 @@
+#pragma once
+// What a node remembers of the logs that it follows: of each shard the newest records, by position and
+// nonce. A Redis that was restarted, or replaced by a replica, may not have them any more although it had
+// answered them (a fork), and then something else may stand behind them, or even at their positions.
+//
+//   trail.Note(entry.position, entry.record.nonce());      // the tailer, as it reads
+//   … the node is taken apart, and another one starts on what Redis holds now …
+//   trail.CountLost(…)                                     // what is missing of it
+//
+// Thread safety: one thread at a time, but for the counters, which any thread reads.
+// Bound: kMarksMax marks of each shard, the newest.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "services/model/ids.h"
+#include "services/model/position.h"
+
+namespace klatch {
+
+struct LogMark {
+  Position position;  // zero: nothing was read yet
+  uint64_t nonce = 0;
+};
+
+// What a look at a log says of a mark.
+enum class LogFinding {
+  kWhole,    // the record is there
+  kTrimmed,  // it is not, nor are older ones, but newer ones are
+  kForked,   // it never was, as the log is now
+};
+
+// REQUIRES: `at` says whether a record stands at the mark's position and which nonce it has; `first` and
+// `last` are the log's ends, zero if it is empty.
+struct LogLook {
+  bool is_there = false;
+  uint64_t nonce = 0;
+  Position first;
+  Position last;
+};
+LogFinding Judge(const LogMark& mark, const LogLook& look);
+
+class LogTrail {
+ public:
+  static constexpr size_t kMarksMax = 1'024;
+
+  explicit LogTrail(uint32_t shard_count) : shards_(shard_count) {}
+
+  uint32_t shard_count() const { return static_cast<uint32_t>(shards_.size()); }
+
+  // In order within a shard; what is noted again, as after a restart, changes nothing.
+  void Note(Position position, uint64_t nonce);
+  // The newest of a shard.
+  LogMark Last(ShardIndex shard) const;
+  // Oldest first.
+  std::vector<LogMark> Of(ShardIndex shard) const;
+
+  // The shard's log has forked: `lost` of its records are gone. What was remembered of it is void.
+  void NoteFork(ShardIndex shard, uint64_t lost);
+  // Its log was trimmed beyond what this node had read.
+  void NoteGap(ShardIndex shard);
+
+  // Counters.
+  uint64_t forks() const { return forks_.load(std::memory_order_relaxed); }
+  uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
+  uint64_t gaps() const { return gaps_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Shard {
+    std::vector<LogMark> marks;  // a ring once it is full
+    size_t next = 0;
+  };
+
+  std::vector<Shard> shards_;
+  std::atomic<uint64_t> forks_{0};
+  std::atomic<uint64_t> lost_{0};
+  std::atomic<uint64_t> gaps_{0};
+};
+
+}  // namespace klatch
