@@ -20,11 +20,14 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
+
+from proxy import Proxy
 
 # A load is real from here on (QUALITY: a run counts only then).
 PUBLISHES_PER_SECOND_MIN = 500
@@ -101,6 +104,28 @@ class Process:
     def tail(self, lines=15):
         text = self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+class Shim:
+    """What shim.cc changes for the programs that it is preloaded into."""
+
+    def __init__(self, build, folder, name):
+        self._file = folder / f"{name}.shim"
+        self._file.write_bytes(bytes(16))
+        self.environment = {"LD_PRELOAD": str(build / "tests/fault/libklatch_fault_shim.so"),
+                            "KLATCH_FAULT_SHIM": str(self._file)}
+
+    def _set(self, at, data):
+        with open(self._file, "r+b") as file:
+            file.seek(at)
+            file.write(data)
+
+    def set_clock_ahead(self, seconds):
+        self._set(0, struct.pack("<q", seconds))
+
+    def set_disk(self, how):
+        """ "good", "full" or "unsynced": the append-only file can't be written, or not be synced."""
+        self._set(8, bytes([("good", "full", "unsynced").index(how)]))
 
 
 class Redis(Process):
@@ -259,8 +284,9 @@ class Load(Process):
 class Lab:
     """A temporary folder with processes in it."""
 
-    def __init__(self, build, seed, keep=False):
-        self.build, self.seed, self.keep = build, seed, keep
+    def __init__(self, build, seed):
+        self.build, self.seed = build, seed
+        self.keep = False  # the folder, when it ends
         self.random = random.Random(seed)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="klatch-fault-"))
         self.started = []
@@ -270,13 +296,21 @@ class Lab:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, *_):
         for process in reversed(self.started):
             if isinstance(process, Process) and process.running():
                 process.signal(signal.SIGCONT)
             process.stop()
-        if not (self.keep and kind):
+        if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def shim(self, name):
+        return Shim(self.build, self.folder, name)
+
+    def proxy(self, redis):
+        proxy = Proxy(redis.port)
+        self.started.append(proxy)
+        return proxy
 
     def redis(self, name="redis", **options):
         redis = Redis(name, self.folder, **options)

@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Callable
 
-from lab import Violation
+from lab import Violation, await_true
 
 COLUMNS = ("test", "gate", "release")
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load")
@@ -78,6 +78,29 @@ def kill_redis(lab, times):
     under_load(lab, node, redis, times, 5.0, inject)
 
 
+@row(9, "node cut off from Redis, both ways and one way, and slowed", gate=5, release=100, batch=4)
+def cut_off_node(lab, times):
+    redis = lab.redis()
+    proxy = lab.proxy(redis)
+    node = lab.node(proxy.address)
+    kinds = ["cut", "requests", "answers", "both", "slow"]
+    lab.random.shuffle(kinds)
+
+    def inject():
+        kind = kinds.pop()
+        kinds.insert(0, kind)
+        if kind == "cut":
+            proxy.cut()
+        elif kind == "slow":
+            proxy.delay(lab.random.uniform(0.02, 0.2))
+        else:
+            proxy.swallow(kind)
+        time.sleep(lab.random.uniform(1.0, 4.5))
+        proxy.heal()
+        took_back(lab, node, 10.0)
+    under_load(lab, node, redis, times, 10.0, inject)
+
+
 @row(10, "owner stopped longer than its lease, then continued", gate=5, release=100, batch=2)
 def stop_owner(lab, times):
     redis = lab.redis()
@@ -89,3 +112,64 @@ def stop_owner(lab, times):
         node.signal(signal.SIGCONT)
         took_back(lab, node, 5.0)
     under_load(lab, node, redis, times, 8.0, inject)
+
+
+@row(12, "disk full, and an append-only file that can't be synced", gate=2, release=20, batch=2)
+def full_disk(lab, times):
+    shim = lab.shim("redis")
+    # Synced at each write Redis would end itself instead, which is row 3.
+    redis = lab.redis(fsync="everysec", environment=shim.environment)
+    node = lab.node(redis.address)
+    kinds = ["full", "unsynced"]
+    lab.random.shuffle(kinds)
+
+    def inject():
+        kinds.append(kinds.pop(0))
+        shim.set_disk(kinds[-1])
+        await_true("Redis refuses writes", lambda: "MISCONF" in redis.cli("SET", "x", "1", check=False))
+        before = node.metric("klatch_updates_appended_total")
+        time.sleep(lab.random.uniform(1.0, 3.0))
+        if node.metric("klatch_updates_appended_total") != before:
+            raise Violation("posts were answered while Redis took none")
+        shim.set_disk("good")
+        took_back(lab, node, 10.0)
+    under_load(lab, node, redis, times, 8.0, inject)
+
+
+@row(13, "Redis out of memory", gate=5, release=50, batch=5)
+def full_memory(lab, times):
+    redis = lab.redis()
+    node = lab.node(redis.address)
+
+    def inject():
+        redis.cli("CONFIG", "SET", "maxmemory", "1mb")
+        time.sleep(lab.random.uniform(1.0, 3.0))
+        before = node.metric("klatch_updates_appended_total")
+        time.sleep(0.5)
+        if node.metric("klatch_updates_appended_total") != before:
+            raise Violation("posts were answered while Redis had no memory")
+        if not node.is_ready() or not node.running():
+            raise Violation("the node no longer serves reads")
+        redis.cli("CONFIG", "SET", "maxmemory", "0")
+        took_back(lab, node, 10.0)
+    under_load(lab, node, redis, times, 7.0, inject)
+
+
+@row(16, "clocks of the day jump by an hour, of the node and of Redis, either way", gate=5, release=50, batch=4)
+def jump_clocks(lab, times):
+    of_redis, of_node = lab.shim("redis"), lab.shim("klatchd")
+    redis = lab.redis(environment=of_redis.environment)
+    node = lab.node(redis.address, environment=of_node.environment)
+    jumps = [(of_redis, 3_600), (of_node, 3_600), (of_node, -3_600), (of_redis, -3_600)]
+    lab.random.shuffle(jumps)
+
+    def inject():
+        jumps.append(jumps.pop(0))
+        whose, seconds = jumps[-1]
+        whose.set_clock_ahead(seconds)
+        took_back(lab, node, 5.0)
+        time.sleep(lab.random.uniform(0.5, 1.5))
+        if lab.random.random() < 0.5:
+            whose.set_clock_ahead(0)
+            took_back(lab, node, 5.0)
+    under_load(lab, node, redis, times, 4.0, inject)

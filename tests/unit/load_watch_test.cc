@@ -107,6 +107,18 @@ TEST_F(WatchJudgeTest, AGapExcusesWhatThePageBehindItShowsAndNothingElse) {
   EXPECT_EQ(result.paged, 1u);
 }
 
+TEST_F(WatchJudgeTest, AGapExcusesWhatIsOlderThanATrimmedPageBehindIt) {
+  Posted(20);
+  Posted(26);
+  Posted(30);
+  Showed(25, Kind::kGap);
+  log_.paged = {{kBob, 30}};
+  log_.trimmed = {{kBob, 30}};
+  Judge();
+  // 20 is older than the gap: it was to come.
+  EXPECT_EQ(Count(Violation::kLost), 1u);
+}
+
 TEST_F(WatchJudgeTest, WhatNobodyWasDueIsALeak) {
   Turned(kBob, 15, Turn::kLeft);
   Posted(20);

@@ -88,8 +88,12 @@ bool WatchStream::AwaitHeartbeat(std::chrono::milliseconds timeout) {
   return heartbeats_ != before;
 }
 
-void WatchStream::AddPaged(PersonNumber person, const std::vector<uint64_t>& updates) {
+void WatchStream::AddPaged(PersonNumber person, const std::vector<uint64_t>& updates,
+                           bool trimmed) {
   std::lock_guard lock(mutex_);
+  if (trimmed && !updates.empty()) {
+    log_.trimmed.emplace_back(person, *std::ranges::min_element(updates));
+  }
   for (uint64_t update : updates) {
     log_.paged.emplace_back(person, update);
   }
@@ -125,6 +129,7 @@ grpc::Status WatchStream::Connect(grpc::ClientContext& context) {
       return grpc::Status::OK;
     }
     context_ = &context;
+    is_void_ = false;
     token = token_;
   }
   grpc::Status status =
@@ -200,6 +205,12 @@ void WatchStream::NoteBegun(const WatchHomeTimelineResponse&) {
 void WatchStream::NoteBegun(const WatchHomeTimelinesResponse& message) {
   for (const klatch::v1::WatchAdded& added : message.added()) {
     for (const klatch::v1::WatchRefused& refused : added.refused()) {
+      if (refused.error().code() == grpc::StatusCode::UNAVAILABLE) {
+        // A later token of this stream would not stand for who is not on it: all begin again.
+        is_void_ = true;
+        context_->TryCancel();
+        return;
+      }
       violations_.AddOther(
           fmt::format("{} is not watched: {}", refused.person(), refused.error().message()));
     }
@@ -213,7 +224,12 @@ template <typename Response>
 void WatchStream::Take(const Response& message) {
   std::lock_guard lock(mutex_);
   // Behind the answer to an add stands what it begins with, also in the same message.
-  NoteBegun(message);
+  if (!is_void_) {
+    NoteBegun(message);
+  }
+  if (is_void_) {
+    return;
+  }
   for (const WatchEvent& event : message.events()) {
     TakeEvent(event, PersonsOf(event));
   }

@@ -3,7 +3,7 @@
 // connection breaks, be it dropped on purpose or with its node, it goes on from its last token.
 //
 // Threads: Run by a thread of its own; all else from any thread.
-// Errors: an end that a retry cannot help, and a person who is refused, are faults in `violations`;
+// Errors: an end that a retry cannot help, and a person who is refused for good, are faults in `violations`;
 // the stream ends, and what it has not shown will be missing.
 
 #include <grpcpp/grpcpp.h>
@@ -53,7 +53,8 @@ class WatchStream {
   // Breaks the connection, if there is one that has begun and a token to go on from.
   void Drop();
 
-  void AddPaged(PersonNumber person, const std::vector<uint64_t>& updates);
+  // What a page behind a gap has shown; `trimmed`: it said that older ones are kept no longer.
+  void AddPaged(PersonNumber person, const std::vector<uint64_t>& updates, bool trimmed);
 
   // A copy, so that it may be judged while the stream goes on.
   WatchLog log() const;
@@ -95,6 +96,7 @@ class WatchStream {
   uint64_t token_ms_ = 0;  // since 2024, of its coming
   uint64_t heartbeats_ = 0;
   bool begun_ = false;     // on this connection
+  bool is_void_ = false;   // it has refused somebody for now: what it says counts for nothing
   bool resuming_ = false;  // the connection goes on from a token of an earlier one
   std::chrono::steady_clock::time_point broken_;  // the earlier one
   bool stopping_ = false;

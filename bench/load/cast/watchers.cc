@@ -152,7 +152,7 @@ void Watchers::ReadPage(const PageToRead& page) {
   for (const auto& update : read.updates) {
     ids.push_back(update.id());
   }
-  page.stream->AddPaged(page.person, ids);
+  page.stream->AddPaged(page.person, ids, read.ok() && read.trimmed);
 }
 
 bool Watchers::AwaitPages(std::chrono::milliseconds timeout) {

@@ -22,6 +22,7 @@ class WatchJudge::Viewing {
 
   void Add(const WatchNote& note) { notes_.push_back(note); }
   void AddPaged(uint64_t update) { paged_.insert(update); }
+  void AddTrimmed(uint64_t oldest) { trimmed_below_ = std::max(trimmed_below_, oldest); }
 
   // What is due and has neither come nor is excused.
   std::vector<uint64_t> Missing();
@@ -38,7 +39,9 @@ class WatchJudge::Viewing {
   bool Concerns(const PostRecord& post) const;
   // Whether something about an update of this id may be missing, and was to be read on a page.
   bool InGap(uint64_t id) const;
-  bool IsExcused(uint64_t id) const { return InGap(id) && paged_.contains(id); }
+  bool IsExcused(uint64_t id) const {
+    return InGap(id) && (paged_.contains(id) || id < trimmed_below_);
+  }
   void TellShown(const WatchNote& note, Violations& violations);
   void TellChanges(const PostRecord& post, Violations& violations) const;
   Surface SurfaceOf(uint64_t id) const {
@@ -51,6 +54,7 @@ class WatchJudge::Viewing {
   const PersonNumber person_;
   std::vector<WatchNote> notes_;
   std::set<uint64_t> paged_;
+  uint64_t trimmed_below_ = 0;
   std::unordered_map<uint64_t, Update> updates_;
 };
 
@@ -182,6 +186,9 @@ void WatchJudge::ForEachViewing(const std::vector<WatchLog>& logs, const Take& t
     }
     for (const auto& [person, update] : log.paged) {
       viewings.at(person).AddPaged(update);
+    }
+    for (const auto& [person, oldest] : log.trimmed) {
+      viewings.at(person).AddTrimmed(oldest);
     }
     for (PersonNumber person : log.persons) {
       take(viewings.at(person));

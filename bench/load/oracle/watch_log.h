@@ -38,6 +38,8 @@ struct WatchLog {
   std::vector<WatchNote> notes;
   // Persons and updates that pages showed which were read behind a gap.
   std::vector<std::pair<PersonNumber, uint64_t>> paged;
+  // Persons, and the oldest update that such a page showed when it said that older ones are trimmed.
+  std::vector<std::pair<PersonNumber, uint64_t>> trimmed;
   // Ids from here on may have come by a watch that goes on from a token.
   uint64_t resumed_since = UINT64_MAX;
   uint64_t gaps = 0;

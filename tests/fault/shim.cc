@@ -1,0 +1,117 @@
+// What the kernel says to a program that it is preloaded into, changed while it runs: the time of day, and
+// whether its append-only file can be written. The file that KLATCH_FAULT_SHIM names says how; a test
+// writes to it.
+//
+//   bytes 0 to 7   seconds that clocks of the day are ahead, little-endian, may be negative
+//   byte 8         1: no space is left for files whose name has "appendonly" in it; 2: they can't be synced
+//
+// Thread safety: any thread; a change is seen at the next call.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+namespace {
+
+struct Faults {
+  std::atomic<int64_t> seconds_ahead;
+  std::atomic<uint8_t> disk;
+};
+
+enum Disk : uint8_t { kGood = 0, kFull = 1, kUnsynced = 2 };
+
+// Null where nothing is to be changed.
+const Faults* Read() {
+  static const Faults* const faults = []() -> const Faults* {
+    const char* path = getenv("KLATCH_FAULT_SHIM");
+    const int file = path == nullptr ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+      return nullptr;
+    }
+    void* memory = mmap(nullptr, sizeof(Faults), PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    return memory == MAP_FAILED ? nullptr : static_cast<const Faults*>(memory);
+  }();
+  return faults;
+}
+
+int64_t SecondsAhead() {
+  const Faults* faults = Read();
+  return faults == nullptr ? 0 : faults->seconds_ahead.load(std::memory_order_relaxed);
+}
+
+bool Fails(int fd, Disk how) {
+  const Faults* faults = Read();
+  if (faults == nullptr || faults->disk.load(std::memory_order_relaxed) != how) {
+    return false;
+  }
+  char link[64];
+  char name[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t size = readlink(link, name, sizeof name - 1);
+  if (size < 0) {
+    return false;
+  }
+  name[size] = '\0';
+  return strstr(name, "appendonly") != nullptr;
+}
+
+int Sync(int fd, long call) {
+  if (Fails(fd, kUnsynced)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(call, fd));
+}
+
+}  // namespace
+
+extern "C" {
+
+int clock_gettime(clockid_t clock, timespec* time) {
+  const int code = static_cast<int>(syscall(SYS_clock_gettime, clock, time));
+  if (code == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+    time->tv_sec += SecondsAhead();
+  }
+  return code;
+}
+
+int gettimeofday(timeval* time, void*) {
+  timespec now{};
+  const int code = clock_gettime(CLOCK_REALTIME, &now);
+  time->tv_sec = now.tv_sec;
+  time->tv_usec = now.tv_nsec / 1000;
+  return code;
+}
+
+time_t time(time_t* out) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out != nullptr) {
+    *out = now.tv_sec;
+  }
+  return now.tv_sec;
+}
+
+ssize_t write(int fd, const void* bytes, size_t size) {
+  if (Fails(fd, kFull)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return syscall(SYS_write, fd, bytes, size);
+}
+
+int fdatasync(int fd) { return Sync(fd, SYS_fdatasync); }
+int fsync(int fd) { return Sync(fd, SYS_fsync); }
+
+}  // extern "C"
