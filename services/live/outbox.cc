@@ -39,9 +39,13 @@ void Outbox::DropAll(v1::GapReason reason) {
     return;
   }
   WatchedEvent gap;
-  gap.position = std::ranges::min(events_, {}, [](const AddressedEvent& event) {
-                   return event.event.position;
-                 }).event.position;
+  // Of a post to several groups the id may be older than the record that brought it here.
+  const auto since = [](const AddressedEvent& event) {
+    return event.event.kind == WatchedEvent::Kind::kPublished
+               ? std::min(event.event.update, event.event.position)
+               : event.event.position;
+  };
+  gap.position = since(std::ranges::min(events_, {}, since));
   gap.reason = reason;
   events_.clear();
   events_.push_back({gap, {}});

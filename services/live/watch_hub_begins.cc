@@ -13,7 +13,8 @@ namespace {
 // Watches begun in one round, so that others are served between.
 constexpr size_t kBeginsPerRound = 1'000;
 
-// From when on something may be missing, if all since `floor` may.
+// From when on something may be missing, if all since `floor` may. A post to several groups may have come
+// to one of them later than its id says, as long as tokens allow for that too.
 Position SinceOf(std::span<const Position> floor, const Positions& applied) {
   Position since(UINT64_MAX);
   for (size_t shard = 0; shard < floor.size(); ++shard) {
@@ -21,7 +22,9 @@ Position SinceOf(std::span<const Position> floor, const Positions& applied) {
       since = std::min(since, floor[shard]);
     }
   }
-  return since == Position(UINT64_MAX) ? *std::ranges::max_element(applied) : since;
+  since = since == Position(UINT64_MAX) ? *std::ranges::max_element(applied) : since;
+  constexpr auto kLate = static_cast<uint64_t>(limits::kWatchSeveralOpenMax.count());
+  return since.ms() < kLate ? Position() : Position(since.ms() - kLate, ShardIndex(0), 0);
 }
 
 WatchedEvent GapOf(v1::GapReason reason, Position since) {

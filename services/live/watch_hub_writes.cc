@@ -113,10 +113,12 @@ class WatchHub::Composer {
       entry.body = form->body;
     }
     Told told;
+    const size_t begin = stream_.recipients_sent;
     const size_t end = Address(addressed, entry, now, told);
-    if (is_blocked_) {
+    if (is_blocked_ && end == begin) {
       return Added::kNothing;
     }
+    // Who stands before the one that this node may not answer for is told, and noted as told.
     Put(addressed, told, entry, form);
     stream_.recipients_sent = end;
     return end == addressed.recipients.size() ? Added::kWhole : Added::kPart;

@@ -66,6 +66,16 @@ TEST(OutboxTest, RecipientsAreBoundedToo) {
   EXPECT_EQ(outbox.At(0).event.kind, WatchedEvent::Kind::kGap);
 }
 
+TEST(OutboxTest, GapReachesBackToTheIdOfWhatCameToAGroupLater) {
+  Outbox outbox(1, 10);
+  WatchedEvent carried = Published(At(20, 1));
+  carried.update = At(10);
+  outbox.Add(carried, 7);
+  outbox.Add(Published(At(30)), 7);
+  ASSERT_EQ(outbox.size(), 1u);
+  EXPECT_EQ(outbox.At(0).event.position, At(10));
+}
+
 WatchItem ItemAt(Position position, uint32_t person) {
   return {.kind = WatchItem::Kind::kPublished,
           .person = person,

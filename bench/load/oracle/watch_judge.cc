@@ -44,6 +44,8 @@ class WatchJudge::Viewing {
   }
   void TellShown(const WatchNote& note, Violations& violations);
   void TellChanges(const PostRecord& post, Violations& violations) const;
+  // What somebody who looks for the reason would ask first.
+  std::string Circumstances(uint64_t id) const;
   Surface SurfaceOf(uint64_t id) const {
     return id >= log_.resumed_since ? Surface::kResumedWatch : Surface::kWatch;
   }
@@ -86,6 +88,23 @@ bool WatchJudge::Viewing::InGap(uint64_t id) const {
   return std::any_of(notes_.begin(), notes_.end(), [id](const WatchNote& note) {
     return note.kind == WatchNote::Kind::kGap && note.update <= id;
   });
+}
+
+std::string WatchJudge::Viewing::Circumstances(uint64_t id) const {
+  size_t groups = 0;
+  model_.Find(id)->ForEachPlace([&](const Place&) { ++groups; });
+  std::string text = fmt::format("to {} groups", groups);
+  for (const WatchNote& note : notes_) {
+    if (note.kind == WatchNote::Kind::kGap) {
+      text += fmt::format(", gap since {}", note.update);
+    } else if (note.update == id) {
+      text += ", shown without a token";
+    }
+  }
+  if (trimmed_below_ != 0) {
+    text += fmt::format(", page from {}", trimmed_below_);
+  }
+  return text;
 }
 
 std::vector<uint64_t> WatchJudge::Viewing::Missing() {
@@ -149,7 +168,7 @@ void WatchJudge::Viewing::TellChanges(const PostRecord& post, Violations& violat
 
 void WatchJudge::Viewing::Tell(Violations& violations, WatchResult& result) {
   for (uint64_t id : Missing()) {
-    violations.Add(Violation::kLost, SurfaceOf(id), person_, id);
+    violations.Add(Violation::kLost, SurfaceOf(id), person_, id, Circumstances(id));
   }
   std::unordered_map<uint64_t, uint64_t> times;
   std::set<uint64_t> deleted;
