@@ -207,7 +207,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
 absl::Status Node::FollowTrail() {
   for (uint32_t i = 0; i < layout_.shard_count; ++i) {
     const ShardIndex shard(i);
-    const std::vector<LogMark> marks = trail_.Of(shard);
+    const std::vector<LogMark> marks(trail_.Of(shard).begin(), trail_.Of(shard).end());
     KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, log_reader_.LookAt(marks));
     uint64_t lost = 0;
     for (size_t mark = 0; mark < marks.size(); ++mark) {

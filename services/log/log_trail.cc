@@ -1,7 +1,5 @@
 #include "services/log/log_trail.h"
 
-#include <algorithm>
-
 namespace klatch {
 
 LogFinding Judge(const LogMark& mark, const LogLook& look) {
@@ -13,40 +11,30 @@ LogFinding Judge(const LogMark& mark, const LogLook& look) {
 }
 
 void LogTrail::Note(Position position, uint64_t nonce) {
-  Shard& shard = shards_[position.shard().value()];
-  if (position <= Last(position.shard()).position) {
+  std::deque<LogMark>& marks = shards_[position.shard().value()];
+  if (!marks.empty() && position <= marks.back().position) {
     return;
   }
-  if (shard.marks.size() < kMarksMax) {
-    shard.marks.push_back({position, nonce});
-  } else {
-    shard.marks[shard.next] = {position, nonce};
+  marks.push_back({position, nonce});
+  constexpr auto kKeptMs = static_cast<uint64_t>(kKept.count());
+  while (marks.size() > kMarksMax || marks.front().position.ms() + kKeptMs < position.ms()) {
+    marks.pop_front();
   }
-  shard.next = (shard.next + 1) % kMarksMax;
 }
 
-LogMark LogTrail::Last(ShardIndex index) const {
-  const Shard& shard = shards_[index.value()];
-  return shard.marks.empty() ? LogMark() : shard.marks[(shard.next + kMarksMax - 1) % kMarksMax];
-}
-
-std::vector<LogMark> LogTrail::Of(ShardIndex index) const {
-  const Shard& shard = shards_[index.value()];
-  std::vector<LogMark> marks = shard.marks;
-  if (marks.size() == kMarksMax) {
-    std::ranges::rotate(marks, marks.begin() + static_cast<std::ptrdiff_t>(shard.next));
-  }
-  return marks;
+LogMark LogTrail::Last(ShardIndex shard) const {
+  const std::deque<LogMark>& marks = shards_[shard.value()];
+  return marks.empty() ? LogMark() : marks.back();
 }
 
 void LogTrail::NoteFork(ShardIndex shard, uint64_t lost) {
-  shards_[shard.value()] = {};
+  shards_[shard.value()].clear();
   forks_.fetch_add(1, std::memory_order_relaxed);
   lost_.fetch_add(lost, std::memory_order_relaxed);
 }
 
 void LogTrail::NoteGap(ShardIndex shard) {
-  shards_[shard.value()] = {};
+  shards_[shard.value()].clear();
   gaps_.fetch_add(1, std::memory_order_relaxed);
 }
 

@@ -8,11 +8,13 @@
 //   trail.CountLost(…)                                     // what is missing of it
 //
 // Thread safety: one thread at a time, but for the counters, which any thread reads.
-// Bound: kMarksMax marks of each shard, the newest.
+// Bound: of each shard the records of the last kKept, by its own time, the newest kMarksMax of them.
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "services/model/ids.h"
@@ -44,7 +46,9 @@ LogFinding Judge(const LogMark& mark, const LogLook& look);
 
 class LogTrail {
  public:
-  static constexpr size_t kMarksMax = 1'024;
+  // More than a Redis that syncs every second loses, or than a replica may be behind.
+  static constexpr std::chrono::milliseconds kKept{10'000};
+  static constexpr size_t kMarksMax = 65'536;
 
   explicit LogTrail(uint32_t shard_count) : shards_(shard_count) {}
 
@@ -54,8 +58,8 @@ class LogTrail {
   void Note(Position position, uint64_t nonce);
   // The newest of a shard.
   LogMark Last(ShardIndex shard) const;
-  // Oldest first.
-  std::vector<LogMark> Of(ShardIndex shard) const;
+  // Oldest first. Valid until the next call that is not const.
+  const std::deque<LogMark>& Of(ShardIndex shard) const { return shards_[shard.value()]; }
 
   // The shard's log has forked: `lost` of its records are gone. What was remembered of it is void.
   void NoteFork(ShardIndex shard, uint64_t lost);
@@ -68,12 +72,7 @@ class LogTrail {
   uint64_t gaps() const { return gaps_.load(std::memory_order_relaxed); }
 
  private:
-  struct Shard {
-    std::vector<LogMark> marks;  // a ring once it is full
-    size_t next = 0;
-  };
-
-  std::vector<Shard> shards_;
+  std::vector<std::deque<LogMark>> shards_;
   std::atomic<uint64_t> forks_{0};
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> gaps_{0};

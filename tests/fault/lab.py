@@ -111,7 +111,7 @@ class Shim:
 
     def __init__(self, build, folder, name):
         self._file = folder / f"{name}.shim"
-        self._file.write_bytes(bytes(16))
+        self._file.write_bytes(bytes(24))
         self.environment = {"LD_PRELOAD": str(build / "tests/fault/libklatch_fault_shim.so"),
                             "KLATCH_FAULT_SHIM": str(self._file)}
 
@@ -126,6 +126,11 @@ class Shim:
     def set_disk(self, how):
         """ "good", "full" or "unsynced": the append-only file can't be written, or not be synced."""
         self._set(8, bytes([("good", "full", "unsynced").index(how)]))
+
+
+    def synced_bytes(self):
+        """How much of the append-only file was there when its last sync began."""
+        return struct.unpack_from("<q", self._file.read_bytes(), 16)[0]
 
 
 class Redis(Process):
@@ -159,8 +164,14 @@ class Redis(Process):
     def answers(self, expected, *words):
         return self.cli(*words, check=False) == expected
 
-    def keys(self, pattern):
-        return self.cli("--scan", "--pattern", pattern).split()
+    def lose_power(self, shim):
+        """SIGKILL, and what was not synced is gone from the append-only file. Returns the bytes that are."""
+        self.kill()
+        file = max((self.folder / "appendonlydir").glob("*.incr.aof"))
+        kept = shim.synced_bytes()
+        gone = file.stat().st_size - kept
+        os.truncate(file, kept)
+        return gone
 
 
 class Node(Process):
@@ -170,11 +181,11 @@ class Node(Process):
         self.folder = folder / name
         self.folder.mkdir()
         self.socket = self.folder / "klatchd.sock"
-        self.metrics = f"127.0.0.1:{free_port()}"
+        self.metrics, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.build = build
         super().__init__(name, [build / "services/klatchd/klatchd", "--listen", f"unix:{self.socket}", "--redis",
                                 redis_address, "--data-dir", self.folder / "data", "--metrics-listen", self.metrics,
-                                "--flush-interval", "250ms", *options], folder, environment)
+                                "--http-listen", self.http, "--flush-interval", "250ms", *options], folder, environment)
 
     @property
     def target(self):
@@ -204,21 +215,25 @@ class Node(Process):
 
     def await_publishes(self, limit=WAIT_MAX):
         """Returns the seconds until a post has come into the log from now on."""
-        before = self.metric("klatch_updates_appended_total") or 0
+        before = self.posts_written() or 0
 
         def look():
-            now = self.metric("klatch_updates_appended_total")
+            now = self.posts_written()
             return now is not None and now != before and now > 0
         return await_true(f"{self.name} takes posts", look, limit)
 
-    def metric(self, name):
-        """The sum over its labels; None while nobody answers."""
+    def posts_written(self):
+        """Scripts are counted when they are sent; most posts go by transactions, which are counted when they are written."""
+        return self.metric("klatch_updates_appended_total", 'by="transaction"')
+
+    def metric(self, name, label=""):
+        """The sum over those of its labels that have `label`, such as by="script"; None while nobody answers."""
         try:
             with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=2) as page:
-                found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", page.read().decode(), re.M)
+                lines = re.findall(rf"^{name}(\{{[^}}]*\}})? ([0-9.e+-]+)$", page.read().decode(), re.M)
         except (urllib.error.URLError, OSError):
             return None
-        return sum(map(float, found))
+        return sum(float(value) for labels, value in lines if label in labels)
 
 
 class Load(Process):

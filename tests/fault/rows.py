@@ -5,7 +5,8 @@ import signal
 import time
 from typing import Callable
 
-from lab import Violation, await_true
+from lab import PUBLISHES_PER_SECOND_MIN, Lab, Unfit, Violation, await_true
+from ledger import Ledger
 
 COLUMNS = ("test", "gate", "release")
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load")
@@ -78,6 +79,47 @@ def kill_redis(lab, times):
     under_load(lab, node, redis, times, 5.0, inject)
 
 
+@row(4, "power loss: the append-only file cut at its last sync; synced at each write, and every second", gate=5, release=100)
+def lose_power(lab, times):
+    for fsync in ("always", "everysec"):
+        with Lab(lab.build, lab.seed) as room:
+            lose_power_once(lab, room, fsync)
+
+
+def lose_power_once(lab, room, fsync):
+    shim = room.shim("redis")
+    redis = room.redis(fsync=fsync, environment=shim.environment)
+    node = room.node(redis.address)
+    ledger = Ledger(node.http, lab.seed)
+    ledger.begin()
+    try:
+        time.sleep(room.random.uniform(3.0, 5.0))
+        before = len(ledger.acknowledged)
+        gone_bytes = redis.lose_power(shim)
+        time.sleep(0.2)
+        redis.start()
+        time.sleep(room.random.uniform(3.0, 5.0))
+    finally:
+        ledger.end()
+    node.await_ready()
+    gone = ledger.missing()
+    counted = node.metric("klatch_log_lost_records_total")
+    lab.note(f"{fsync}: acknowledged", len(ledger.acknowledged))
+    lab.note(f"{fsync}: lost", len(gone))
+    lab.note(f"{fsync}: counted", counted)
+    if before < 3 * PUBLISHES_PER_SECOND_MIN:
+        raise Unfit(f"only {before} posts before the fault")
+    if fsync == "always" and gone:
+        raise Violation(f"{len(gone)} acknowledged posts are gone, {gone_bytes} bytes were not synced")
+    if len(gone) > counted:
+        raise Violation(f"{len(gone)} acknowledged posts are gone and {counted:.0f} records are counted as lost")
+    if shown := set(gone) & set(ledger.shown()):
+        raise Violation(f"a timeline shows what is gone: {sorted(shown)[:3]}")
+    if ledger.undecided:
+        raise Violation(f"{ledger.undecided} posts were never decided")
+    room.scrub(node)
+
+
 @row(9, "node cut off from Redis, both ways and one way, and slowed", gate=5, release=100, batch=4)
 def cut_off_node(lab, times):
     redis = lab.redis()
@@ -127,11 +169,17 @@ def full_disk(lab, times):
         kinds.append(kinds.pop(0))
         shim.set_disk(kinds[-1])
         await_true("Redis refuses writes", lambda: "MISCONF" in redis.cli("SET", "x", "1", check=False))
-        before = node.metric("klatch_updates_appended_total")
+        time.sleep(0.2)  # for what was answered before
+        before = node.posts_written()
         time.sleep(lab.random.uniform(1.0, 3.0))
-        if node.metric("klatch_updates_appended_total") != before:
+        if node.posts_written() != before:
             raise Violation("posts were answered while Redis took none")
         shim.set_disk("good")
+        if kinds[-1] == "unsynced":
+            # Redis 7.0 asks for no other sync when nothing can be written, and refuses writes for ever: it has to
+            # be started again, as docs/RELIABILITY.md says.
+            redis.kill()
+            redis.start()
         took_back(lab, node, 10.0)
     under_load(lab, node, redis, times, 8.0, inject)
 
@@ -144,9 +192,9 @@ def full_memory(lab, times):
     def inject():
         redis.cli("CONFIG", "SET", "maxmemory", "1mb")
         time.sleep(lab.random.uniform(1.0, 3.0))
-        before = node.metric("klatch_updates_appended_total")
+        before = node.posts_written()
         time.sleep(0.5)
-        if node.metric("klatch_updates_appended_total") != before:
+        if node.posts_written() != before:
             raise Violation("posts were answered while Redis had no memory")
         if not node.is_ready() or not node.running():
             raise Violation("the node no longer serves reads")

@@ -22,22 +22,31 @@ TEST(LogTrailTest, AbsentRecordWasTrimmedOnlyIfAllThatIsThereIsNewer) {
   EXPECT_EQ(JudgeAt20({}), LogFinding::kForked) << "an empty log keeps its newest record always";
 }
 
-TEST(LogTrailTest, RemembersTheNewestOfEachShard) {
+TEST(LogTrailTest, RemembersTheLastSecondsOfEachShard) {
   LogTrail trail(2);
   EXPECT_TRUE(trail.Last(ShardIndex(0)).position.is_zero());
-  for (uint64_t i = 1; i <= LogTrail::kMarksMax + 10; ++i) {
-    trail.Note(At(i), i);
-    EXPECT_EQ(trail.Last(ShardIndex(0)).position, At(i));
+  constexpr auto kKeptMs = static_cast<uint64_t>(LogTrail::kKept.count());
+  for (const uint64_t ms : {uint64_t{1}, uint64_t{2}, kKeptMs + 1, kKeptMs + 2}) {
+    trail.Note(At(ms), ms);
+    EXPECT_EQ(trail.Last(ShardIndex(0)).position, At(ms));
   }
   trail.Note(At(5), 99);  // again, by a replay
   trail.Note(At(3, 1), 3);
-  const std::vector<LogMark> marks = trail.Of(ShardIndex(0));
-  ASSERT_EQ(marks.size(), LogTrail::kMarksMax);
-  for (size_t i = 0; i < marks.size(); ++i) {
-    EXPECT_EQ(marks[i].position, At(11 + i));
-    EXPECT_EQ(marks[i].nonce, 11 + i);
-  }
+  ASSERT_EQ(trail.Of(ShardIndex(0)).size(), 3u);
+  EXPECT_EQ(trail.Of(ShardIndex(0)).front().position, At(2));
+  EXPECT_EQ(trail.Of(ShardIndex(0)).front().nonce, 2u);
   EXPECT_EQ(trail.Of(ShardIndex(1)).size(), 1u);
+}
+
+TEST(LogTrailTest, RemembersSoManyAtMostAndTheNewestAlways) {
+  LogTrail trail(1);
+  for (uint64_t i = 0; i < LogTrail::kMarksMax + 10; ++i) {
+    trail.Note(Position(1 + i / 4'096, ShardIndex(0), i % 4'096), i);
+  }
+  EXPECT_EQ(trail.Of(ShardIndex(0)).size(), LogTrail::kMarksMax);
+  EXPECT_EQ(trail.Of(ShardIndex(0)).front().nonce, 10u);
+  trail.Note(At(1'000'000'000), 7);
+  EXPECT_EQ(trail.Of(ShardIndex(0)).size(), 1u);
 }
 
 TEST(LogTrailTest, ForkCountsWhatIsLostAndForgetsTheShard) {
