@@ -33,12 +33,12 @@ constexpr ErrorCode kErrorCodes[] = {
     {"MISCONF", absl::StatusCode::kUnavailable},
     {"NOREPLICAS", absl::StatusCode::kUnavailable},
     {"OOM", absl::StatusCode::kResourceExhausted},
-    {"NOAUTH", absl::StatusCode::kPermissionDenied},
-    {"WRONGPASS", absl::StatusCode::kPermissionDenied},
-    {"NOPERM", absl::StatusCode::kPermissionDenied},
-    {"DENIED", absl::StatusCode::kPermissionDenied},
     {"WRONGTYPE", absl::StatusCode::kFailedPrecondition},
 };
+
+// It is this program that Redis turns away, not whoever it works for.
+constexpr std::string_view kReasonRefusesUser = "REDIS_REFUSES_USER";
+constexpr std::string_view kRefusals[] = {"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"};
 
 // Waits for `events` on `fd`; 0 when `deadline` has passed.
 int PollUntil(int fd, short events, SteadyTime deadline) {
@@ -77,7 +77,16 @@ absl::Status ToStatus(ReplyView reply) {
   if (text.starts_with("ERR max number of clients reached")) {
     code = absl::StatusCode::kUnavailable;
   }
+  if (std::ranges::find(kRefusals, word) != std::end(kRefusals)) {
+    return base::WithReason(
+        base::Error(absl::StatusCode::kUnavailable, fmt::format("Redis: {}", text)),
+        kReasonRefusesUser);
+  }
   return base::Error(code, fmt::format("Redis: {}", text));
+}
+
+bool RefusesUser(const absl::Status& status) {
+  return base::ReasonOf(status) == kReasonRefusesUser;
 }
 
 // What CallAll keeps about its commands while they are under way.
@@ -136,7 +145,7 @@ absl::Status Connection::Authenticate() {
     return base::Error(absl::StatusCode::kFailedPrecondition,
                        fmt::format("{}: not a Redis (wrong port?)", address_.ToString()));
   }
-  if (absl::IsUnavailable(status)) {
+  if (absl::IsUnavailable(status) && !RefusesUser(status)) {
     return status;
   }
   return base::Error(absl::StatusCode::kPermissionDenied,

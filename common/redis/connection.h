@@ -28,8 +28,11 @@ class Channel;
 
 // The status of an error reply: READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, BUSY,
 // MISCONF, NOREPLICAS → UNAVAILABLE; OOM → RESOURCE_EXHAUSTED; NOAUTH, WRONGPASS, NOPERM, DENIED →
-// PERMISSION_DENIED; WRONGTYPE → FAILED_PRECONDITION; else INTERNAL. OK if `reply` is no error.
+// UNAVAILABLE, with a reason that RefusesUser knows; WRONGTYPE → FAILED_PRECONDITION; else INTERNAL. OK if
+// `reply` is no error.
 absl::Status ToStatus(ReplyView reply);
+// Whether Redis turned this program's own user away: no fault of a caller, and none that mends itself.
+bool RefusesUser(const absl::Status& status);
 
 class Connection {
  public:

@@ -55,10 +55,10 @@ absl::Status Explain(const Connection& connection, const absl::Status& status) {
   if (base::ReasonOf(status) == kReasonProtocolError) {
     return Final(connection, "not a Redis (wrong port?)");
   }
-  if (absl::IsUnavailable(status)) {
+  if (absl::IsUnavailable(status) && !RefusesUser(status)) {
     return status;
   }
-  if (absl::IsPermissionDenied(status)) {
+  if (RefusesUser(status)) {
     const bool needs_password = message.find("NOAUTH") != std::string::npos;
     return base::Error(absl::StatusCode::kPermissionDenied,
                        needs_password

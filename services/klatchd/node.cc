@@ -173,6 +173,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_RETURN_IF_ERROR(FollowTrail());
   std::vector<Position> replay_after;
   KLATCH_RETURN_IF_ERROR(Load(*redis, interrupted, replay_after));
+  KLATCH_RETURN_IF_ERROR(FollowCheckpoint(replay_after));
   tailer_ = std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, trail_, groups_,
                                                           bodies_, progress_, ring_, clock_},
                                      replay_after);
@@ -221,6 +222,27 @@ absl::Status Node::FollowTrail() {
       trail_.NoteGap(shard);
       obs::Log(obs::Level::kError, "node", "the log was trimmed beyond what had been read",
                {{"shard", uint64_t{i}}});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Node::FollowCheckpoint(const std::vector<Position>& checkpoint) {
+  std::vector<LogMark> marks;
+  for (const Position position : checkpoint) {
+    if (!position.is_zero()) {
+      marks.push_back({position, 0});
+    }
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, log_reader_.LookAt(marks));
+  for (size_t i = 0; i < marks.size(); ++i) {
+    // The nonce of that record is not known. The janitor leaves the record at a checkpoint in the log.
+    if (!looks[i].is_there) {
+      const ShardIndex shard = marks[i].position.shard();
+      trail_.NoteGap(shard);
+      obs::Log(obs::Level::kError, "node",
+               "the log does not reach back to the checkpoint; scrub and rebuild",
+               {{"shard", uint64_t{shard.value()}}});
     }
   }
   return absl::OkStatus();

@@ -108,6 +108,8 @@ class Node {
   // Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
   // forgets it.
   absl::Status FollowTrail();
+  // Whether the logs reach back to the checkpoints: counts and tells which do not.
+  absl::Status FollowCheckpoint(const std::vector<Position>& checkpoint);
   absl::Status StartKeeper();
   absl::Status CatchUp(const Interrupted& interrupted);
   // The live thread, which must listen before the workers tell anything.

@@ -153,6 +153,10 @@ absl::Status CheckRights(redis::Connection& connection, const Layout& layout) {
     arguments.insert(arguments.end(), words.begin(), words.end());
   }
   auto reply = connection.Call(redis::Command::Eval(Script(), {}, std::move(arguments)));
+  if (redis::RefusesUser(reply.status())) {
+    return base::Error(absl::StatusCode::kPermissionDenied,
+                       "check the rights of the user: " + base::MessageOf(reply.status()));
+  }
   if (!reply.ok()) {
     return base::Annotate(reply.status(), "check the rights of the user");
   }

@@ -146,7 +146,7 @@ absl::Status RedisLogReader::LookAtSome(std::span<const LogMark> marks,
   for (const LogMark& mark : marks) {
     const std::string& stream = streams_[mark.position.shard().value()];
     const std::string id = mark.position.ToStreamId();
-    commands.push_back(redis::Command{"XRANGE", stream, id, id});
+    commands.push_back(redis::Command{"XREVRANGE", stream, id, id});
   }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> records, connection_->CallAll(commands));
   const size_t before = looks.size();
@@ -163,29 +163,34 @@ absl::Status RedisLogReader::LookAtSome(std::span<const LogMark> marks,
       look = {.is_there = true, .nonce = entry.record.nonce(), .first = {}, .last = {}};
     } else {
       absent.push_back(before + i);
-      commands.push_back(redis::Command{"XRANGE", stream, "-", "+", "COUNT", "1"});
-      commands.push_back(redis::Command{"XREVRANGE", stream, "+", "-", "COUNT", "1"});
+      // Commands that a node needs anyway: what its user may run stays as it is.
+      commands.push_back(redis::Command{"XREAD", "COUNT", "1", "STREAMS", stream, "0"});
+      commands.push_back(LogEnd::Question(stream));
     }
     looks.push_back(look);
   }
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> ends, connection_->CallAll(commands));
   for (size_t i = 0; i < absent.size(); ++i) {
     const ShardIndex shard = marks[absent[i] - before].position.shard();
-    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].first, DecodeEnd(ends[2 * i].view(), shard));
-    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].last, DecodeEnd(ends[2 * i + 1].view(), shard));
+    const std::string& stream = streams_[shard.value()];
+    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].first, DecodeFirst(ends[2 * i].view(), shard));
+    KLATCH_ASSIGN_OR_RETURN(looks[absent[i]].last,
+                            LogEnd::Decode(ends[2 * i + 1].view(), shard, stream));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Position> RedisLogReader::DecodeEnd(redis::ReplyView reply, ShardIndex shard) const {
+absl::StatusOr<Position> RedisLogReader::DecodeFirst(redis::ReplyView reply,
+                                                     ShardIndex shard) const {
   const std::string& stream = streams_[shard.value()];
   KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(reply), stream));
-  if (reply.size() == 0) {
+  if (reply.is_nil()) {
     return Position();
   }
-  const std::optional<Position> position = Position::FromStreamId(reply[0][0].text(), shard);
+  const std::string_view id = reply[0][1][0][0].text();
+  const std::optional<Position> position = Position::FromStreamId(id, shard);
   if (!position) {
-    return DataLoss(stream, reply[0][0].text(), "is at no position");
+    return DataLoss(stream, id, "is at no position");
   }
   return *position;
 }

@@ -41,8 +41,8 @@ class RedisLogReader final : public LogReader {
                           std::vector<LogEntry>& entries) const;
   // At most kLooksAtOnce marks.
   absl::Status LookAtSome(std::span<const LogMark> marks, std::vector<LogLook>& looks);
-  // The position of the only record of an answer to XRANGE or XREVRANGE; zero if there is none.
-  absl::StatusOr<Position> DecodeEnd(redis::ReplyView reply, ShardIndex shard) const;
+  // The position of the first record of an answer to XREAD; zero if there is none.
+  absl::StatusOr<Position> DecodeFirst(redis::ReplyView reply, ShardIndex shard) const;
 
   const redis::Address address_;
   const redis::Connection::Options options_;

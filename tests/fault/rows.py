@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+import subprocess
 import time
 from typing import Callable
 
@@ -201,6 +202,63 @@ def full_memory(lab, times):
         redis.cli("CONFIG", "SET", "maxmemory", "0")
         took_back(lab, node, 10.0)
     under_load(lab, node, redis, times, 7.0, inject)
+
+
+@row(15, "errors of Redis: scripts flushed, connections closed, BUSY, READONLY, NOREPLICAS, NOAUTH, writes paused",
+     gate=7, release=70, batch=7)
+def redis_errors(lab, times):
+    redis = lab.redis(options=("--busy-reply-threshold", "100"))
+    node = lab.node(redis.address)
+
+    def for_a_while():
+        time.sleep(lab.random.uniform(0.5, 3.5))
+
+    def flush_scripts():
+        redis.cli("SCRIPT", "FLUSH")
+
+    def close_connections():
+        redis.cli("CLIENT", "KILL", "TYPE", "normal")
+
+    def be_busy():
+        # Nothing is written by it, so it can be killed.
+        looping = subprocess.Popen(["redis-cli", "-s", redis.socket, "EVAL", "while true do end", "0"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for_a_while()
+        redis.cli("SCRIPT", "KILL")
+        looping.wait(timeout=10)
+
+    def be_a_replica():
+        redis.cli("REPLICAOF", "127.0.0.1", "1")  # where nobody listens: it keeps what it has
+        for_a_while()
+        redis.cli("REPLICAOF", "NO", "ONE")
+
+    def lack_replicas():
+        redis.cli("CONFIG", "SET", "min-replicas-to-write", "1")
+        for_a_while()
+        redis.cli("CONFIG", "SET", "min-replicas-to-write", "0")
+
+    def want_a_password():
+        redis.cli("CONFIG", "SET", "requirepass", "secret")
+        close_connections_as("secret")
+        for_a_while()
+        subprocess.run(["redis-cli", "-s", redis.socket, "-a", "secret", "--no-auth-warning", "CONFIG", "SET", "requirepass", ""],
+                       stdout=subprocess.DEVNULL, check=True)
+
+    def close_connections_as(password):
+        subprocess.run(["redis-cli", "-s", redis.socket, "-a", password, "--no-auth-warning", "CLIENT", "KILL", "TYPE", "normal"],
+                       stdout=subprocess.DEVNULL, check=True)
+
+    def pause_writes():
+        redis.cli("CLIENT", "PAUSE", int(lab.random.uniform(500, 3_500)), "WRITE")
+
+    kinds = [flush_scripts, close_connections, be_busy, be_a_replica, lack_replicas, want_a_password, pause_writes]
+    lab.random.shuffle(kinds)
+
+    def inject():
+        kinds.append(kinds.pop(0))
+        kinds[-1]()
+        took_back(lab, node, 10.0)
+    under_load(lab, node, redis, times, 9.0, inject)
 
 
 @row(16, "clocks of the day jump by an hour, of the node and of Redis, either way", gate=5, release=50, batch=4)

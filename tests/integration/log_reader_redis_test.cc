@@ -73,6 +73,41 @@ TEST_F(LogReaderRedisTest, LastPositionsAreZeroWhereTheLogIsEmpty) {
   EXPECT_EQ(*last, (std::vector<Position>{Position(), Position(), tick, Position()}));
 }
 
+TEST_F(LogReaderRedisTest, TellsWholeTrimmedAndForkedLogsApart) {
+  for (int i = 0; i < 3; ++i) {
+    Tick(1);
+  }
+  const std::vector<LogEntry> entries = Read(100);
+  ASSERT_EQ(entries.size(), 3u);
+  std::vector<LogMark> marks;
+  for (const LogEntry& entry : entries) {
+    marks.push_back({entry.position, entry.record.nonce()});
+  }
+  const auto findings = [&] {
+    std::vector<LogFinding> found;
+    const absl::StatusOr<std::vector<LogLook>> looks = reader_->LookAt(marks);
+    EXPECT_THAT(looks, IsOk());
+    for (size_t i = 0; looks.ok() && i < looks->size(); ++i) {
+      found.push_back(Judge(marks[i], (*looks)[i]));
+    }
+    return found;
+  };
+  constexpr LogFinding kWhole = LogFinding::kWhole;
+  constexpr LogFinding kForked = LogFinding::kForked;
+  EXPECT_EQ(findings(), (std::vector{kWhole, kWhole, kWhole}));
+  marks[1].nonce ^= 1;
+  EXPECT_EQ(findings(), (std::vector{kWhole, kForked, kWhole}));
+  marks[1].nonce ^= 1;
+  const std::string log = keys_.Log(ShardIndex(1));
+  Redis({"XTRIM", log, "MINID", marks[1].position.ToStreamId()});
+  EXPECT_EQ(findings(), (std::vector{LogFinding::kTrimmed, kWhole, kWhole}));
+  // The end is gone, as after a failover.
+  Redis({"XDEL", log, marks[2].position.ToStreamId()});
+  EXPECT_EQ(findings(), (std::vector{LogFinding::kTrimmed, kWhole, kForked}));
+  Redis({"DEL", log});
+  EXPECT_EQ(findings(), (std::vector{kForked, kForked, kForked}));
+}
+
 TEST_F(LogReaderRedisTest, WaitEndsEmptyOrWithTheFirstRecord) {
   EXPECT_TRUE(Read(10, milliseconds(20)).empty());
   const auto begin = std::chrono::steady_clock::now();

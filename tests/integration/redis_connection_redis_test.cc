@@ -167,9 +167,12 @@ TEST_F(PasswordRedisTest, WrongPasswordIsPermissionDeniedAndNotRepeatedInTheMess
   EXPECT_THAT(base::MessageOf(status), ::testing::Not(::testing::HasSubstr("hunter2")));
 }
 
-TEST_F(PasswordRedisTest, MissingPasswordIsPermissionDenied) {
+TEST_F(PasswordRedisTest, MissingPasswordIsNoFaultOfWhoeverCalls) {
   auto connection = Connect();
-  EXPECT_TRUE(absl::IsPermissionDenied(connection->Call({"GET", "k"}).status()));
+  const absl::Status status = connection->Call({"GET", "k"}).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(RefusesUser(status));
+  EXPECT_FALSE(RefusesUser(absl::UnavailableError("Redis: LOADING")));
 }
 
 }  // namespace
