@@ -143,7 +143,8 @@ class Redis(Process):
         self.socket = self.folder / "redis.sock"
         super().__init__(name, ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket,
                                 "--dir", self.folder, "--save", "", "--appendonly", "yes", "--appendfsync", fsync,
-                                "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction", *options],
+                                "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction",
+                                "--repl-diskless-sync-delay", "0", *options],
                          folder, environment)
 
     @property

@@ -57,6 +57,11 @@ class Proxy:
         self._is_cut = True
         self._run(self._close_all())
 
+    def point_to(self, port):
+        """Another server from now on: all connections are closed."""
+        self._to = port
+        self._run(self._close_all())
+
     def heal(self):
         had_swallowed = bool(self._swallowed)
         self._delay, self._swallowed, self._is_cut = 0.0, WAYS["none"], False
@@ -74,7 +79,11 @@ class Proxy:
         if self._is_cut:
             to_client.transport.abort()
             return
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            server, to_server = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            to_client.transport.abort()
+            return
         self._writers |= {to_client, to_server}
         try:
             await asyncio.gather(self._move("requests", client, to_server), self._move("answers", server, to_client))
