@@ -113,7 +113,7 @@ class Shim:
         self._file = folder / f"{name}.shim"
         self._file.write_bytes(bytes(24))
         self.environment = {"LD_PRELOAD": str(build / "tests/fault/libklatch_fault_shim.so"),
-                            "KLATCH_FAULT_SHIM": str(self._file)}
+                            "FAULT_SHIM": str(self._file)}
 
     def _set(self, at, data):
         with open(self._file, "r+b") as file:

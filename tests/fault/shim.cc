@@ -1,5 +1,5 @@
 // What the kernel says to a program that it is preloaded into, changed while it runs: the time of day, and
-// whether its append-only file can be written. The file that KLATCH_FAULT_SHIM names says how; a test
+// whether its append-only file can be written. The file that FAULT_SHIM names says how; a test
 // writes to it.
 //
 //   bytes 0 to 7   seconds that clocks of the day are ahead, little-endian, may be negative
@@ -37,7 +37,7 @@ enum Disk : uint8_t { kGood = 0, kFull = 1, kUnsynced = 2 };
 // Null where nothing is to be changed.
 Faults* Shared() {
   static Faults* const faults = []() -> Faults* {
-    const char* path = getenv("KLATCH_FAULT_SHIM");
+    const char* path = getenv("FAULT_SHIM");
     const int file = path == nullptr ? -1 : open(path, O_RDWR | O_CLOEXEC);
     if (file < 0) {
       return nullptr;
