@@ -104,18 +104,18 @@ size_t Tailer::DoWork() {
 }
 
 absl::Status Tailer::CheckTrail() {
-  std::vector<LogMark> marks = std::move(checked_marks_);
-  checked_marks_.clear();
+  std::vector<LogMark> newest;
   for (uint32_t shard = 0; shard < d_.trail.shard_count(); ++shard) {
     if (const LogMark last = d_.trail.Last(ShardIndex(shard)); !last.position.is_zero()) {
-      checked_marks_.push_back(last);
+      newest.push_back(last);
     }
   }
-  marks.insert(marks.end(), checked_marks_.begin(), checked_marks_.end());
+  std::vector<LogMark> marks = checked_marks_;
+  marks.insert(marks.end(), newest.begin(), newest.end());
   KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, d_.log.LookAt(marks));
   for (size_t i = 0; i < marks.size(); ++i) {
     // Of those of the last time one may have been trimmed since, when all had passed it.
-    const bool is_older = i < marks.size() - checked_marks_.size();
+    const bool is_older = i < checked_marks_.size();
     const LogFinding finding = Judge(marks[i], looks[i]);
     if (finding == LogFinding::kForked || (finding == LogFinding::kTrimmed && !is_older)) {
       return base::WithReason(
@@ -127,6 +127,7 @@ absl::Status Tailer::CheckTrail() {
           "RELOAD");
     }
   }
+  checked_marks_ = std::move(newest);
   must_check_ = false;
   checked_ = d_.clock.Monotonic();
   return absl::OkStatus();

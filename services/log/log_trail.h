@@ -5,7 +5,7 @@
 //
 //   trail.Note(entry.position, entry.record.nonce());      // the tailer, as it reads
 //   … the node is taken apart, and another one starts on what Redis holds now …
-//   trail.CountLost(…)                                     // what is missing of it
+//   … looks at each of trail.Of(shard), and trail.NoteFork(shard, lost) …
 //
 // Thread safety: one thread at a time, but for the counters, which any thread reads.
 // Bound: of each shard the records of the last kKept, by its own time, the newest kMarksMax of them.
@@ -34,12 +34,11 @@ enum class LogFinding {
   kForked,   // it never was, as the log is now
 };
 
-// REQUIRES: `at` says whether a record stands at the mark's position and which nonce it has; `first` and
-// `last` are the log's ends, zero if it is empty.
+// What stands at a mark's position, and where nothing does, the log's ends.
 struct LogLook {
   bool is_there = false;
   uint64_t nonce = 0;
-  Position first;
+  Position first;  // zero: the log is empty
   Position last;
 };
 LogFinding Judge(const LogMark& mark, const LogLook& look);

@@ -192,9 +192,6 @@ class Node(Process):
     def target(self):
         return f"unix:{self.socket}"
 
-    def start(self):
-        super().start()
-
     def start_and_wait(self):
         """Returns the seconds until it served."""
         self.start()

@@ -17,6 +17,8 @@ import json
 import threading
 import time
 
+from lab import Violation
+
 POSTERS = 4
 BATCH = 20
 PAUSE = 0.06
@@ -31,7 +33,7 @@ class Ledger:
         self._stopping = threading.Event()
         self._threads = []
         self._lock = threading.Lock()
-        self.acknowledged = {}  # id → when, by the monotonic clock
+        self.acknowledged = {}  # id → key, which is the text, too
         self.undecided = 0
 
     def call(self, method, request, connection=None):
@@ -59,7 +61,7 @@ class Ledger:
     def _must(self, method, request):
         status, answer = self.call(method, request)
         if status != 200:
-            raise RuntimeError(f"{method}: {status} {answer}")
+            raise Violation(f"{method}: {status} {answer}")
 
     def end(self):
         self._stopping.set()
@@ -86,12 +88,13 @@ class Ledger:
             with self._lock:
                 for key, result in zip(keys, results):
                     if "published" in result:
-                        self.acknowledged[result["published"]["updateId"]] = time.monotonic()
+                        self.acknowledged[result["published"]["updateId"]] = key
                         decided.add(key)
             keys = [key for key in keys if key not in decided]
             if keys:
                 time.sleep(PAUSE)
-        self.undecided += len(keys)
+        with self._lock:
+            self.undecided += len(keys)
 
     def missing(self):
         """Those that were acknowledged and can't be read, oldest first."""
@@ -107,7 +110,9 @@ class Ledger:
             if status == 404:
                 gone.append(update)
             elif status != 200:
-                raise RuntimeError(f"GetUpdate {update}: {status} {answer}")
+                raise Violation(f"GetUpdate {update}: {status} {answer}")
+            elif answer["update"]["text"] != self.acknowledged[update]:
+                raise Violation(f"update {update} was {self.acknowledged[update]} and is {answer['update']['text']}")
         connection.close()
         return gone
 
@@ -115,5 +120,5 @@ class Ledger:
         """Ids on the newest page of a member's home timeline."""
         status, answer = self.call("FeedService/ListHomeTimeline", {"actor": "member-1", "pageSize": 100})
         if status != 200:
-            raise RuntimeError(f"ListHomeTimeline: {status} {answer}")
+            raise Violation(f"ListHomeTimeline: {status} {answer}")
         return [update["id"] for update in answer.get("updates", [])]

@@ -10,7 +10,8 @@ from lab import PUBLISHES_PER_SECOND_MIN, Lab, Unfit, Violation, await_true
 from ledger import Ledger
 
 COLUMNS = ("test", "gate", "release")
-PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load")
+PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load",
+            "tests/fault/libklatch_fault_shim.so")
 
 
 @dataclasses.dataclass(frozen=True)
