@@ -1,6 +1,7 @@
 """The rows of the table of faults: what befalls which process, how often, and what must hold beyond the load's verdict."""
 
 import dataclasses
+import itertools
 import signal
 import subprocess
 import time
@@ -44,6 +45,11 @@ def under_load(lab, node, redis, times, spacing, inject, *options):
     lab.note("publish p99 s", load.verdict()["publish_p99_us"] / 1e6)
     node.await_ready()
     lab.scrub(node)
+
+
+def in_turn(lab, kinds):
+    """Endless: each of them once, in an order of the lab's, and again."""
+    return itertools.cycle(lab.random.sample(kinds, len(kinds)))
 
 
 def took_back(lab, node, limit):
@@ -146,12 +152,10 @@ def cut_off_node(lab, times):
     redis = lab.redis()
     proxy = lab.proxy(redis)
     node = lab.node(proxy.address)
-    kinds = ["cut", "requests", "answers", "both", "slow"]
-    lab.random.shuffle(kinds)
+    kinds = in_turn(lab, ["cut", "requests", "answers", "both", "slow"])
 
     def inject():
-        kind = kinds.pop()
-        kinds.insert(0, kind)
+        kind = next(kinds)
         if kind == "cut":
             proxy.cut()
         elif kind == "slow":
@@ -183,12 +187,11 @@ def full_disk(lab, times):
     # Synced at each write Redis would end itself instead, which is row 3.
     redis = lab.redis(fsync="everysec", environment=shim.environment)
     node = lab.node(redis.address)
-    kinds = ["full", "unsynced"]
-    lab.random.shuffle(kinds)
+    kinds = in_turn(lab, ["full", "unsynced"])
 
     def inject():
-        kinds.append(kinds.pop(0))
-        shim.set_disk(kinds[-1])
+        kind = next(kinds)
+        shim.set_disk(kind)
         await_true("Redis refuses writes", lambda: "MISCONF" in redis.cli("SET", "x", "1", check=False))
         time.sleep(0.2)  # for what was answered before
         before = node.posts_written()
@@ -196,7 +199,7 @@ def full_disk(lab, times):
         if node.posts_written() != before:
             raise Violation("posts were answered while Redis took none")
         shim.set_disk("good")
-        if kinds[-1] == "unsynced":
+        if kind == "unsynced":
             # Redis 7.0 asks for no other sync when nothing can be written, and refuses writes for ever: it has to
             # be started again, as docs/RELIABILITY.md says.
             redis.kill()
@@ -271,12 +274,11 @@ def redis_errors(lab, times):
     def pause_writes():
         redis.cli("CLIENT", "PAUSE", int(lab.random.uniform(500, 3_500)), "WRITE")
 
-    kinds = [flush_scripts, close_connections, be_busy, be_a_replica, lack_replicas, want_a_password, pause_writes]
-    lab.random.shuffle(kinds)
+    kinds = in_turn(lab, [flush_scripts, close_connections, be_busy, be_a_replica, lack_replicas, want_a_password,
+                          pause_writes])
 
     def inject():
-        kinds.append(kinds.pop(0))
-        kinds[-1]()
+        next(kinds)()
         took_back(lab, node, 10.0)
     under_load(lab, node, redis, times, 9.0, inject)
 
@@ -287,12 +289,10 @@ def jump_clocks(lab, times):
     redis = lab.redis(environment=of_redis.environment)
     node = lab.node(redis.address, environment=of_node.environment)
     # Redis's clock going back is not held yet: see docs/RELIABILITY.md.
-    jumps = [(of_redis, 3_600), (of_node, 3_600), (of_node, -3_600)]
-    lab.random.shuffle(jumps)
+    jumps = in_turn(lab, [(of_redis, 3_600), (of_node, 3_600), (of_node, -3_600)])
 
     def inject():
-        jumps.append(jumps.pop(0))
-        whose, seconds = jumps[-1]
+        whose, seconds = next(jumps)
         whose.set_clock_ahead(seconds)
         lab.note("redis ahead s" if whose is of_redis else "node ahead s", seconds)
         took_back(lab, node, 5.0)
