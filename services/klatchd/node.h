@@ -105,7 +105,7 @@ class Node {
   absl::StatusOr<NamespaceFacts> Claim(redis::Connection& redis, const Interrupted& interrupted);
   absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
-  // Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
+  // In node_log.cc. Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
   // forgets it.
   absl::Status FollowTrail();
   // Whether the logs reach back to the checkpoints: counts and tells which do not.
