@@ -100,12 +100,12 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       gate_(options.calls_max),
       append_pipeline_(address_, PipelineOptions("append", options)),
       read_pipeline_(address_, PipelineOptions("read", options)),
-      appender_(append_pipeline_, layout_,
+      appender_(append_pipeline_, layout_, log_clock_,
                 AppenderOptions(options, [this] { return admission_.OpenShare(); })),
       log_reader_(
           address_,
           {.connect_timeout = std::chrono::milliseconds(1'000), .call_timeout = kLogReadTimeout},
-          layout_),
+          layout_, log_clock_),
       admission_(appender_, pressure_,
                  {.append_age_max = options.admission_queue_time,
                   .unflushed_age_max = options.admission_flush_age}),
@@ -280,7 +280,7 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
 absl::Status Node::CatchUp(const Interrupted& interrupted) {
   const base::MonotonicTime begin = clock_.Monotonic();
   base::MonotonicTime reported = begin;
-  RedisLogReader ends(address_, {}, layout_);
+  RedisLogReader ends(address_, {}, layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   while (true) {
     bool applied = true;
@@ -525,7 +525,7 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
 
 // Until everything that is in the log is applied, or what can be of it.
 absl::Status Node::AwaitApplied(base::MonotonicTime deadline) {
-  RedisLogReader ends(address_, {}, layout_);
+  RedisLogReader ends(address_, {}, layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
     while (progress_.Applied(ShardIndex(shard)) < last[shard] && LogFailure().ok()) {

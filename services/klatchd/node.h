@@ -44,6 +44,7 @@
 #include "services/live/watch_hub.h"
 #include "services/live/watch_reactors.h"
 #include "services/log/janitor.h"
+#include "services/log/log_clock.h"
 #include "services/log/log_trail.h"
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
@@ -158,6 +159,7 @@ class Node {
 
   redis::Pipeline append_pipeline_;
   redis::Pipeline read_pipeline_;
+  LogClock log_clock_{clock_};
   RedisAppender appender_;
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;

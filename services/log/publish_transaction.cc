@@ -119,7 +119,7 @@ bool PublishTransaction::IsPlain(const Post& post, const Group& group,
 }
 
 std::optional<Position> PublishTransaction::Next(const Log& log) const {
-  const uint64_t now = static_cast<uint64_t>(now_ms_);
+  const uint64_t now = words_.clock().Present(static_cast<uint64_t>(now_ms_));
   if (log.last.ms() >= kMsMax) {
     return std::nullopt;
   }

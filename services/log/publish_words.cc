@@ -9,9 +9,11 @@
 
 namespace klatch {
 
-PublishWords::PublishWords(const Layout& layout, std::chrono::milliseconds body_retention,
+PublishWords::PublishWords(const Layout& layout, const LogClock& clock,
+                           std::chrono::milliseconds body_retention,
                            std::chrono::milliseconds once_retention)
     : layout_(layout),
+      clock_(clock),
       keys_(layout),
       body_retention_(body_retention),
       body_ms_(std::to_string(body_retention.count())),
@@ -69,7 +71,7 @@ redis::Command PublishWords::Script(UpdateOrigin origin,
   const ShardIndex shard = ShardOf(commands[0]->group);
   std::vector<std::string> keys = {keys_.Log(shard)};
   keys.reserve(1 + 4 * commands.size());
-  std::vector<std::string> arguments = {std::to_string(shard.value()), body_ms_, OnceMs(origin),
+  std::vector<std::string> arguments = {clock_.Argument(shard), body_ms_, OnceMs(origin),
                                         keys_.UpdatePrefix(shard)};
   arguments.reserve(4 + 6 * commands.size());
   for (const PublishCommand* command : commands) {

@@ -9,6 +9,7 @@
 
 #include "common/redis/command.h"
 #include "services/log/appender.h"
+#include "services/log/log_clock.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 
@@ -19,9 +20,11 @@ enum class UpdateOrigin { kPost, kImport };
 
 class PublishWords {
  public:
-  PublishWords(const Layout& layout, std::chrono::milliseconds body_retention,
-               std::chrono::milliseconds once_retention);
+  // `clock` outlives this.
+  PublishWords(const Layout& layout, const LogClock& clock,
+               std::chrono::milliseconds body_retention, std::chrono::milliseconds once_retention);
 
+  const LogClock& clock() const { return clock_; }
   const Keys& keys() const { return keys_; }
   ShardIndex ShardOf(const GroupId& group) const { return layout_.ShardOf(group); }
 
@@ -41,6 +44,7 @@ class PublishWords {
 
  private:
   const Layout layout_;
+  const LogClock& clock_;
   const Keys keys_;
   const std::chrono::milliseconds body_retention_;
   const std::string body_ms_;

@@ -22,14 +22,15 @@ base::Task<absl::StatusOr<Appended>> Refused(absl::Status status) { co_return st
 
 }  // namespace
 
-RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout,
+RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout, LogClock& clock,
                              const Options& options)
     : pipeline_(pipeline),
       layout_(layout),
+      clock_(clock),
       keys_(layout),
       body_retention_ms_(std::to_string(options.body_retention.count())),
       once_retention_ms_(std::to_string(options.once_retention.count())),
-      words_(layout, options.body_retention, options.once_retention),
+      words_(layout, clock, options.body_retention, options.once_retention),
       queue_(pipeline, words_, layout.shard_count, options.publish_wait_max, options.open_share) {}
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
@@ -52,7 +53,9 @@ base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
   PublishQueue::Awaiter publish = queue_.Publish(origin, shard, commands);
   results = co_await publish;
   for (absl::StatusOr<Appended>& result : results) {
-    if (!result.ok()) {
+    if (result.ok()) {
+      clock_.Note(result->position);
+    } else {
       const std::string what = What(origin == UpdateOrigin::kImport ? "import" : "publish", shard);
       result = base::Annotate(result.status(), what);
     }
@@ -70,6 +73,7 @@ base::Task<absl::StatusOr<Outcome>> RedisAppender::Run(redis::Command command, s
     const std::string context = What(what, shard);
     co_return base::Annotate(outcome.status(), context);
   }
+  clock_.Note(outcome->position);
   co_return outcome;
 }
 
@@ -95,7 +99,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
       redis::Command::Eval(scripts::Edit(),
                            {keys_.Log(shard), keys_.Update(command.update), keys_.Members(group),
                             keys_.Group(group)},
-                           {Number(shard.value()), command.actor.value(), group.value(),
+                           {clock_.Argument(shard), command.actor.value(), group.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
       "edit", shard, {.group = "update_id"});
 }
@@ -107,7 +111,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Delete(DeleteCommand command
   return Append(redis::Command::Eval(
                     scripts::Delete(),
                     {keys_.Log(shard), keys_.Update(command.update), keys_.Members(command.group)},
-                    {Number(shard.value()), command.actor.value(), command.author.value(),
+                    {clock_.Argument(shard), command.actor.value(), command.author.value(),
                      command.group.value(), std::move(record)}),
                 "delete", shard, {});
 }
@@ -122,9 +126,9 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
           {keys_.Log(shard), keys_.Once(command.actor, group.id, command.request_id),
            keys_.Group(group.id), keys_.Members(group.id), keys_.Feed(group.id),
            keys_.Groups(shard), keys_.Kept(shard)},
-          {Number(shard.value()), once_retention_ms_, command.payload_digest, command.actor.value(),
-           group.id.value(), std::move(record), group.display_name, group.description,
-           Number(static_cast<uint8_t>(group.history)),
+          {clock_.Argument(shard), once_retention_ms_, command.payload_digest,
+           command.actor.value(), group.id.value(), std::move(record), group.display_name,
+           group.description, Number(static_cast<uint8_t>(group.history)),
            Number(static_cast<uint8_t>(group.default_audience)),
            Number(static_cast<uint8_t>(group.post_role)),
            Number(static_cast<uint8_t>(group.add_role)),
@@ -137,8 +141,8 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
 base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
   const GroupId& group = command.group;
   const ShardIndex shard = layout_.ShardOf(group);
-  std::vector<std::string> arguments = {Number(shard.value()), command.actor.value(), group.value(),
-                                        records::GroupUpdated(group, command.actor)};
+  std::vector<std::string> arguments = {clock_.Argument(shard), command.actor.value(),
+                                        group.value(), records::GroupUpdated(group, command.actor)};
   auto set = [&arguments](const char* field, std::string value) {
     arguments.push_back(field);
     arguments.push_back(std::move(value));
@@ -195,14 +199,14 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteGroup(PersonId actor, 
   return Append(redis::Command::Eval(scripts::DeleteGroup(),
                                      {keys_.Log(shard), keys_.Group(group), keys_.Members(group),
                                       keys_.Feed(group), keys_.Groups(shard), keys_.Kept(shard)},
-                                     {Number(shard.value()), actor.value(), group.value(),
+                                     {clock_.Argument(shard), actor.value(), group.value(),
                                       records::GroupDeleted(group, actor)}),
                 "delete group", shard, {});
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::Tick(ShardIndex shard) {
   return Append(redis::Command::Eval(scripts::Tick(), {keys_.Log(shard)},
-                                     {Number(shard.value()), records::Tick()}),
+                                     {clock_.Argument(shard), records::Tick()}),
                 "tick", shard, {});
 }
 

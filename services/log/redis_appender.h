@@ -3,7 +3,7 @@
 // that many callers share.
 //
 // Thread safety: as Appender.
-// Lifetime: `pipeline` and the appender outlive every task.
+// Lifetime: `pipeline`, `clock` and the appender outlive every task.
 // Bounds: the pipeline's, and PublishQueue's; at most limits::kMembersPerScript persons in one script, so
 // that none takes a millisecond.
 
@@ -15,6 +15,7 @@
 
 #include "common/redis/pipeline.h"
 #include "services/log/appender.h"
+#include "services/log/log_clock.h"
 #include "services/log/outcome.h"
 #include "services/log/publish_queue.h"
 #include "services/log/publish_words.h"
@@ -34,7 +35,9 @@ class RedisAppender final : public Appender {
     // PublishQueue's.
     std::function<double()> open_share = [] { return 1.0; };
   };
-  RedisAppender(redis::Pipeline& pipeline, const Layout& layout, const Options& options);
+  // `clock` is told of what is appended.
+  RedisAppender(redis::Pipeline& pipeline, const Layout& layout, LogClock& clock,
+                const Options& options);
 
   base::Task<std::vector<absl::StatusOr<Appended>>> Publish(
       std::vector<PublishCommand> commands) override;
@@ -90,6 +93,7 @@ class RedisAppender final : public Appender {
 
   redis::Pipeline& pipeline_;
   const Layout layout_;
+  LogClock& clock_;
   const Keys keys_;
   const std::string body_retention_ms_;
   const std::string once_retention_ms_;

@@ -21,7 +21,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::ChangeMembers(redis::
 base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembersCommand command) {
   const ShardIndex shard = layout_.ShardOf(command.group);
   std::string roles;
-  std::vector<std::string> arguments = {std::to_string(shard.value()), once_retention_ms_,
+  std::vector<std::string> arguments = {clock_.Argument(shard), once_retention_ms_,
                                         command.payload_digest, command.actor.value(),
                                         records::WithoutEvent(command.group, command.actor)};
   for (const PersonRole& member : command.members) {
@@ -48,7 +48,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembers
 base::Task<absl::StatusOr<MembersAppended>> RedisAppender::RemoveMembers(
     RemoveMembersCommand command) {
   const ShardIndex shard = layout_.ShardOf(command.group);
-  std::vector<std::string> arguments = {std::to_string(shard.value()),
+  std::vector<std::string> arguments = {clock_.Argument(shard),
                                         once_retention_ms_,
                                         command.payload_digest,
                                         command.actor.value(),
@@ -75,7 +75,7 @@ base::Task<absl::StatusOr<MemberUpdated>> RedisAppender::UpdateMember(PersonId a
   const ShardIndex shard = layout_.ShardOf(group);
   redis::Command script = redis::Command::Eval(
       scripts::UpdateMember(), {keys_.Log(shard), keys_.Group(group), keys_.Members(group)},
-      {std::to_string(shard.value()), actor.value(), member.person.value(),
+      {clock_.Argument(shard), actor.value(), member.person.value(),
        std::to_string(static_cast<uint8_t>(member.role)),
        records::RoleChanged(group, actor, member)});
   auto run = Run(std::move(script), "update member", shard, {.persons = "member.role"});
@@ -91,7 +91,7 @@ base::Task<absl::StatusOr<DeliveryDecided>> RedisAppender::DecideDelivery(
   const ShardIndex shard = layout_.ShardOf(group);
   redis::Command script = redis::Command::Eval(
       scripts::Delivery(), {keys_.Log(shard), keys_.Group(group), keys_.Pulled(shard)},
-      {std::to_string(shard.value()), group.value(), std::to_string(thresholds.above),
+      {clock_.Argument(shard), group.value(), std::to_string(thresholds.above),
        std::to_string(thresholds.Least()), records::DeliverySwitched(group, true),
        records::DeliverySwitched(group, false)});
   auto run = Run(std::move(script), "decide delivery", shard, {});

@@ -74,7 +74,7 @@ base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
       scripts::PublishSeveral(),
       {keys_.Log(shard), keys_.OnceSeveral(command.actor, command.request_id),
        keys_.Pending(shard)},
-      {Number(shard.value()), body_retention_ms_, once_retention_ms_, keys_.UpdatePrefix(shard),
+      {clock_.Argument(shard), body_retention_ms_, once_retention_ms_, keys_.UpdatePrefix(shard),
        command.payload_digest, command.body, records::Homed(command.actor), command.request_id,
        std::move(refusal), PublishWords::ScriptTime(command.expire_unix_ms)});
   auto sending = Send(std::move(script), "publish to several groups", shard);
@@ -86,6 +86,7 @@ base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
   if (!outcome.ok()) {
     co_return base::Annotate(outcome.status(), "publish to several groups");
   }
+  clock_.Note(outcome->position);
   PublishedSeveral published{outcome->position, outcome->replayed, std::nullopt};
   const std::string_view stored = (*reply)[3].text();
   if (!stored.empty()) {
@@ -107,7 +108,7 @@ base::Task<absl::StatusOr<Carry>> RedisAppender::CarryTo(CarryCommand command) {
       scripts::Carry(),
       {keys_.Log(shard), keys_.Carry(group, command.update), keys_.Group(group),
        keys_.Members(group), keys_.Feed(group)},
-      {Number(shard.value()), body_retention_ms_, Number(kRefusalRetentionMs), std::move(id),
+      {clock_.Argument(shard), body_retention_ms_, Number(kRefusalRetentionMs), std::move(id),
        command.author.value(), Number(static_cast<uint8_t>(command.audience)),
        records::Carried(group, command.author, command.update)});
   auto sending = Send(std::move(script), "carry", shard);
@@ -125,6 +126,7 @@ base::Task<absl::StatusOr<Carry>> RedisAppender::CarryTo(CarryCommand command) {
   if (outcome->position.is_zero() || outcome->audience == AudienceRule::kGroupDefault) {
     co_return UnknownAnswer();
   }
+  clock_.Note(outcome->position);
   co_return Carry{outcome->position, outcome->audience, CarryRefusal::kNone};
 }
 
@@ -135,7 +137,7 @@ base::Task<absl::StatusOr<Settled>> RedisAppender::Settle(SettleCommand command)
   if (command.author) {
     keys.push_back(keys_.OnceSeveral(*command.author, command.request_id));
   }
-  std::vector<std::string> arguments = {Number(shard.value()), command.request_id,
+  std::vector<std::string> arguments = {clock_.Argument(shard), command.request_id,
                                         records::Settled(command.update)};
   for (const Carry& carry : command.carries) {
     arguments.push_back(EncodeCarry(carry));
@@ -158,7 +160,7 @@ base::Task<absl::Status> RedisAppender::AwaitSettling(UpdateId update) {
   const ShardIndex shard = update.shard();
   redis::Command script =
       redis::Command::Eval(scripts::AwaitSettling(), {keys_.Log(shard), keys_.Pending(shard)},
-                           {Number(shard.value()), fmt::format("{:016x}", update.value()),
+                           {clock_.Argument(shard), fmt::format("{:016x}", update.value()),
                             Number(limits::kCallDeadlineDefault.count())});
   auto sending = Send(std::move(script), "note a removal", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
@@ -172,7 +174,7 @@ base::Task<absl::StatusOr<std::vector<PendingPost>>> RedisAppender::TakePending(
     ShardIndex shard, std::chrono::milliseconds age, size_t count) {
   redis::Command script = redis::Command::Eval(
       scripts::TakePending(), {keys_.Log(shard), keys_.Pending(shard)},
-      {Number(shard.value()), Number(static_cast<uint64_t>(age.count())), Number(count)});
+      {clock_.Argument(shard), Number(static_cast<uint64_t>(age.count())), Number(count)});
   auto sending = Send(std::move(script), "take pending posts", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
   if (!reply.ok()) {
@@ -200,7 +202,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::EditSeveral(EditSeveralComma
   std::string record = records::EditedSeveral(command.actor, command.update, command.groups);
   return Append(
       redis::Command::Eval(scripts::EditSeveral(), {keys_.Log(shard), keys_.Update(command.update)},
-                           {Number(shard.value()), command.actor.value(),
+                           {clock_.Argument(shard), command.actor.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
       "edit", shard, {});
 }
@@ -211,7 +213,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteSeveral(PersonId autho
   std::string record = records::DeletedSeveral(author, update, groups);
   return Append(
       redis::Command::Eval(scripts::DeleteSeveral(), {keys_.Log(shard), keys_.Update(update)},
-                           {Number(shard.value()), author.value(), std::move(record)}),
+                           {clock_.Argument(shard), author.value(), std::move(record)}),
       "delete", shard, {});
 }
 
@@ -222,7 +224,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::RemoveUpdate(PersonId actor,
   return Append(
       redis::Command::Eval(scripts::RemoveUpdate(),
                            {keys_.Log(shard), keys_.Carry(group, update), keys_.Members(group)},
-                           {Number(shard.value()), actor.value(), std::move(record)}),
+                           {clock_.Argument(shard), actor.value(), std::move(record)}),
       "take out of a group", shard, {});
 }
 

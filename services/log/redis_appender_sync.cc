@@ -38,7 +38,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::BeginSync(MembersList list) 
   return Append(
       redis::Command::Eval(
           scripts::BeginSync(), {keys_.Log(shard), keys_.Group(list.group)},
-          {std::to_string(shard.value()), Digits(list.version), list.payload_digest, list.claim}),
+          {clock_.Argument(shard), Digits(list.version), list.payload_digest, list.claim}),
       "begin to sync members", shard, kFields);
 }
 
@@ -50,7 +50,7 @@ base::Task<absl::StatusOr<MembersSynced>> RedisAppender::SyncMembers(
     roles.push_back(static_cast<char>(member.role));
   }
   std::vector<std::string> arguments = {
-      std::to_string(shard.value()),    Digits(list.version),
+      clock_.Argument(shard),           Digits(list.version),
       list.payload_digest + list.claim, records::WithoutEvent(list.group, PersonId()),
       keys_.CarryPrefix(list.group),    std::move(roles)};
   for (const PersonRole& member : members) {

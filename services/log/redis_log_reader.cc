@@ -46,10 +46,11 @@ absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard
 }
 
 RedisLogReader::RedisLogReader(redis::Address address, const redis::Connection::Options& options,
-                               const Layout& layout)
+                               const Layout& layout, LogClock& clock)
     : address_(std::move(address)),
       options_(options),
       shard_count_(layout.shard_count),
+      clock_(clock),
       busy_streams_(layout.shard_count) {
   const Keys keys(layout);
   for (uint32_t shard = 0; shard < shard_count_; ++shard) {
@@ -125,6 +126,11 @@ absl::Status RedisLogReader::Read(std::span<const Position> after, size_t entrie
       entries.resize(before);
       return taken;
     }
+  }
+  const auto furthest = std::ranges::max_element(entries.begin() + static_cast<ptrdiff_t>(before),
+                                                 entries.end(), {}, &LogEntry::position);
+  if (furthest != entries.end()) {
+    clock_.Note(furthest->position);
   }
   return absl::OkStatus();
 }
@@ -209,6 +215,7 @@ absl::StatusOr<std::vector<Position>> RedisLogReader::LastPositions() {
   for (uint32_t shard = 0; shard < shard_count_; ++shard) {
     KLATCH_ASSIGN_OR_RETURN(positions[shard], LogEnd::Decode((*replies)[shard].view(),
                                                              ShardIndex(shard), streams_[shard]));
+    clock_.Note(positions[shard]);
   }
   return positions;
 }

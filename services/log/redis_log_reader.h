@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/redis/connection.h"
+#include "services/log/log_clock.h"
 #include "services/log/log_reader.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
@@ -23,9 +24,9 @@ absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard
 
 class RedisLogReader final : public LogReader {
  public:
-  // Connects at the first call.
+  // Connects at the first call. `clock` is told of what is read, and outlives this.
   RedisLogReader(redis::Address address, const redis::Connection::Options& options,
-                 const Layout& layout);
+                 const Layout& layout, LogClock& clock);
 
   absl::Status Read(std::span<const Position> after, size_t entries_max,
                     std::chrono::milliseconds wait, std::vector<LogEntry>& entries) override;
@@ -47,6 +48,7 @@ class RedisLogReader final : public LogReader {
   const redis::Address address_;
   const redis::Connection::Options options_;
   const uint32_t shard_count_;
+  LogClock& clock_;
   std::vector<std::string> streams_;  // by shard
   std::unique_ptr<redis::Connection> connection_;
   // How many streams had records in the last Read that found any: XREAD counts per stream, so a

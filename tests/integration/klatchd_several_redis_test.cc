@@ -363,7 +363,8 @@ class KlatchdSeveralStepsTest : public ::testing::Test {
     pipeline_ = std::make_unique<redis::Pipeline>(klatchd_.ConnectRedis()->address(),
                                                   redis::Pipeline::Options());
     ASSERT_TRUE(Eventually([this] { return pipeline_->connected(); }));
-    appender_ = std::make_unique<RedisAppender>(*pipeline_, layout_, RedisAppender::Options());
+    appender_ =
+        std::make_unique<RedisAppender>(*pipeline_, layout_, log_clock_, RedisAppender::Options());
     for (const char* group : {"a", "b"}) {
       ASSERT_THAT(client_->CreateGroup("owner", group), Succeeds());
       ASSERT_THAT(client_->Add("owner", group, {"ann"}), Succeeds());
@@ -438,6 +439,8 @@ class KlatchdSeveralStepsTest : public ::testing::Test {
   Klatchd klatchd_;
   std::unique_ptr<Client> client_ = std::make_unique<Client>(klatchd_.Channel());
   std::unique_ptr<redis::Pipeline> pipeline_;
+  const base::SystemClock system_clock_;
+  LogClock log_clock_{system_clock_};
   std::unique_ptr<RedisAppender> appender_;
 };
 

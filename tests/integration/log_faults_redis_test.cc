@@ -346,7 +346,7 @@ TEST_F(LogFaultsRedisTest, PositionsBeyondTheirBitsAreRefused) {
 TEST_F(LogFaultsRedisTest, PositionsAreExactInEveryBit) {
   // Milliseconds, sequences and shards whose packed forms have high bits set in both halves.
   layout_.shard_count = kShardCountMax;
-  RedisAppender wide(*pipeline_, layout_, RedisAppender::Options());
+  RedisAppender wide(*pipeline_, layout_, log_clock_, RedisAppender::Options());
   const Keys keys(layout_);
   for (uint64_t ms : {1099511627775ull, 2199023255549ull, 1099511628799ull}) {
     const ShardIndex shard(static_cast<uint32_t>(ms % 1024));

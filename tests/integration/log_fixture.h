@@ -62,7 +62,8 @@ class LogRedisTest : public RedisTest {
     while (!pipeline_->connected()) {
       std::this_thread::yield();
     }
-    appender_ = std::make_unique<RedisAppender>(*pipeline_, layout_, RedisAppender::Options());
+    appender_ =
+        std::make_unique<RedisAppender>(*pipeline_, layout_, log_clock_, RedisAppender::Options());
     connection_ = Connect();
   }
 
@@ -181,7 +182,7 @@ class LogRedisTest : public RedisTest {
 
   // All records, those of one shard in order.
   std::vector<LogEntry> AllRecords() {
-    RedisLogReader reader(server_.address(), redis::Connection::Options(), layout_);
+    RedisLogReader reader(server_.address(), redis::Connection::Options(), layout_, log_clock_);
     std::vector<Position> after(layout_.shard_count);
     std::vector<LogEntry> all;
     std::vector<LogEntry> entries;
@@ -213,6 +214,8 @@ class LogRedisTest : public RedisTest {
     return layout;
   }()};
   std::unique_ptr<redis::Pipeline> pipeline_;
+  const base::SystemClock system_clock_;
+  LogClock log_clock_{system_clock_};
   std::unique_ptr<RedisAppender> appender_;
   std::unique_ptr<redis::Connection> connection_;
 };

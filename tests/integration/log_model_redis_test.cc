@@ -312,7 +312,7 @@ TEST_F(LogModelRedisTest, IdsAreUniqueAndAscendPerCallerOverTwoPipelines) {
   while (!second.connected()) {
     std::this_thread::yield();
   }
-  RedisAppender other(second, layout_, RedisAppender::Options());
+  RedisAppender other(second, layout_, log_clock_, RedisAppender::Options());
   std::vector<std::vector<Position>> positions(kCallers);
   std::atomic<int> failures{0};
   std::vector<std::thread> callers;

@@ -100,7 +100,8 @@ class LogPublishQueueRedisTest : public LogRedisTest {
   }
 
   void Use(RedisAppender::Options options) {
-    appender_ = std::make_unique<RedisAppender>(*pipeline_, layout_, std::move(options));
+    appender_ =
+        std::make_unique<RedisAppender>(*pipeline_, layout_, log_clock_, std::move(options));
   }
 
  private:
@@ -273,7 +274,7 @@ TEST_F(LogPublishQueueRedisTest, OneKeyTwiceAtOnceIsOneUpdate) {
 // Two nodes, each with its own pipeline, to one shard.
 TEST_F(LogPublishQueueRedisTest, TwoWhoAppendToOneLogLoseNothing) {
   redis::Pipeline pipeline(server_.address(), {});
-  RedisAppender other(pipeline, layout_, {});
+  RedisAppender other(pipeline, layout_, log_clock_, {});
   constexpr int kPosts = 600;
   auto post = [](Appender& appender, const std::string& name) {
     std::vector<Position> positions;
@@ -316,9 +317,41 @@ TEST_F(LogPublishQueueRedisTest, TwoWhoAppendToOneLogLoseNothing) {
   EXPECT_TRUE(std::ranges::equal(kept, std::span(positions).last(kept.size())));
 }
 
+// A clock that went back: the other logs go on where the furthest is, by transactions and by scripts.
+TEST_F(LogPublishQueueRedisTest, NoLogStaysBehindTheFurthest) {
+  BeginFeed();
+  const auto posted = Publish(Post("ann", "hiking", "before"));
+  ASSERT_THAT(posted, IsOk());
+  constexpr uint64_t kHourMs = 3'600'000;
+  const Position ahead(posted->position.ms() + kHourMs, ShardIndex(0), 0);
+  log_clock_.Note(ahead);
+  const int transactions = Transactions();
+  for (const char* id : {"by-transaction", "and-the-next"}) {
+    const auto after = Publish(Post("ann", "hiking", id));
+    ASSERT_THAT(after, IsOk());
+    EXPECT_GE(after->position.ms(), ahead.ms()) << id;
+  }
+  EXPECT_GT(Transactions(), transactions);
+  for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+    const auto ticked = StartTick(ShardIndex(shard)).get();
+    ASSERT_THAT(ticked, IsOk());
+    EXPECT_GE(ticked->position.ms(), ahead.ms()) << shard;
+  }
+  // What is read of logs counts as well; what is more than a day ahead does not.
+  RedisLogReader reader(server_.address(), {}, layout_, log_clock_);
+  constexpr uint64_t kDayMs = 24 * kHourMs;
+  const ShardIndex other((posted->position.shard().value() + 1) % layout_.shard_count);
+  const Position far(posted->position.ms() + kDayMs + kHourMs, other, 5);
+  Redis({"XADD", keys_.Log(other), far.ToStreamId(), "r", ""});
+  ASSERT_THAT(reader.LastPositions(), IsOk());
+  const auto last = Publish(Post("ann", "hiking", "last"));
+  ASSERT_THAT(last, IsOk());
+  EXPECT_LT(last->position.ms(), ahead.ms() + kHourMs);
+}
+
 // What transactions leave in Redis is what scripts leave, but for positions and nonces.
 TEST_F(LogPublishQueueRedisTest, TransactionsLeaveWhatScriptsLeave) {
-  const PublishWords words(layout_, limits::kBodyRetention, limits::kOnceRetention);
+  const PublishWords words(layout_, log_clock_, limits::kBodyRetention, limits::kOnceRetention);
   MakeGroup("ann", "scripted");
   ASSERT_THAT(Add("ann", "scripted", {{"ben", Role::kMember}, {"rea", Role::kReader}}, "add"),
               IsOk());

@@ -18,8 +18,8 @@ class LogReaderRedisTest : public LogRedisTest {
  protected:
   void SetUp() override {
     LogRedisTest::SetUp();
-    reader_ =
-        std::make_unique<RedisLogReader>(server_.address(), redis::Connection::Options(), layout_);
+    reader_ = std::make_unique<RedisLogReader>(server_.address(), redis::Connection::Options(),
+                                               layout_, log_clock_);
     after_.resize(layout_.shard_count);
   }
 
@@ -41,6 +41,8 @@ class LogReaderRedisTest : public LogRedisTest {
     return tick.ok() ? tick->position : Position();
   }
 
+  const base::SystemClock system_clock_;
+  LogClock log_clock_{system_clock_};
   std::unique_ptr<RedisLogReader> reader_;
   std::vector<Position> after_;
 };

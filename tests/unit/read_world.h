@@ -16,6 +16,7 @@
 #include "common/lockfree/epoch.h"
 #include "common/lockfree/timeline_ring.h"
 #include "common/redis/pipeline.h"
+#include "manual_clock.h"
 #include "services/deliver/progress.h"
 #include "services/log/body_store.h"
 #include "services/personal/personal_store.h"
@@ -53,20 +54,6 @@ T RunToEndAmongWorkers(base::Task<T> task, Progress& progress) {
   }
   return future.get();
 }
-
-class ManualClock final : public base::Clock {
- public:
-  base::MonotonicTime Monotonic() const override {
-    return base::MonotonicTime(std::chrono::milliseconds(now_ms_.load()));
-  }
-  base::WallTime Wall() const override {
-    return base::WallTime(std::chrono::milliseconds(kEpochUnixMs + now_ms_.load()));
-  }
-  void Advance(std::chrono::milliseconds by) { now_ms_ += by.count(); }
-
- private:
-  std::atomic<int64_t> now_ms_{1'000'000};
-};
 
 class FakeOwnership final : public Ownership {
  public:

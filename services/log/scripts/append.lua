@@ -7,12 +7,16 @@
 -- A script answers {'OK', position, replayed, …}, or {'<REFUSAL>', …}, or {'REDIS', message, key}.
 -- Numbers of Lua are doubles: milliseconds and sequence of a position stay apart.
 
+-- The first argument is the shard, and above it the greatest time in any log that the node has seen.
+
 local log = KEYS[1]
-local shard = tonumber(ARGV[1])
+local shard = ARGV[1] % 1024
+local seen_ms = (ARGV[1] - shard) / 1024
 
 local EPOCH_SECONDS = 1704067200 -- 2024-01-01
 local SEQUENCE_MAX = 4095
 local MS_MAX = 2199023255551 -- 41 bits
+local AHEAD_MAX_MS = 86400000 -- a log that is further ahead of the clock stays the only one
 
 local touched = log
 -- redis.call that remembers the key, so that an error can name it.
@@ -59,6 +63,14 @@ local function read_clock()
   now_ms = (time[1] - EPOCH_SECONDS) * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The time for a record: the present, unless the clock went back and some log is ahead of it. Needs now_ms.
+local function append_ms()
+  if seen_ms > now_ms and seen_ms - now_ms <= AHEAD_MAX_MS then
+    return seen_ms
+  end
+  return now_ms
+end
+
 -- Finds the log's end and the time.
 local function read_log()
   local newest = at('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
@@ -85,7 +97,7 @@ end
 -- Appends `record` behind the last position, at the present time if that is later. Returns the position.
 -- Needs read_log.
 local function append(record)
-  local ms, sequence = now_ms, 0
+  local ms, sequence = append_ms(), 0
   if ms <= last_ms then
     ms, sequence = last_ms, last_sequence + 1
     if sequence > SEQUENCE_MAX then
@@ -105,12 +117,13 @@ local function append_unread(record)
   end
   read_clock()
   touched = log
-  local id = redis.pcall('XADD', log, string.format('%d-*', now_ms), 'r', record)
+  local ms = append_ms()
+  local id = redis.pcall('XADD', log, string.format('%d-*', ms), 'r', record)
   if type(id) == 'string' then
     local sequence = tonumber(string.sub(id, string.find(id, '-', 1, true) + 1))
     if sequence <= SEQUENCE_MAX then
-      last_ms, last_sequence = now_ms, sequence
-      return packed(now_ms, sequence)
+      last_ms, last_sequence = ms, sequence
+      return packed(ms, sequence)
     end
     redis.call('XDEL', log, id) -- no position; nobody has seen it
   elseif not string.find(id.err, 'equal or smaller', 1, true) then
