@@ -5,12 +5,10 @@
 
 namespace klatch::lockfree {
 
-bool TimelineRing::MakeRoom(RingArena& arena, uint64_t head) {
+bool TimelineRing::MakeRoom(RingArena& arena, uint64_t head, bool oldest_is_flushed) {
   const uint64_t descriptor = descriptor_.load(std::memory_order_relaxed);
   const uint64_t start = start_.load(std::memory_order_relaxed);
   const RingClass ring_class = ClassOf(descriptor);
-  // Acquire, paired with MarkFlushed: the flusher has read the slot before it is overwritten.
-  const bool oldest_is_flushed = flushed_.load(std::memory_order_acquire) > start;
   const bool may_want_more =
       ring_class < RingClass::k256 || (ring_class == RingClass::k256 && !oldest_is_flushed);
   // The last quarter of the arena is for rings that have no block yet and for entries that would be
@@ -23,9 +21,7 @@ bool TimelineRing::MakeRoom(RingArena& arena, uint64_t head) {
   if (!oldest_is_flushed) {
     return false;
   }
-  RaiseFloor(LoadEntry(SlotOf(arena, descriptor, start)).id);
-  // Release publishes the floor to readers that find the entry gone (invariant 4).
-  start_.store(start + 1, std::memory_order_release);
+  GiveUpOldest(arena, descriptor, start);
   return true;
 }
 

@@ -104,13 +104,19 @@ class alignas(kCacheLineBytes) TimelineRing {
   // at least its id. Writer. REQUIRES: always the same arena.
   AppendResult Append(RingArena& arena, const TimelineEntry& entry) {
     const uint64_t head = head_.load(std::memory_order_relaxed);  // its own store
+    const uint64_t start = start_.load(std::memory_order_relaxed);
     uint64_t descriptor = descriptor_.load(std::memory_order_relaxed);
-    if (head - start_.load(std::memory_order_relaxed) == CapacityOf(ClassOf(descriptor))) {
-      if (!MakeRoom(arena, head)) {
+    if (head - start == CapacityOf(ClassOf(descriptor))) {
+      // Acquire, paired with MarkFlushed: the flusher has read the slot before it is overwritten.
+      const bool oldest_is_flushed = flushed_.load(std::memory_order_acquire) > start;
+      if (oldest_is_flushed && ClassOf(descriptor) >= RingClass::k256) {
+        GiveUpOldest(arena, descriptor, start);
+      } else if (MakeRoom(arena, head, oldest_is_flushed)) {
+        descriptor = descriptor_.load(std::memory_order_relaxed);
+      } else {
         RaiseFloor(entry.id);
         return AppendResult::kDropped;
       }
-      descriptor = descriptor_.load(std::memory_order_relaxed);
     }
     StoreEntry(SlotOf(arena, descriptor, head), entry);
     // Release publishes the words to readers that load head with acquire (invariant 1).
@@ -153,7 +159,7 @@ class alignas(kCacheLineBytes) TimelineRing {
   // Permits the writer to overwrite the entries below this head. Flusher. REQUIRES: CopyUnflushed
   // returned it.
   void MarkFlushed(uint64_t up_to_head) {
-    // Release, paired with the acquire in MakeRoom: the flusher's loads come before the writer's
+    // Release, paired with the acquire in Append: the flusher's loads come before the writer's
     // stores to the same slots (invariant 5).
     flushed_.store(up_to_head, std::memory_order_release);
   }
@@ -202,9 +208,15 @@ class alignas(kCacheLineBytes) TimelineRing {
     return {id, static_cast<uint32_t>(rest), static_cast<uint32_t>(rest >> 32)};
   }
 
+  // Invariants 4 and 5. REQUIRES: the oldest entry is flushed.
+  void GiveUpOldest(const RingArena& arena, uint64_t descriptor, uint64_t start) {
+    RaiseFloor(LoadEntry(SlotOf(arena, descriptor, start)).id);
+    // Release publishes the floor to readers that find the entry gone (invariant 4).
+    start_.store(start + 1, std::memory_order_release);
+  }
   // Makes a free slot for entry `head` by growing or by giving up the oldest entry. False if
   // neither may be.
-  bool MakeRoom(RingArena& arena, uint64_t head);
+  bool MakeRoom(RingArena& arena, uint64_t head, bool oldest_is_flushed);
   bool Grow(RingArena& arena, uint64_t start, uint64_t head);
   // Copies [from, to) to `out`, as they are now in the block that the descriptor names.
   static void CopyEntries(const RingArena& arena, uint64_t descriptor, uint64_t from, uint64_t to,

@@ -19,10 +19,8 @@ constexpr std::chrono::milliseconds kIdleWait{5};
 // back (half of what a ring may grow to while nothing of it is flushed).
 constexpr size_t kUrgentEntries = 128;
 constexpr size_t kTightEntries = 512;
-// How many members ahead of the append a ring, and then its slot, are fetched (bench/micro: 330 ns
-// without, 114 ns with, per append over a million rings).
-constexpr size_t kPrefetchRings = 16;
-constexpr size_t kPrefetchSlots = 8;
+// How many members' rings, and then slots, are fetched at once (docs/PERFORMANCE.md).
+constexpr size_t kFetchedAtOnce = 32;
 
 }  // namespace
 
@@ -177,21 +175,59 @@ void Worker::Apply(const Event& event) {
   d_.progress.Advance(index_, event.position.shard(), event.position);
 }
 
+// Within its callers by order: it is what a delivery consists of.
+[[gnu::always_inline]] inline void Worker::AppendTo(TimelineRef timeline,
+                                                    lockfree::TimelineRing& ring,
+                                                    const lockfree::TimelineEntry& entry) {
+  if (ring.Append(persons_.arena(), entry) == lockfree::AppendResult::kDropped) {
+    NoteDropped(timeline, entry.id);
+    if (timeline.kind() == TimelineRef::Kind::kHome) {
+      return;
+    }
+  }
+  if (ring.dirty_epoch() != epoch_) {
+    ring.set_dirty_epoch(epoch_);
+    dirty_.timelines.push_back(timeline);
+  } else if (const size_t unflushed = ring.Unflushed(); unflushed >= kUrgentEntries) {
+    urgent_.store(true, std::memory_order_relaxed);
+    if (unflushed >= kTightEntries) {
+      tight_.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
 void Worker::CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry) {
   uint64_t left_out = 0;
-  for (size_t i = 0; i < members.size(); ++i) {
-    if (quiet_count_ != 0 && IsQuiet(members[i])) {
-      ++left_out;
-      continue;
+  // Two misses per member, the ring and its slot. Fetching a block's in loops that do nothing else keeps as many
+  // under way as the processor can have; between appends it would be those of two or three members. Inlined by
+  // order: GCC drops calls of functions that only fetch.
+  const auto block = [&](size_t from) __attribute__((always_inline)) {
+    const size_t begin = std::min(from, members.size());
+    return members.subspan(begin, std::min(kFetchedAtOnce, members.size() - begin));
+  };
+  const auto fetch_rings = [&](size_t from) __attribute__((always_inline)) {
+    for (const uint32_t member : block(from)) {
+      __builtin_prefetch(&persons_.Home(member), 1);
     }
-    // Two misses per member, the ring and its slot; fetching them ahead hides both.
-    if (i + kPrefetchRings < members.size()) {
-      __builtin_prefetch(&persons_.Home(members[i + kPrefetchRings]), 1);
+  };
+  const auto fetch_slots = [&](size_t from) __attribute__((always_inline)) {
+    for (const uint32_t member : block(from)) {
+      persons_.Home(member).PrefetchNextSlot(persons_.arena());
     }
-    if (i + kPrefetchSlots < members.size()) {
-      persons_.Home(members[i + kPrefetchSlots]).PrefetchNextSlot(persons_.arena());
+  };
+  fetch_rings(0);
+  fetch_rings(kFetchedAtOnce);
+  fetch_slots(0);
+  for (size_t from = 0; from < members.size(); from += kFetchedAtOnce) {
+    fetch_rings(from + 2 * kFetchedAtOnce);
+    fetch_slots(from + kFetchedAtOnce);
+    for (const uint32_t member : block(from)) {
+      if (quiet_count_ != 0 && IsQuiet(member)) {
+        ++left_out;
+        continue;
+      }
+      AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), persons_.Home(member), entry);
     }
-    AppendTo(TimelineRef(members[i], TimelineRef::Kind::kHome), persons_.Home(members[i]), entry);
   }
   if (left_out != 0) {
     left_out_max_ = std::max(left_out_max_, entry.id);
@@ -267,30 +303,18 @@ void Worker::DeliverToAuthor(const Event& event) {
   }
 }
 
-void Worker::AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
-                      const lockfree::TimelineEntry& entry) {
-  if (ring.Append(persons_.arena(), entry) == lockfree::AppendResult::kDropped) {
-    tight_.store(true, std::memory_order_relaxed);
-    dropped_.fetch_add(1, std::memory_order_relaxed);
-    --delivered_local_;
-    if (timeline.kind() == TimelineRef::Kind::kHome) {
-      MarkHole(timeline.person(), entry.id);
-      return;
-    }
-    // Nothing but the log knows what somebody posted: the flusher writes it, and until then the
-    // floor sends readers to the stored ring. At most one a post.
-    dirty_.spilled.push_back({timeline, entry.id});
-    MarkSpilled(timeline.person(), entry.id);
+void Worker::NoteDropped(TimelineRef timeline, uint64_t id) {
+  tight_.store(true, std::memory_order_relaxed);
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  --delivered_local_;
+  if (timeline.kind() == TimelineRef::Kind::kHome) {
+    MarkHole(timeline.person(), id);
+    return;
   }
-  if (ring.dirty_epoch() != epoch_) {
-    ring.set_dirty_epoch(epoch_);
-    dirty_.timelines.push_back(timeline);
-  } else if (const size_t unflushed = ring.Unflushed(); unflushed >= kUrgentEntries) {
-    urgent_.store(true, std::memory_order_relaxed);
-    if (unflushed >= kTightEntries) {
-      tight_.store(true, std::memory_order_relaxed);
-    }
-  }
+  // Nothing but the log knows what somebody posted: the flusher writes it, and until then the
+  // floor sends readers to the stored ring. At most one a post.
+  dirty_.spilled.push_back({timeline, id});
+  MarkSpilled(timeline.person(), id);
 }
 
 void Worker::MarkHole(uint32_t index, uint64_t id) {

@@ -123,6 +123,8 @@ class Worker {
   void CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry);
   void AppendTo(TimelineRef timeline, lockfree::TimelineRing& ring,
                 const lockfree::TimelineEntry& entry);
+  // The ring had no room for it.
+  void NoteDropped(TimelineRef timeline, uint64_t id);
   void MarkHole(uint32_t person, uint64_t id);
   // Has the flusher fetch what may be missing since then.
   void AskForRebuild(uint32_t person, uint64_t since);
