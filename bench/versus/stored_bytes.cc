@@ -78,7 +78,7 @@ std::string LargestKinds(const Kinds& kinds, double entries) {
   }
   std::ranges::sort(sizes, std::greater<>());
   std::string text = "of these";
-  for (size_t i = 0; i < std::min<size_t>(4, sizes.size()); ++i) {
+  for (size_t i = 0; i < std::min<size_t>(8, sizes.size()); ++i) {
     text += fmt::format("{} {} {:.2f}", i == 0 ? "" : ",", sizes[i].second, sizes[i].first);
   }
   return text;

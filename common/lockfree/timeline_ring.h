@@ -168,8 +168,8 @@ class alignas(kCacheLineBytes) TimelineRing {
   uint32_t dirty_epoch() const { return dirty_epoch_; }
   void set_dirty_epoch(uint32_t epoch) { dirty_epoch_ = epoch; }
 
-  // Begins to fetch the slot of the next append. A worker that calls it some appends ahead (and
-  // fetches the ring itself further ahead) hides the two misses that an append costs. Writer.
+  // Begins to fetch the slot of the next append, beside which the newest entries stand. Who calls it some timelines
+  // ahead, and fetches the ring itself further ahead, hides the two misses that a visit costs. Any thread.
   void PrefetchNextSlot(const RingArena& arena) const {
     const uint64_t descriptor = descriptor_.load(std::memory_order_relaxed);
     if (ClassOf(descriptor) != RingClass::kNone) {

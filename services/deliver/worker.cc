@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/fetch_ahead.h"
 #include "services/model/past.h"
 
 namespace klatch {
@@ -19,8 +20,6 @@ constexpr std::chrono::milliseconds kIdleWait{5};
 // back (half of what a ring may grow to while nothing of it is flushed).
 constexpr size_t kUrgentEntries = 128;
 constexpr size_t kTightEntries = 512;
-// How many members' rings, and then slots, are fetched at once (docs/PERFORMANCE.md).
-constexpr size_t kFetchedAtOnce = 32;
 
 }  // namespace
 
@@ -198,37 +197,21 @@ void Worker::Apply(const Event& event) {
 
 void Worker::CopyTo(std::span<const uint32_t> members, const lockfree::TimelineEntry& entry) {
   uint64_t left_out = 0;
-  // Two misses per member, the ring and its slot. Fetching a block's in loops that do nothing else keeps as many
-  // under way as the processor can have; between appends it would be those of two or three members. Inlined by
-  // order: GCC drops calls of functions that only fetch.
-  const auto block = [&](size_t from) __attribute__((always_inline)) {
-    const size_t begin = std::min(from, members.size());
-    return members.subspan(begin, std::min(kFetchedAtOnce, members.size() - begin));
-  };
-  const auto fetch_rings = [&](size_t from) __attribute__((always_inline)) {
-    for (const uint32_t member : block(from)) {
-      __builtin_prefetch(&persons_.Home(member), 1);
-    }
-  };
-  const auto fetch_slots = [&](size_t from) __attribute__((always_inline)) {
-    for (const uint32_t member : block(from)) {
-      persons_.Home(member).PrefetchNextSlot(persons_.arena());
-    }
-  };
-  fetch_rings(0);
-  fetch_rings(kFetchedAtOnce);
-  fetch_slots(0);
-  for (size_t from = 0; from < members.size(); from += kFetchedAtOnce) {
-    fetch_rings(from + 2 * kFetchedAtOnce);
-    fetch_slots(from + kFetchedAtOnce);
-    for (const uint32_t member : block(from)) {
-      if (quiet_count_ != 0 && IsQuiet(member)) {
-        ++left_out;
-        continue;
-      }
-      AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), persons_.Home(member), entry);
-    }
-  }
+  // Two misses per member, the ring and its slot.
+  base::FetchAhead(
+      members,
+      [this](uint32_t member)
+          __attribute__((always_inline)) { __builtin_prefetch(&persons_.Home(member), 1); },
+      [this](uint32_t member) __attribute__((always_inline)) {
+        persons_.Home(member).PrefetchNextSlot(persons_.arena());
+      },
+      [&](uint32_t member) {
+        if (quiet_count_ != 0 && IsQuiet(member)) {
+          ++left_out;
+          return;
+        }
+        AppendTo(TimelineRef(member, TimelineRef::Kind::kHome), persons_.Home(member), entry);
+      });
   if (left_out != 0) {
     left_out_max_ = std::max(left_out_max_, entry.id);
   }

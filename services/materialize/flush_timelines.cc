@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "common/base/fetch_ahead.h"
 #include "services/materialize/flusher.h"
 #include "services/materialize/stored_ring.h"
 
@@ -47,9 +48,17 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
   KLATCH_RETURN_IF_ERROR(LoadUnknown(timelines));
   std::vector<Pending> pending;
   pending.reserve(timelines.size());
-  for (const TimelineRef timeline : timelines) {
-    PlanTimeline(timeline, pending);
-  }
+  base::FetchAhead(
+      timelines,
+      [this](TimelineRef timeline) __attribute__((always_inline)) {
+        __builtin_prefetch(&RingOf(timeline));
+        __builtin_prefetch(&PersonAt(timeline.person()));
+        __builtin_prefetch(&StoredOf(timeline));
+      },
+      [this](TimelineRef timeline) __attribute__((always_inline)) {
+        RingOf(timeline).PrefetchNextSlot(d_.worker.persons().arena());
+      },
+      [&](TimelineRef timeline) { PlanTimeline(timeline, pending); });
   FlushScripts::Findings findings;
   KLATCH_RETURN_IF_ERROR(RunScripts(findings));
   std::set<std::string> wrong_keys;
