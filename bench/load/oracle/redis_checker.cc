@@ -67,6 +67,10 @@ class Rings {
   const uint64_t groups_;
 };
 
+bool IsOrMayBeDeleted(const PostRecord& post) {
+  return post.fate == Fate::kDeleted || post.fate == Fate::kMaybeDeleted;
+}
+
 // One connection's work.
 class RedisChecker {
  public:
@@ -92,6 +96,8 @@ class RedisChecker {
   bool Judge(const Ring& ring, std::string_view content, Violations* violations) const;
   // Whether a copy may lie there that was not due for certain.
   bool MayLieThere(const Ring& ring, uint64_t id) const;
+  // Whether it is a post to several groups that all of them have refused: its author's, for as long as they had not.
+  bool WasRefused(const Ring& ring, uint64_t id) const;
   void Tell(const Ring& ring, const Differences& comparison, const std::vector<uint64_t>& strays,
             Violations& violations) const;
 
@@ -130,8 +136,10 @@ std::vector<DueUpdate> RedisChecker::DueIn(const Ring& ring) const {
           ? model_.ProfileSeenBy(ring.number, ring.number)
           : model_.GroupSeenBy(graph_.group(ring.number).owner, ring.number);
   for (DueUpdate& update : due) {
-    // Of these a copy is due whoever may see it.
-    update.access = Access::kVisible;
+    // Of these a copy is due whoever may see it. But nobody can tell any more who had posted what was deleted, if
+    // its record was trimmed before it was written.
+    const bool is_gone = ring.kind == RingKind::kPosts && IsOrMayBeDeleted(*model_.Find(update.id));
+    update.access = is_gone ? Access::kUncertain : Access::kVisible;
   }
   return due;
 }
@@ -160,11 +168,20 @@ bool RedisChecker::MayLieThere(const Ring& ring, uint64_t id) const {
   return may;
 }
 
+// Nobody was told its id, and its body is empty, so that it shows nothing.
+bool RedisChecker::WasRefused(const Ring& ring, uint64_t id) const {
+  if (ring.kind != RingKind::kPosts || model_.Find(id) != nullptr) {
+    return false;
+  }
+  const absl::StatusOr<redis::Reply> body = connection_->Call({"GET", keys_.Update(UpdateId(id))});
+  return body.ok() && body->text().empty();
+}
+
 bool RedisChecker::Judge(const Ring& ring, std::string_view content, Violations* violations) const {
   std::vector<uint64_t> ids = IdsOfRing(content);
   std::vector<uint64_t> strays;
   auto classify = [&](uint64_t id) {
-    if (!MayLieThere(ring, id)) {
+    if (!MayLieThere(ring, id) && !WasRefused(ring, id)) {
       strays.push_back(id);
     }
     return Stray::kForeign;
