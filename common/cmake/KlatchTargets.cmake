@@ -7,6 +7,9 @@ target_compile_options(klatch_options INTERFACE -Wall -Wextra -Wpedantic -Wshado
                        -Werror -fno-omit-frame-pointer)
 target_include_directories(klatch_options INTERFACE ${CMAKE_SOURCE_DIR})
 
+if(KLATCH_FAILPOINTS)
+  add_compile_definitions(KLATCH_FAILPOINTS)
+endif()
 if(KLATCH_SANITIZER)
   add_compile_options(-fsanitize=${KLATCH_SANITIZER} -g)
   add_link_options(-fsanitize=${KLATCH_SANITIZER})

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/failpoint.h"
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "services/model/position.h"
@@ -33,11 +34,13 @@ class Barrier {
 // waits again.
 inline base::Task<absl::Status> WaitInForce(Barrier& barrier, std::vector<Token> tokens,
                                             base::MonotonicTime deadline) {
+  KLATCH_FAILPOINT("removal-appended");
   auto applying = barrier.WaitApplied(std::move(tokens), deadline);
   absl::Status status = co_await std::move(applying);
   if (status.ok()) {
     auto watches = barrier.WaitWatches();
     co_await std::move(watches);
+    KLATCH_FAILPOINT("removal-in-force");
     co_return status;
   }
   absl::Status pending =

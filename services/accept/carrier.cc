@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "services/accept/when_all.h"
 
 namespace klatch {
@@ -47,6 +48,7 @@ base::Task<absl::StatusOr<std::vector<Carry>>> Carrier::Finish(UpdateId update, 
   }
   auto all = WhenAll(std::move(carrying));
   co_await std::move(all);
+  KLATCH_FAILPOINT("several-carried");
   absl::Status open;
   std::vector<Carry> carries;
   for (const absl::StatusOr<Carry>& result : results) {
@@ -61,6 +63,7 @@ base::Task<absl::StatusOr<std::vector<Carry>>> Carrier::Finish(UpdateId update, 
   if (!open.ok()) {
     co_return Unfinished(open);
   }
+  KLATCH_FAILPOINT("several-settled");
   co_return carries;
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "services/accept/feed_writes.h"
 #include "services/accept/grpc_status.h"
 #include "services/accept/in_time.h"
@@ -209,8 +210,10 @@ base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> FeedWrites::BatchPub
   }
   auto all_prepared = WhenAll(std::move(preparing));
   co_await std::move(all_prepared);
+  KLATCH_FAILPOINT("posts-checked");
   auto appending = AppendPrepared(&Appender::Publish, batch.commands, deadline, batch.appended);
   co_await std::move(appending);
+  KLATCH_FAILPOINT("posts-answering");
   co_return MakeResponse(batch, is_several);
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "services/accept/feed_writes.h"
 #include "services/accept/grpc_status.h"
 #include "services/accept/in_time.h"
@@ -151,6 +152,7 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::PublishSeveral
   if (!published.ok()) {
     co_return published.status();
   }
+  KLATCH_FAILPOINT("several-homed");
   if (published->replayed) {
     body = published->stored;
   }

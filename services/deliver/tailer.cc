@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/obs/log.h"
 
 namespace klatch {
@@ -84,6 +85,9 @@ size_t Tailer::DoWork() {
     return 0;
   }
   d_.progress.NoteHeard(d_.clock.Monotonic());
+  if (!entries_.empty()) {
+    KLATCH_FAILPOINT("log-read");
+  }
   absl::Status handed;
   for (const LogEntry& entry : entries_) {
     handed = HandOver(entry);
@@ -92,6 +96,9 @@ size_t Tailer::DoWork() {
     }
   }
   d_.ring.Publish();
+  if (!entries_.empty()) {
+    KLATCH_FAILPOINT("log-handed");
+  }
   if (!handed.ok() && handed.code() != absl::StatusCode::kCancelled) {
     obs::Log(obs::Level::kError, "tailer", "stopped at a record that it can't hand over",
              {{"error", base::MessageOf(handed)}});

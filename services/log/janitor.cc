@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "common/base/failpoint.h"
 #include "services/log/log_end.h"
 #include "services/log/redis_time.h"
 
@@ -75,6 +76,7 @@ absl::Status Janitor::TrimAll() {
     trimmed_.fetch_add(static_cast<uint64_t>(replies[i].view().integer()),
                        std::memory_order_relaxed);
   }
+  KLATCH_FAILPOINT("log-trimmed");
   return absl::OkStatus();
 }
 

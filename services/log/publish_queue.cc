@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/redis/channel.h"
 #include "services/log/outcome.h"
 
@@ -201,6 +202,7 @@ void PublishQueue::Send(std::vector<Post> posts) {
   } else {
     pipeline_.Submit(std::move(commands), std::move(end));
   }
+  KLATCH_FAILPOINT("round-sent");
 }
 
 void PublishQueue::EndRound(Round& round, const redis::Pipeline::Replies& replies) {
@@ -223,6 +225,7 @@ void PublishQueue::EndRound(Round& round, const redis::Pipeline::Replies& replie
       }
     }
   }
+  KLATCH_FAILPOINT("round-answered");
   const std::vector<Call*> done = std::exchange(done_, {});
   // Redis has something to do before the callers have.
   StartRound();

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/base/fetch_ahead.h"
 #include "services/materialize/flusher.h"
 #include "services/materialize/stored_ring.h"
@@ -84,6 +85,7 @@ absl::Status Flusher::WriteOnce(std::span<const TimelineRef> timelines,
   if (!pending.empty()) {
     batch_age_ = std::max(batch_age_, step_age);
     NoteWaiting(step_age);
+    KLATCH_FAILPOINT("step-written");
   }
   flushed_.fetch_add(entries, std::memory_order_relaxed);
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/obs/log.h"
 
 namespace klatch {
@@ -190,6 +191,9 @@ absl::Status Flusher::TakeBatch() {
     StoredOf({person, TimelineRef::Kind::kHome}).known = true;
     StoredOf({person, TimelineRef::Kind::kPosts}).known = true;
   }
+  if (batch_->HasChanges()) {
+    KLATCH_FAILPOINT("batch-taken");
+  }
   return absl::OkStatus();
 }
 
@@ -238,8 +242,11 @@ absl::Status Flusher::EnsureConnected() {
 
 absl::Status Flusher::WriteBatch(const FlushBatch& batch) {
   KLATCH_RETURN_IF_ERROR(WriteFacts(batch));
+  KLATCH_FAILPOINT("facts-written");
   KLATCH_RETURN_IF_ERROR(WriteTimelines(batch.timelines));
+  KLATCH_FAILPOINT("timelines-written");
   KLATCH_RETURN_IF_ERROR(WriteCheckpoint(batch.applied));
+  KLATCH_FAILPOINT("checkpoint-written");
   return RemoveTombstones(batch);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/base/hash.h"
 #include "common/redis/connection.h"
 #include "services/accept/in_time.h"
@@ -277,6 +278,7 @@ base::Task<absl::Status> PersonalWrites::Change(PersonId person, SetChange chang
   if (!reply.ok()) {
     co_return reply.status();
   }
+  KLATCH_FAILPOINT("personal-written");
   d_.store.Publish(person, std::move(after));
   co_return absl::OkStatus();
 }

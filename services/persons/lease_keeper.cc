@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/hash.h"
 #include "common/obs/log.h"
 
@@ -179,6 +180,7 @@ absl::Status LeaseKeeper::Renew(redis::Connection& redis) {
       NoteLost(PartitionIndex(i));
     }
   }
+  KLATCH_FAILPOINT("leases-renewed");
   return absl::OkStatus();
 }
 
