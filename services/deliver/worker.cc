@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/base/fetch_ahead.h"
 #include "services/model/past.h"
 
@@ -38,8 +39,7 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
                              UpdateId floor, uint64_t hole_since) {
   Person* person = persons_.FindOrAdd(id);
   if (person == nullptr) {
-    return base::Error(absl::StatusCode::kResourceExhausted,
-                       "more persons than --persons-max; raise it and restart");
+    return TooManyPersons();
   }
   if (person->memberships.Own() != nullptr) {
     return absl::OkStatus();  // A scan may name a person twice.
@@ -73,6 +73,11 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
     dirty_.holes.push_back({person->index, hole_since, 0});
   }
   return absl::OkStatus();
+}
+
+absl::Status Worker::TooManyPersons() {
+  return base::Error(absl::StatusCode::kResourceExhausted,
+                     "more persons than --persons-max; raise it and restart");
 }
 
 void Worker::Begin(std::vector<Position> applied) {
@@ -122,6 +127,7 @@ size_t Worker::DoWork() {
   const size_t applied = d_.ring.Poll(
       index_, [this](const Event& event) { Apply(event); }, kEventsPerStep);
   if (applied > 0) {
+    KLATCH_FAILPOINT("record-applied");
     delivered_.store(delivered_local_, std::memory_order_relaxed);
     d_.progress.Notify();
     tap_.Ring();
@@ -233,7 +239,7 @@ void Worker::Deliver(const Event& event) {
 // nothing from before. They would not see it, but it would take the place of what they are due.
 std::span<const uint32_t> Worker::MembersAt(const Event& event) {
   const std::span<const uint32_t> members = roster_.CopiedTo(event.group);
-  if (event.position > restored_[event.position.shard().value()]) {
+  if (!IsReplayed(event)) {
     return members;
   }
   members_at_.clear();
@@ -390,7 +396,9 @@ void Worker::ChangeMember(const Event& event, const MemberChange& change) {
                                                     .group = event.group,
                                                     .update = {},
                                                     .position = event.position});
-  } else if (!is_member && was_member) {
+  } else if (!is_member &&
+             (was_member || (change.kind == MemberChange::Kind::kLeft && IsReplayed(event)))) {
+    // A membership that was taken from the group may have ended already by what the log tells now.
     TellLeft(event, person->index);
   }
 }

@@ -28,6 +28,7 @@
 #include "common/lockfree/epoch.h"
 #include "services/deliver/event.h"
 #include "services/deliver/flush_batch.h"
+#include "services/deliver/log_gap.h"
 #include "services/deliver/mend.h"
 #include "services/deliver/progress.h"
 #include "services/deliver/watch_tap.h"
@@ -63,6 +64,15 @@ class Worker {
   // Before Start: the group's updates are read from its feed as far as Redis knows. A replay of what
   // stood before that switch copies nothing either; who reads finds it in the feed.
   void RestoreDelivery(GroupIndex group, bool is_pulled) { roster_.SetPulled(group, is_pulled); }
+
+  // In worker_gap.cc, before Start, when all persons are restored: `members` are this worker's of a group in a shard
+  // whose log does not tell all, as the group has them. Home timelines that lack something are marked as holes.
+  absl::Status RestoreGroup(const LogGap& gap, GroupIndex group,
+                            std::span<const GroupMember> members);
+  // The same: a post whose record is gone, for its author's profile.
+  absl::Status RestorePost(std::string_view author, UpdateId id);
+  // The same: restored memberships may be ahead of the log up to there.
+  void NoteRestored(Position end);
 
   // Applies what stands in the log behind `applied`, one position per shard, on a thread of its own.
   void Start(std::vector<Position> applied);
@@ -117,6 +127,10 @@ class Worker {
   void Deliver(const Event& event);
   void DeliverCarried(const Event& event);
   void DeliverToAuthor(const Event& event);
+  // Whether restored memberships may be ahead of it.
+  bool IsReplayed(const Event& event) const {
+    return event.position <= restored_[event.position.shard().value()];
+  }
   // Who is due a copy of the group's update that `event` brings; valid until the next call.
   std::span<const uint32_t> MembersAt(const Event& event);
   // One copy to each of `members`.
@@ -147,6 +161,9 @@ class Worker {
   std::optional<uint32_t> AddWatched(std::string_view id);
   void SetMembership(Person& person, const Membership& membership);
   Person* FindOrAddPerson(std::string_view id);
+  static absl::Status TooManyPersons();
+  // Whether the person has become a member by that.
+  bool RestoreStay(const LogGap& gap, GroupIndex group, Person& person, const Stay& stay);
   void AddNews(FlusherNews news);
   void AnswerFlusher();
   void TakeNews(FlusherNews news);

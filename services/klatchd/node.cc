@@ -6,7 +6,9 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "common/obs/log.h"
+#include "services/klatchd/node_slice.h"
 #include "services/klatchd/redis_rights.h"
 #include "services/materialize/loader.h"
 #include "services/personal/personal_loader.h"
@@ -19,6 +21,7 @@ constexpr std::chrono::milliseconds kLogReadTimeout{5'000};
 constexpr std::chrono::milliseconds kCatchUpReport{2'000};
 constexpr std::chrono::milliseconds kCatchUpCheck{2};
 constexpr std::chrono::milliseconds kDrainCheck{200};
+constexpr std::chrono::milliseconds kMendedWait{2'000};
 constexpr uint64_t kRestoredPerLook = 1'000;
 // Others' leases run out within one duration; twice that says that somebody renews.
 constexpr int kLeaseWaits = 2;
@@ -65,18 +68,6 @@ RedisAppender::Options AppenderOptions(const KlatchdOptions& options,
 }
 
 }  // namespace
-
-struct Node::Slice {
-  Slice(uint32_t index, uint32_t count, const KlatchdOptions& options, const Layout& layout,
-        Worker::Dependencies dependencies)
-      : persons(layout, SliceOf(options.persons_max, count),
-                static_cast<size_t>(options.timeline_memory_bytes) / count),
-        worker(index, count, dependencies, persons) {}
-
-  PersonStore persons;
-  Worker worker;
-  std::unique_ptr<Flusher> flusher;
-};
 
 Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
            const base::Clock& clock, LogTrail& trail)
@@ -170,10 +161,13 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(const NamespaceFacts facts, std::move(claimed));
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Start(std::move(lease_redis), *guard_);
+  KLATCH_FAILPOINT("leases-taken");
   KLATCH_RETURN_IF_ERROR(FollowTrail());
   std::vector<Position> replay_after;
   KLATCH_RETURN_IF_ERROR(Load(*redis, interrupted, replay_after));
-  KLATCH_RETURN_IF_ERROR(FollowCheckpoint(replay_after));
+  KLATCH_ASSIGN_OR_RETURN(const bool has_taken,
+                          FollowCheckpoint(*redis, interrupted, replay_after));
+  KLATCH_FAILPOINT("state-loaded");
   tailer_ = std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, trail_, groups_,
                                                           bodies_, progress_, ring_, clock_},
                                      replay_after);
@@ -187,6 +181,10 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   progress_.NoteHeard(clock_.Monotonic());
   tailer_->Start();
   KLATCH_RETURN_IF_ERROR(CatchUp(interrupted));
+  KLATCH_FAILPOINT("log-replayed");
+  if (has_taken && AwaitFlushed(clock_.Monotonic() + kMendedWait).ok()) {
+    trail_.NoteMended();  // else the next start takes it from the groups once more
+  }
   live_->NoteCaughtUp();
   ticker_ = std::make_unique<Ticker>(layout_.shard_count, appender_, progress_, clock_);
   ticker_->Start();
@@ -231,10 +229,11 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
   const base::MonotonicTime begin = clock_.Monotonic();
   const uint32_t count = static_cast<uint32_t>(ring_.consumers());
   for (uint32_t i = 0; i < count; ++i) {
-    slices_.push_back(
-        std::make_unique<Slice>(i, count, options_, layout_,
-                                Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_,
-                                                     clock_, options_.quiet_after}));
+    slices_.push_back(std::make_unique<Slice>(
+        i, count, SliceOf(options_.persons_max, count),
+        static_cast<size_t>(options_.timeline_memory_bytes) / count, layout_,
+        Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, clock_,
+                             options_.quiet_after}));
     people_.Add(slices_.back()->persons);
   }
   uint64_t restored = 0;
@@ -511,13 +510,16 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
   if (!CloseCalls(end_waits, deadline)) {
     return Late("calls under way");
   }
+  KLATCH_FAILPOINT("calls-closed");
   keeper_->Stop();
   sweeper_->Stop();
   ticker_->Stop();
   switcher_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitApplied(deadline));
+  KLATCH_FAILPOINT("log-drained");
   tailer_->Stop();
   KLATCH_RETURN_IF_ERROR(AwaitFlushed(deadline));
+  KLATCH_FAILPOINT("timelines-drained");
   leases_.Stop();
   KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
   return leases_.Release(*redis);
@@ -552,34 +554,6 @@ absl::Status Node::AwaitFlushed(base::MonotonicTime deadline) {
     }
   }
   return absl::OkStatus();
-}
-
-uint64_t Node::UnflushedEntries() const {
-  uint64_t unflushed = 0;
-  for (const auto& slice : slices_) {
-    // The worker counts a batch behind what the flusher may have written of it already.
-    const uint64_t flushed = slice->flusher->flushed();
-    unflushed += std::max(slice->worker.delivered(), flushed) - flushed;
-  }
-  return unflushed;
-}
-
-uint64_t Node::UnflushedMemberships() const {
-  uint64_t unflushed = 0;
-  for (const auto& slice : slices_) {
-    const uint64_t flushed = slice->flusher->memberships_flushed();
-    unflushed += slice->worker.memberships_changed() - flushed;
-  }
-  return unflushed;
-}
-
-double Node::CheckpointLagSeconds() const {
-  std::chrono::duration<double> lag{0};
-  for (const auto& slice : slices_) {
-    lag = std::max<std::chrono::duration<double>>(
-        lag, clock_.Monotonic() - slice->flusher->written_until());
-  }
-  return lag.count();
 }
 
 double Node::FlushedEntryAgeSeconds() const {

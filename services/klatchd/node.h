@@ -109,8 +109,14 @@ class Node {
   // In node_log.cc. Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
   // forgets it.
   absl::Status FollowTrail();
-  // Whether the logs reach back to the checkpoints: counts and tells which do not.
-  absl::Status FollowCheckpoint(const std::vector<Position>& checkpoint);
+  // Where the logs don't go on from the checkpoints, or have forked: counts and tells it, takes from the groups what
+  // the logs don't tell, and sets `replay_after` to where they go on. After Load. Whether there was any.
+  absl::StatusOr<bool> FollowCheckpoint(redis::Connection& redis, const Interrupted& interrupted,
+                                        std::vector<Position>& replay_after);
+  absl::StatusOr<std::optional<LogGap>> GapBehind(redis::Connection& redis, ShardIndex shard,
+                                                  const LogMark& checkpoint, const LogLook& look);
+  absl::Status TakeFromGroups(redis::Connection& redis, const Interrupted& interrupted,
+                              std::span<const LogGap> gaps);
   absl::Status StartKeeper();
   absl::Status CatchUp(const Interrupted& interrupted);
   // The live thread, which must listen before the workers tell anything.

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "common/base/version.h"
-#include "services/klatchd/node.h"
+#include "services/klatchd/node_slice.h"
 
 namespace klatch {
 
@@ -32,6 +32,34 @@ NodeFacts Node::AdminFacts() const {
   facts.watches = live_->streams();
   facts.watched_persons = live_->persons();
   return facts;
+}
+
+uint64_t Node::UnflushedEntries() const {
+  uint64_t unflushed = 0;
+  for (const auto& slice : slices_) {
+    // The worker counts a batch behind what the flusher may have written of it already.
+    const uint64_t flushed = slice->flusher->flushed();
+    unflushed += std::max(slice->worker.delivered(), flushed) - flushed;
+  }
+  return unflushed;
+}
+
+uint64_t Node::UnflushedMemberships() const {
+  uint64_t unflushed = 0;
+  for (const auto& slice : slices_) {
+    const uint64_t flushed = slice->flusher->memberships_flushed();
+    unflushed += slice->worker.memberships_changed() - flushed;
+  }
+  return unflushed;
+}
+
+double Node::CheckpointLagSeconds() const {
+  std::chrono::duration<double> lag{0};
+  for (const auto& slice : slices_) {
+    lag = std::max<std::chrono::duration<double>>(
+        lag, clock_.Monotonic() - slice->flusher->written_until());
+  }
+  return lag.count();
 }
 
 }  // namespace klatch

@@ -29,6 +29,7 @@ LogMark LogTrail::Last(ShardIndex shard) const {
 
 void LogTrail::NoteFork(ShardIndex shard, uint64_t lost) {
   shards_[shard.value()].clear();
+  is_forked_[shard.value()] = true;
   forks_.fetch_add(1, std::memory_order_relaxed);
   lost_.fetch_add(lost, std::memory_order_relaxed);
 }

@@ -49,7 +49,7 @@ class LogTrail {
   static constexpr std::chrono::milliseconds kKept{10'000};
   static constexpr size_t kMarksMax = 65'536;
 
-  explicit LogTrail(uint32_t shard_count) : shards_(shard_count) {}
+  explicit LogTrail(uint32_t shard_count) : shards_(shard_count), is_forked_(shard_count) {}
 
   uint32_t shard_count() const { return static_cast<uint32_t>(shards_.size()); }
 
@@ -64,6 +64,9 @@ class LogTrail {
   void NoteFork(ShardIndex shard, uint64_t lost);
   // Its log was trimmed beyond what this node had read.
   void NoteGap(ShardIndex shard);
+  // Whether a fork was noted that no node has mended yet: that is done when what it has taken anew is written.
+  bool IsForked(ShardIndex shard) const { return is_forked_[shard.value()]; }
+  void NoteMended() { is_forked_.assign(shards_.size(), false); }
 
   // Counters.
   uint64_t forks() const { return forks_.load(std::memory_order_relaxed); }
@@ -72,6 +75,7 @@ class LogTrail {
 
  private:
   std::vector<std::deque<LogMark>> shards_;
+  std::vector<bool> is_forked_;
   std::atomic<uint64_t> forks_{0};
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> gaps_{0};

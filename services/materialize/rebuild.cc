@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/failpoint.h"
 #include "services/materialize/due.h"
 #include "services/materialize/flusher.h"
 #include "services/materialize/stored_ring.h"
@@ -16,9 +17,9 @@
 namespace klatch {
 namespace {
 
-// Between two batches, unless the worker is in haste; at least one hole, so that haste can't keep
-// all of them waiting.
+// Between two batches; less of it if the worker is in haste, which can't keep all holes waiting so.
 constexpr std::chrono::milliseconds kRebuildTime{50};
+constexpr std::chrono::milliseconds kRebuildTimeInHaste{10};
 
 // How much of the past that is open to a joiner is looked at, newest first: twice what a timeline
 // holds, since an update's audience may exclude who came later.
@@ -37,8 +38,8 @@ bool Sees(const Stay& stay, const Carry& carry) {
 }  // namespace
 
 void Flusher::RebuildSome() {
-  const base::MonotonicTime end = d_.clock.Monotonic() + kRebuildTime;
-  base::MonotonicTime now = d_.clock.Monotonic();
+  const base::MonotonicTime begin = d_.clock.Monotonic();
+  base::MonotonicTime now = begin;
   do {
     const std::optional<HoleMark> hole = holes_.TakeDue(now);
     if (!hole) {
@@ -58,7 +59,8 @@ void Flusher::RebuildSome() {
     if (!redis_->connected()) {
       return;
     }
-  } while (now < end && !d_.worker.urgent() && !d_.worker.tight());
+  } while (now <
+           begin + (d_.worker.urgent() || d_.worker.tight() ? kRebuildTimeInHaste : kRebuildTime));
 }
 
 absl::Status Flusher::Rebuild(const HoleMark& hole) {
@@ -70,6 +72,7 @@ absl::Status Flusher::Rebuild(const HoleMark& hole) {
   StoredOf(timeline).known = false;
   FlushScripts::Findings findings;
   KLATCH_RETURN_IF_ERROR(RunScripts(findings));
+  KLATCH_FAILPOINT("timeline-rebuilt");
   news_.rebuilt.push_back({hole.person, hole.generation});
   rebuilds_.fetch_add(1, std::memory_order_relaxed);
   return absl::OkStatus();
