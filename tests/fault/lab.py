@@ -43,6 +43,7 @@ class Violation(Exception):
 class Unfit(Exception):
     """The run doesn't count: what it needs wasn't there."""
 
+KLATCHD = "services/klatchd/klatchd"
 
 def await_true(what, look, limit=WAIT_MAX):
     """Looks again and again; returns the seconds that it took, or raises Violation."""
@@ -133,6 +134,25 @@ class Shim:
         return struct.unpack_from("<q", self._file.read_bytes(), 16)[0]
 
 
+class Failpoint:
+    """Where a build with named points is killed."""
+
+    BYTES = 64  # as in common/base/failpoint.h
+
+    def __init__(self, folder, name):
+        self._file = folder / f"{name}.failpoint"
+        self.disarm()
+        self.environment = {"FAILPOINT_FILE": str(self._file)}
+
+    def arm(self, point):
+        with open(self._file, "r+b") as file:  # in place: it is mapped
+            file.write(point.encode().ljust(self.BYTES, b"\0"))
+
+    def disarm(self):
+        with open(self._file, "r+b" if self._file.exists() else "wb") as file:
+            file.write(bytes(self.BYTES))
+
+
 class Redis(Process):
     """redis-server with an append-only file, on a Unix socket and a port of loopback."""
 
@@ -178,15 +198,16 @@ class Redis(Process):
 class Node(Process):
     """klatchd on a Unix socket, with /metrics on a port of loopback."""
 
-    def __init__(self, name, build, redis_address, folder, options=(), environment=None):
+    def __init__(self, name, build, redis_address, folder, options=(), environment=None, flush_interval="250ms",
+                 program=None):
         self.folder = folder / name
         self.folder.mkdir()
         self.socket = self.folder / "klatchd.sock"
         self.metrics, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.build = build
-        super().__init__(name, [build / "services/klatchd/klatchd", "--listen", f"unix:{self.socket}", "--redis",
+        super().__init__(name, [program or build / KLATCHD, "--listen", f"unix:{self.socket}", "--redis",
                                 redis_address, "--data-dir", self.folder / "data", "--metrics-listen", self.metrics,
-                                "--http-listen", self.http, "--flush-interval", "250ms", *options], folder, environment)
+                                "--http-listen", self.http, "--flush-interval", flush_interval, *options], folder, environment)
 
     @property
     def target(self):
@@ -240,12 +261,12 @@ class Load(Process):
     def __init__(self, lab, node, redis, seconds, options):
         self.node = node
         self.summary = None
-        super().__init__("load", [
-            lab.build / "bench/load/klatch-load", "play", "--target", node.target, "--metrics", node.metrics,
-            "--redis", redis.address, "--persons", "2000", "--arrivals", "constant", "--rate", "1000",
-            "--duration", f"{seconds:.0f}s", "--batch", "20", "--seed", lab.random.randrange(2**31), "--retry-for", "60s",
-            "--check-timelines", "300", "--show-timelines", "0", "--watched", "100", "--quarrels", "3", "--probers", "0",
-            "--json", *options], lab.folder)
+        options = {"target": node.target, "metrics": node.metrics, "redis": redis.address, "persons": 2_000,
+                   "arrivals": "constant", "rate": 1_000, "duration": f"{seconds:.0f}s", "batch": 20,
+                   "seed": lab.random.randrange(2**31), "retry-for": "60s", "check-timelines": 300, "show-timelines": 0,
+                   "watched": 100, "quarrels": 3, "probers": 0, **options}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        super().__init__("load", [lab.build / "bench/load/klatch-load", "play", "--json", *words], lab.folder)
 
     def __enter__(self):
         """Back when the load is real."""
@@ -282,6 +303,11 @@ class Load(Process):
             self.kill()
             raise Violation(f"the load doesn't end:\n{self.tail()}") from None
 
+    def told(self, what):
+        """The number before these words in what it has printed; 0 if they are not there."""
+        found = re.search(rf"([\d,]+) {what}", self.output.read_text(encoding="utf-8", errors="replace"))
+        return int(found.group(1).replace(",", "")) if found else 0
+
     def verdict(self):
         """The summary of a load that found every promise kept; else raises Violation."""
         lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -317,6 +343,16 @@ class Lab:
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def failpoint(self, name):
+        return Failpoint(self.folder, name)
+
+    def program_with_points(self):
+        """klatchd of the build beside this one that can be killed at named points."""
+        program = self.build.parent / "failpoints" / KLATCHD
+        if not program.exists():
+            raise Unfit(f"no {program}: cmake --preset failpoints && cmake --build --preset failpoints --target klatchd")
+        return program
+
     def shim(self, name):
         return Shim(self.build, self.folder, name)
 
@@ -331,14 +367,15 @@ class Lab:
         redis.start()
         return redis
 
-    def node(self, redis_address, name="klatchd", options=(), environment=None):
-        node = Node(name, self.build, redis_address, self.folder, options, environment)
+    def node(self, redis_address, name="klatchd", **options):
+        node = Node(name, self.build, redis_address, self.folder, **options)
         self.started.append(node)
         node.start_and_wait()
         return node
 
-    def load(self, node, redis, seconds, *options):
-        load = Load(self, node, redis, seconds, options)
+    def load(self, node, redis, seconds, **options):
+        """Options of klatch-load play, with _ for -."""
+        load = Load(self, node, redis, seconds, {name.replace("_", "-"): value for name, value in options.items()})
         self.started.append(load)
         return load
 

@@ -14,6 +14,7 @@ Thread rules: begin, end and missing by one thread.
 import concurrent.futures
 import http.client
 import json
+import random
 import threading
 import time
 
@@ -122,3 +123,78 @@ class Ledger:
         if status != 200:
             raise Violation(f"ListHomeTimeline: {status} {answer}")
         return [update["id"] for update in answer.get("updates", [])]
+
+
+class Repeater(Ledger):
+    """Posts a number of updates, each sent one to five times and by two at once, and then with another text."""
+
+    SENT_MAX = 5
+    ALREADY_EXISTS = 6
+
+    def __init__(self, address, seed, posts):
+        super().__init__(address, seed)
+        self._left = posts
+        self._random = random.Random(seed)
+        self.ids = {}  # key → the ids that it was answered
+        self.sent = 0
+        self.other_texts = 0  # that were refused as they must be
+        self.wrong = []  # what was answered to the others
+
+    def _post(self, poster):
+        first, second = (http.client.HTTPConnection(self._address, timeout=CALL_MAX) for _ in range(2))
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            number = 0
+            while not self._stopping.is_set() and self._take():
+                keys = [f"{self._seed}-{poster}-{number + i}" for i in range(BATCH)]
+                number += BATCH
+                with self._lock:
+                    times = {key: self._random.randint(1, self.SENT_MAX) for key in keys}
+                for attempt in range(self.SENT_MAX):
+                    again = [key for key in keys if times[key] > attempt]
+                    if again:
+                        other = beside.submit(self._send, again, second) if attempt % 2 == 0 else None
+                        self._send(again, first)
+                        if other:
+                            other.result()
+                self._post_until_decided([key for key in keys if key not in self.ids], first)
+                self._send_other_texts(keys, first)
+
+    def _take(self):
+        with self._lock:
+            self._left -= BATCH
+            return self._left > -BATCH
+
+    def _send(self, keys, connection):
+        posts = [{"actor": "ann", "requestId": key, "update": {"groups": ["ledger"], "text": key}} for key in keys]
+        status, answer = self.call("FeedService/BatchPublishUpdates", {"requests": posts}, connection)
+        with self._lock:
+            self.sent += len(keys)
+            for key, result in zip(keys, answer.get("results", []) if status == 200 else []):
+                if "published" in result:
+                    self.ids.setdefault(key, set()).add(result["published"]["updateId"])
+                    self.acknowledged[result["published"]["updateId"]] = key
+
+    def _post_until_decided(self, keys, connection):
+        end = time.monotonic() + DECIDED_WITHIN
+        while keys and time.monotonic() < end:
+            self._send(keys, connection)
+            keys = [key for key in keys if key not in self.ids]
+            if keys:
+                time.sleep(PAUSE)
+        with self._lock:
+            self.undecided += len(keys)
+
+    def _send_other_texts(self, keys, connection):
+        posts = [{"actor": "ann", "requestId": key, "update": {"groups": ["ledger"], "text": key + "!"}} for key in keys]
+        status, answer = self.call("FeedService/BatchPublishUpdates", {"requests": posts}, connection)
+        with self._lock:
+            for key, result in zip(keys, answer.get("results", []) if status == 200 else []):
+                code = result.get("error", {}).get("code")
+                if code == self.ALREADY_EXISTS:
+                    self.other_texts += 1
+                elif "published" in result or code in (3, 5, 7, 9):
+                    self.wrong.append(f"{key}: {result}")
+
+    def await_all(self):
+        for thread in self._threads:
+            thread.join()

@@ -2,15 +2,19 @@
 
 import dataclasses
 import itertools
+import re
 import signal
 import subprocess
 import time
 from typing import Callable
 
 from lab import PUBLISHES_PER_SECOND_MIN, Lab, Unfit, Violation, await_true
-from ledger import Ledger
+from ledger import Ledger, Repeater
+from points import ENDING, POINTS, STARTING
 
 COLUMNS = ("test", "gate", "release")
+SHARDS = 64
+POINT_REACHED_WITHIN = 15.0
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load",
             "tests/fault/libklatch_fault_shim.so")
 
@@ -35,9 +39,9 @@ def row(number, what, gate, release, batch=1, test=1):
     return add
 
 
-def under_load(lab, node, redis, times, spacing, inject, *options):
+def under_load(lab, node, redis, times, spacing, inject, **options):
     """Injects so many times, `spacing` seconds apart, and holds the checker's verdict and the scrub against it."""
-    with lab.load(node, redis, 4 + times * spacing + 3, *options) as load:
+    with lab.load(node, redis, 4 + times * spacing + 3, **options) as load:
         for _ in range(times):
             begun = time.monotonic()
             inject()
@@ -71,6 +75,34 @@ def kill_node(lab, times):
         node.start()
         took_back(lab, node, 5.0)
     under_load(lab, node, redis, times, 3.0, inject)
+
+
+@row(2, "killed at each of the named points", gate=len(POINTS), release=20 * len(POINTS), batch=len(POINTS), test=4)
+def kill_at_points(lab, times):
+    redis = lab.redis()
+    failpoint = lab.failpoint("klatchd")
+    node = lab.node(redis.address, environment=failpoint.environment, program=lab.program_with_points())
+    points = in_turn(lab, list(POINTS))
+
+    def inject():
+        point = next(points)
+        if POINTS[point] == STARTING:
+            node.kill()
+        failpoint.arm(point)
+        if POINTS[point] == STARTING:
+            node.start()
+        elif POINTS[point] == ENDING:
+            node.signal(signal.SIGTERM)
+        try:
+            node.process.wait(timeout=POINT_REACHED_WITHIN)
+        except subprocess.TimeoutExpired:
+            raise Unfit(f"{point} was not reached") from None
+        failpoint.disarm()
+        if node.process.returncode != -signal.SIGKILL:
+            raise Violation(f"it ended with {node.process.returncode} before {point}:\n{node.tail()}")
+        node.start()
+        took_back(lab, node, 5.0)
+    under_load(lab, node, redis, times, 6.0, inject, quarrels=100)
 
 
 @row(3, "SIGKILL of Redis, restart; append-only file synced at each write", gate=20, release=200, batch=5)
@@ -300,6 +332,100 @@ def jump_clocks(lab, times):
             whose.set_clock_ahead(0)
             took_back(lab, node, 5.0)
     under_load(lab, node, redis, times, 4.0, inject)
+
+
+@row(17, "logs trimmed beyond what a killed node had written", gate=1, release=20)
+def trim_logs(lab, times):
+    redis = lab.redis()
+    node = lab.node(redis.address, flush_interval="2s")  # seconds of records that no timeline has yet
+
+    def inject():
+        node.kill()
+        gone = sum(int(redis.cli("XTRIM", f"{{default:g{shard}}}:log", "MAXLEN", 1)) for shard in range(SHARDS))
+        node.start()
+        took_back(lab, node, 10.0)
+        lab.note("records trimmed", gone)
+        if not node.metric("klatch_log_gaps_total"):
+            raise Violation(f"{gone} records were trimmed, and the node noticed nothing")
+        lab.note("rebuilt after s", await_true("the timelines are rebuilt",
+                                               lambda: node.metric("klatch_holes") == 0, 60.0))
+    under_load(lab, node, redis, times, 10.0, inject)
+
+
+@row(18, "each post sent one to five times, by two at once, while Redis is killed and started again", gate=20_000,
+     release=1_000_000, batch=20_000, test=2_000)
+def repeat_posts(lab, times):
+    redis = lab.redis()
+    node = lab.node(redis.address)
+    posts = Repeater(node.http, lab.seed, times)
+    begun = time.monotonic()
+    posts.begin()
+    try:
+        await_true("half of the posts are decided", lambda: len(posts.ids) >= times / 2, 600)
+        rate = posts.sent / (time.monotonic() - begun)
+        if rate < PUBLISHES_PER_SECOND_MIN:
+            raise Unfit(f"only {rate:.0f} posts a second")
+        redis.kill()
+        redis.start()
+        posts.await_all()
+    finally:
+        posts.end()
+    node.await_ready()
+    lab.note("posts", len(posts.ids))
+    lab.note("sent", posts.sent)
+    lab.note("refused with another text", posts.other_texts)
+    if posts.undecided or len(posts.ids) < times:
+        raise Violation(f"{posts.undecided} of {times} posts were never decided")
+    if twice := {key: ids for key, ids in posts.ids.items() if len(ids) != 1}:
+        raise Violation(f"{len(twice)} posts were answered several ids, such as {next(iter(twice.items()))}")
+    if posts.wrong:
+        raise Violation(f"{len(posts.wrong)} keys were taken with another text, such as {posts.wrong[0]}")
+    if posts.other_texts < times / 2:
+        raise Unfit(f"only {posts.other_texts} other texts were answered")
+    stored = len(redis.cli("--scan", "--pattern", "*:update:*").splitlines())
+    if stored != len(posts.ids):
+        raise Violation(f"{stored} updates are stored of {len(posts.ids)} posts")
+    if gone := posts.missing():
+        raise Violation(f"{len(gone)} acknowledged posts are gone")
+    lab.scrub(node)
+
+
+RACING_PERSONS = 10_000
+DEPARTURES, QUARRELS = 500, RACING_PERSONS // 20  # as many as klatch-load has of one load
+
+
+@row(19, "posts race with leaving, being removed, coming back, blocking, muting and hiding", gate=20_000, release=1_000_000,
+     batch=DEPARTURES + QUARRELS, test=DEPARTURES + QUARRELS)
+def race_removals(lab, times):
+    redis = lab.redis()
+    node = lab.node(redis.address)
+    with lab.load(node, redis, 15, persons=RACING_PERSONS, churn=1_000, quarrels=QUARRELS, watched=400) as load:
+        pass
+    lab.note("posts", load.verdict()["published"])
+    for what in ("departures", "returns", "quarrels"):
+        lab.note(what, load.told(what))
+    if load.told("departures") + load.told("quarrels") < times / 2:
+        raise Unfit("too few have left or quarrelled")
+    lab.scrub(node)
+
+
+FLIPS_PER_GROUP = 4  # it grows and shrinks, twice
+PULLED_ABOVE = 300  # members
+
+
+@row(21, "groups flip between copies and pages from their feed", gate=100, release=10_000, batch=100, test=20)
+def flip_groups(lab, times):
+    redis = lab.redis()
+    node = lab.node(redis.address, options=("--pull-above", PULLED_ABOVE))
+    with lab.load(node, redis, 15, flip_groups=max(1, times // FLIPS_PER_GROUP), flip_above=PULLED_ABOVE) as load:
+        pass
+    lab.note("posts", load.verdict()["published"])
+    found = re.search(r"flipped ([\d,]+)\s+times", load.output.read_text(encoding="utf-8"))
+    flips = int(found[1].replace(",", "")) if found else 0
+    lab.note("flips", flips)
+    if flips < times / 2:
+        raise Unfit(f"groups flipped {flips} times only:\n{load.tail(40)}")
+    lab.scrub(node)
 
 
 @row(25, "SIGTERM, started again: what is under way is answered, and everything is written", gate=3, release=20, batch=3)
