@@ -75,16 +75,16 @@ class Posters {
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     if (!Good() || watches_.told() - told != due_ - due) {
-      return base::Error(
-          absl::StatusCode::kInternal,
-          fmt::format("of {} events {} came, {} gaps: {}", due_ - due, watches_.told() - told,
-                      watches_.gaps(), watches_.failed() ? "a watch has ended" : failure_));
+      return base::Error(absl::StatusCode::kInternal,
+                         fmt::format("of {} events {} came, {} gaps: {}", due_ - due,
+                                     watches_.told() - told, watches_.gaps() - gaps_before_,
+                                     watches_.failed() ? "a watch has ended" : failure_));
     }
     return static_cast<double>(watches_.told() - told) / seconds.count();
   }
 
  private:
-  bool Good() const { return !failed_ && !watches_.failed() && watches_.gaps() == 0; }
+  bool Good() const { return !failed_ && !watches_.failed() && watches_.gaps() == gaps_before_; }
   uint64_t Behind() const {
     const uint64_t due = due_;
     return due > watches_.told() ? due - watches_.told() : 0;
@@ -123,6 +123,8 @@ class Posters {
   }
 
   const Watches& watches_;
+  // A watch may begin with one, about what was posted before anything is due to it.
+  const uint64_t gaps_before_ = watches_.gaps();
   const std::string run_;
   std::vector<std::unique_ptr<klatch::v1::FeedService::Stub>> stubs_;
   std::chrono::steady_clock::time_point end_;
