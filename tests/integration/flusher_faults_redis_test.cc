@@ -207,6 +207,19 @@ TEST_F(FlusherFaultsTest, LeasesAreTakenAndRenewedWhenMemoryIsFull) {
   }
 }
 
+// With a tenth of the duration left for clocks that differ; nobody has to tell.
+TEST_F(FlusherFaultsTest, ALeaseThatIsNotRenewedIsHeldNoLonger) {
+  constexpr milliseconds kDuration{3'000};
+  LeaseKeeper leases(layout_, "node", kDuration, clock_);
+  auto redis = Connect();
+  ASSERT_TRUE(leases.TakeAll(*redis, clock_.Monotonic() + kPatience).ok());
+  const base::MonotonicTime taken = clock_.Monotonic();
+  EXPECT_TRUE(leases.Holds(PartitionIndex(0), taken));
+  EXPECT_FALSE(leases.Holds(PartitionIndex(0), taken + kDuration - kDuration / 10));
+  EXPECT_FALSE(leases.Holds(PartitionIndex(0), taken + kDuration));
+  EXPECT_EQ(leases.HeldFor(PartitionIndex(0), taken + kDuration).count(), 0);
+}
+
 TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
   StartAll(64 << 20);
   flusher_->Start();
