@@ -11,6 +11,7 @@
 
 #ifdef KLATCH_FAILPOINTS
 
+#include <cstddef>
 #include <string_view>
 
 namespace klatch::base {

@@ -16,8 +16,8 @@ struct LogGap {
   ShardIndex shard;
   Position from;  // all up to here was applied and written
   Position to;    // what stands behind this comes by the log; of a fork not later than `from`
-  bool is_forked =
-      false;  // memberships may be those of records that are gone; else something was trimmed
+  // Memberships may be those of records that are gone. Else something was trimmed.
+  bool is_forked = false;
 };
 
 struct GroupMember {
