@@ -51,11 +51,14 @@ TEST(KlatchdWatchAnswersTest, GatewayThatDoesNotReadIsStoppedAndGetsAllItsAnswer
   writer.join();
   const std::vector<v1::WatchAdded> answers = gateway.answers();
   ASSERT_EQ(answers.size(), 1 + kAdds);
-  EXPECT_EQ(answers[0].persons(), 1u);
-  for (size_t i = 1; i < answers.size(); ++i) {
-    EXPECT_EQ(answers[i].persons(), 0u);
-    EXPECT_EQ(answers[i].refused_size(), kPersons) << i;
+  // Answers come in the order of completion: what is refused at once may overtake the first add,
+  // which goes through the worker.
+  int watched = 0;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    watched += answers[i].persons() == 1 ? 1 : 0;
+    EXPECT_EQ(answers[i].refused_size(), answers[i].persons() == 1 ? 0 : kPersons) << i;
   }
+  EXPECT_EQ(watched, 1);
 }
 
 TEST(KlatchdWatchAnswersTest, AnswerThatRefusesHundredThousandComesInPartsThatADefaultClientTakes) {
