@@ -60,6 +60,40 @@ int PollUntil(int fd, short events, SteadyTime deadline) {
   }
 }
 
+// What CallAll keeps about its commands while they are under way.
+struct Batch {
+  std::span<const Command> commands;
+  std::vector<Reply> replies;
+  // Commands [0, appended) have been turned into bytes.
+  size_t appended = 0;
+  size_t answered = 0;
+  // The index of the command that each reply to come belongs to, in order of sending.
+  std::deque<size_t> expected;
+  // A command that answered NOSCRIPT to EVAL must not be sent a third time.
+  std::vector<bool> sent_again;
+};
+
+class SocketConnection final : public Connection {
+ public:
+  SocketConnection(Address address, Options options)
+      : Connection(std::move(address)), options_(options) {}
+
+  absl::StatusOr<std::vector<Reply>> CallAll(std::span<const Command> commands) override;
+  bool connected() const override { return channel_ != nullptr; }
+  absl::Status Reconnect() override;
+
+ private:
+  absl::Status Authenticate();
+  absl::Status Exchange(Batch& batch);
+  absl::Status TakeReplies(Batch& batch);
+  // Closes the connection; returns `status` with the address before it.
+  absl::Status Fail(const absl::Status& status);
+
+  const Options options_;
+  // Null while closed.
+  std::unique_ptr<Channel> channel_;
+};
+
 }  // namespace
 
 absl::Status ToStatus(ReplyView reply) {
@@ -89,52 +123,32 @@ bool RefusesUser(const absl::Status& status) {
   return base::ReasonOf(status) == kReasonRefusesUser;
 }
 
-// What CallAll keeps about its commands while they are under way.
-struct Connection::Batch {
-  std::span<const Command> commands;
-  std::vector<Reply> replies;
-  // Commands [0, appended) have been turned into bytes.
-  size_t appended = 0;
-  size_t answered = 0;
-  // The index of the command that each reply to come belongs to, in order of sending.
-  std::deque<size_t> expected;
-  // A command that answered NOSCRIPT to EVAL must not be sent a third time.
-  std::vector<bool> sent_again;
-};
-
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Address& address,
                                                                 const Options& options) {
-  std::unique_ptr<Connection> connection(new Connection(address, options));
+  auto connection = std::make_unique<SocketConnection>(address, options);
   KLATCH_RETURN_IF_ERROR(connection->Reconnect());
   return connection;
 }
 
-Connection::Connection(Address address, Options options)
-    : address_(std::move(address)), options_(options) {}
-
-Connection::~Connection() = default;
-
-bool Connection::connected() const { return channel_ != nullptr; }
-
-absl::Status Connection::Reconnect() {
+absl::Status SocketConnection::Reconnect() {
   channel_.reset();
-  auto channel = Channel::Connect(address_, options_.connect_timeout);
+  auto channel = Channel::Connect(address(), options_.connect_timeout);
   if (!channel.ok()) {
-    return base::WithReason(base::Annotate(channel.status(), address_.ToString()), kReasonNotSent);
+    return base::WithReason(base::Annotate(channel.status(), address().ToString()), kReasonNotSent);
   }
   channel_ = *std::move(channel);
   return Authenticate();
 }
 
-absl::Status Connection::Authenticate() {
-  if (address_.password.empty()) {
+absl::Status SocketConnection::Authenticate() {
+  if (address().password.empty()) {
     return absl::OkStatus();
   }
   Command auth{"AUTH"};
-  if (!address_.user.empty()) {
-    auth.args.push_back(address_.user);
+  if (!address().user.empty()) {
+    auth.args.push_back(address().user);
   }
-  auth.args.push_back(address_.password);
+  auth.args.push_back(address().password);
   absl::StatusOr<Reply> reply = Call(auth);
   if (reply.ok()) {
     return absl::OkStatus();
@@ -143,13 +157,13 @@ absl::Status Connection::Authenticate() {
   absl::Status status = reply.status();
   if (base::ReasonOf(status) == kReasonProtocolError) {
     return base::Error(absl::StatusCode::kFailedPrecondition,
-                       fmt::format("{}: not a Redis (wrong port?)", address_.ToString()));
+                       fmt::format("{}: not a Redis (wrong port?)", address().ToString()));
   }
   if (absl::IsUnavailable(status) && !RefusesUser(status)) {
     return status;
   }
   return base::Error(absl::StatusCode::kPermissionDenied,
-                     fmt::format("{}: Redis refuses user or password: {}", address_.ToString(),
+                     fmt::format("{}: Redis refuses user or password: {}", address().ToString(),
                                  base::MessageOf(status)));
 }
 
@@ -159,10 +173,10 @@ absl::StatusOr<Reply> Connection::Call(const Command& command) {
   return std::move(replies[0]);
 }
 
-absl::StatusOr<std::vector<Reply>> Connection::CallAll(std::span<const Command> commands) {
+absl::StatusOr<std::vector<Reply>> SocketConnection::CallAll(std::span<const Command> commands) {
   if (channel_ == nullptr) {
     return base::WithReason(base::Error(absl::StatusCode::kUnavailable,
-                                        fmt::format("{}: not connected", address_.ToString())),
+                                        fmt::format("{}: not connected", address().ToString())),
                             kReasonNotSent);
   }
   Batch batch;
@@ -177,7 +191,7 @@ absl::StatusOr<std::vector<Reply>> Connection::CallAll(std::span<const Command> 
 }
 
 // Sends and receives in turns until every command is answered or nothing arrives for call_timeout.
-absl::Status Connection::Exchange(Batch& batch) {
+absl::Status SocketConnection::Exchange(Batch& batch) {
   SteadyTime deadline = std::chrono::steady_clock::now() + options_.call_timeout;
   while (batch.answered < batch.commands.size()) {
     while (batch.appended < batch.commands.size() && channel_->unsent_bytes() < kUnsentBytesMax) {
@@ -203,7 +217,7 @@ absl::Status Connection::Exchange(Batch& batch) {
   return absl::OkStatus();
 }
 
-absl::Status Connection::TakeReplies(Batch& batch) {
+absl::Status SocketConnection::TakeReplies(Batch& batch) {
   while (true) {
     KLATCH_ASSIGN_OR_RETURN(std::optional<Reply> reply, channel_->Next());
     if (!reply) {
@@ -228,9 +242,9 @@ absl::Status Connection::TakeReplies(Batch& batch) {
   }
 }
 
-absl::Status Connection::Fail(const absl::Status& status) {
+absl::Status SocketConnection::Fail(const absl::Status& status) {
   channel_.reset();
-  absl::Status annotated = base::Annotate(status, address_.ToString());
+  absl::Status annotated = base::Annotate(status, address().ToString());
   return base::ReasonOf(status) ? annotated : base::WithReason(annotated, kReasonOutcomeUnknown);
 }
 

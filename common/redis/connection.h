@@ -1,6 +1,6 @@
 #pragma once
 // One blocking connection to one Redis, for threads that have nothing else to do meanwhile:
-// loaders, tailers, flushers, tests.
+// loaders, tailers, flushers, tests. An interface, so that a simulator can stand behind it.
 //
 // Thread safety: one thread at a time.
 // Bound: call_timeout is the longest time without a further whole reply; so a call ends within it
@@ -13,8 +13,10 @@
 // Redis is a Reply, not a Status, except in Call and CallAll's documented cases; ToStatus maps it.
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -23,8 +25,6 @@
 #include "common/redis/reply.h"
 
 namespace klatch::redis {
-
-class Channel;
 
 // The status of an error reply: READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, BUSY,
 // MISCONF, NOREPLICAS → UNAVAILABLE; OOM → RESOURCE_EXHAUSTED; NOAUTH, WRONGPASS, NOPERM, DENIED →
@@ -45,7 +45,7 @@ class Connection {
   // FAILED_PRECONDITION if what answers is not a Redis.
   static absl::StatusOr<std::unique_ptr<Connection>> Connect(const Address& address,
                                                              const Options& options);
-  ~Connection();
+  virtual ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -54,27 +54,20 @@ class Connection {
   // Sends all behind one another and waits for all replies; they come in the order of `commands`.
   // Error replies stay replies. If a script has vanished from Redis meanwhile (SCRIPT FLUSH), its
   // command is sent again and runs after those behind it.
-  absl::StatusOr<std::vector<Reply>> CallAll(std::span<const Command> commands);
+  virtual absl::StatusOr<std::vector<Reply>> CallAll(std::span<const Command> commands) = 0;
 
   const Address& address() const { return address_; }
-  bool connected() const;
-  absl::Status Reconnect();
+  virtual bool connected() const = 0;
+  virtual absl::Status Reconnect() = 0;
+
+ protected:
+  explicit Connection(Address address) : address_(std::move(address)) {}
 
  private:
-  Connection(Address address, Options options);
-
-  struct Batch;
-
-  absl::Status Authenticate();
-  absl::Status Exchange(Batch& batch);
-  absl::Status TakeReplies(Batch& batch);
-  // Closes the connection; returns `status` with the address before it.
-  absl::Status Fail(const absl::Status& status);
-
-  Address address_;
-  Options options_;
-  // Null while closed.
-  std::unique_ptr<Channel> channel_;
+  const Address address_;
 };
+
+// How a part that keeps a connection of its own makes it.
+using Connector = std::function<absl::StatusOr<std::unique_ptr<Connection>>()>;
 
 }  // namespace klatch::redis

@@ -5,6 +5,8 @@
 //
 //   absl::StatusOr<Reply> reply = co_await pipeline.Call({"GET", key});
 //
+// An interface, so that a simulator can stand behind it; SocketPipeline is the one that sends.
+//
 // Thread safety: every public method from any thread.
 // Callbacks run on the pipeline's thread, refusals included, and must not block; they may submit.
 // Bound: at most queue_commands_max commands and queue_bytes_max bytes unanswered; past that a call
@@ -47,21 +49,18 @@ class Pipeline {
   using Replies = absl::StatusOr<std::vector<Reply>>;
   using Callback = std::function<void(Replies)>;
 
-  // Starts the thread; it connects in the background.
-  Pipeline(Address address, Options options);
-  // Fails what is unanswered, joins the thread. REQUIRES: not called by a callback.
-  ~Pipeline();
+  virtual ~Pipeline() = default;
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
   // Sends `commands` one behind the other; `done` gets as many replies.
-  void Submit(std::vector<Command> commands, Callback done);
+  virtual void Submit(std::vector<Command> commands, Callback done) = 0;
 
   // For what a WATCH guards: which connection it is, counted from 1, that answers at the moment.
   // REQUIRES: called by a callback that got replies; they came over that connection.
-  uint64_t connection() const;
+  virtual uint64_t connection() const = 0;
   // As Submit, but over that connection only: when it is gone, NOT_SENT.
-  void SubmitOver(uint64_t connection, std::vector<Command> commands, Callback done);
+  virtual void SubmitOver(uint64_t connection, std::vector<Command> commands, Callback done) = 0;
 
   struct CallAwaiter;     // yields absl::StatusOr<Reply>
   struct CallAllAwaiter;  // yields Replies
@@ -69,9 +68,27 @@ class Pipeline {
   CallAwaiter Call(Command command);
   CallAllAwaiter CallAll(std::vector<Command> commands);
 
-  bool connected() const { return connected_.load(std::memory_order_relaxed); }
+  virtual bool connected() const = 0;
   // How long the oldest unanswered command has been here; 0 if there is none.
-  std::chrono::nanoseconds OldestAge() const;
+  virtual std::chrono::nanoseconds OldestAge() const = 0;
+
+ protected:
+  Pipeline() = default;
+};
+
+// The one that sends over a socket.
+class SocketPipeline final : public Pipeline {
+ public:
+  // Starts the thread; it connects in the background.
+  SocketPipeline(Address address, Options options);
+  // Fails what is unanswered, joins the thread. REQUIRES: not called by a callback.
+  ~SocketPipeline() override;
+
+  void Submit(std::vector<Command> commands, Callback done) override;
+  uint64_t connection() const override;
+  void SubmitOver(uint64_t connection, std::vector<Command> commands, Callback done) override;
+  bool connected() const override { return connected_.load(std::memory_order_relaxed); }
+  std::chrono::nanoseconds OldestAge() const override;
 
  private:
   class Loop;  // the thread's state: socket, queues

@@ -37,7 +37,7 @@ absl::Status OutcomeUnknown(std::string_view why) {
 
 }  // namespace
 
-Pipeline::Loop::Loop(Address address, Options options, std::atomic<bool>& connected)
+SocketPipeline::Loop::Loop(Address address, Options options, std::atomic<bool>& connected)
     : address_(std::move(address)),
       options_(std::move(options)),
       connected_(connected),
@@ -45,7 +45,7 @@ Pipeline::Loop::Loop(Address address, Options options, std::atomic<bool>& connec
       pause_(kPauseMin),
       thread_([this] { Run(); }) {}
 
-Pipeline::Loop::~Loop() {
+SocketPipeline::Loop::~Loop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -57,13 +57,13 @@ Pipeline::Loop::~Loop() {
   }
 }
 
-void Pipeline::Loop::Wake() const {
+void SocketPipeline::Loop::Wake() const {
   const uint64_t one = 1;
   // The only failure, a full counter, means that the thread will wake anyway.
   [[maybe_unused]] ssize_t n = write(wake_fd_, &one, sizeof(one));
 }
 
-void Pipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands, Callback done) {
+void SocketPipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands, Callback done) {
   assert(done != nullptr);
   auto group = std::make_unique<Group>();
   for (const Command& command : commands) {
@@ -95,7 +95,7 @@ void Pipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands, 
   }
 }
 
-std::chrono::nanoseconds Pipeline::Loop::OldestAge() const {
+std::chrono::nanoseconds SocketPipeline::Loop::OldestAge() const {
   std::lock_guard lock(mutex_);
   MonotonicTime oldest = oldest_taken_;
   if (!queue_.empty()) {
@@ -104,7 +104,7 @@ std::chrono::nanoseconds Pipeline::Loop::OldestAge() const {
   return oldest == MonotonicTime::max() ? std::chrono::nanoseconds(0) : Now() - oldest;
 }
 
-void Pipeline::Loop::Run() {
+void SocketPipeline::Loop::Run() {
   pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
   while (Sleep()) {
     HandleDeadlines();
@@ -131,7 +131,7 @@ void Pipeline::Loop::Run() {
 
 // Waits for the socket, a submitter or a deadline, and handles the socket. False when it is time to
 // end.
-bool Pipeline::Loop::Sleep() {
+bool SocketPipeline::Loop::Sleep() {
   int timeout_ms = PollTimeoutMs();
   {
     std::lock_guard lock(mutex_);
@@ -169,7 +169,7 @@ bool Pipeline::Loop::Sleep() {
   return true;
 }
 
-int Pipeline::Loop::PollTimeoutMs() const {
+int SocketPipeline::Loop::PollTimeoutMs() const {
   MonotonicTime deadline = MonotonicTime::max();
   if (state_ == State::kPausing || state_ == State::kConnecting) {
     deadline = state_deadline_;
@@ -187,7 +187,7 @@ int Pipeline::Loop::PollTimeoutMs() const {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-void Pipeline::Loop::HandleSocket(int events) {
+void SocketPipeline::Loop::HandleSocket(int events) {
   if (state_ == State::kConnecting && !authenticating_) {
     FinishConnect();
     return;
@@ -200,7 +200,7 @@ void Pipeline::Loop::HandleSocket(int events) {
   }
 }
 
-void Pipeline::Loop::HandleDeadlines() {
+void SocketPipeline::Loop::HandleDeadlines() {
   const MonotonicTime now = Now();
   if (state_ == State::kPausing && now >= state_deadline_) {
     StartConnect();
@@ -218,7 +218,7 @@ void Pipeline::Loop::HandleDeadlines() {
   }
 }
 
-void Pipeline::Loop::HandOutRefusals() {
+void SocketPipeline::Loop::HandOutRefusals() {
   std::deque<Refusal> refusals;
   {
     std::lock_guard lock(mutex_);
@@ -229,7 +229,7 @@ void Pipeline::Loop::HandOutRefusals() {
   }
 }
 
-void Pipeline::Loop::StartConnect() {
+void SocketPipeline::Loop::StartConnect() {
   state_ = State::kConnecting;
   state_deadline_ = Now() + options_.connect_timeout;
   auto channel = Channel::StartConnect(address_);
@@ -241,7 +241,7 @@ void Pipeline::Loop::StartConnect() {
   ++connection_;
 }
 
-void Pipeline::Loop::FinishConnect() {
+void SocketPipeline::Loop::FinishConnect() {
   absl::Status status = channel_->CheckConnected();
   if (!status.ok()) {
     Break(status);
@@ -255,7 +255,7 @@ void Pipeline::Loop::FinishConnect() {
   Authenticate();
 }
 
-void Pipeline::Loop::Authenticate() {
+void SocketPipeline::Loop::Authenticate() {
   Command auth{"AUTH"};
   if (!address_.user.empty()) {
     auth.args.push_back(address_.user);
@@ -266,7 +266,7 @@ void Pipeline::Loop::Authenticate() {
   Write();
 }
 
-void Pipeline::Loop::ReadReplies() {
+void SocketPipeline::Loop::ReadReplies() {
   absl::Status status = channel_->Read();
   if (!status.ok()) {
     Break(status);
@@ -285,7 +285,7 @@ void Pipeline::Loop::ReadReplies() {
   }
 }
 
-void Pipeline::Loop::TakeReply(Reply reply) {
+void SocketPipeline::Loop::TakeReply(Reply reply) {
   if (authenticating_) {
     authenticating_ = false;
     absl::Status status = ToStatus(reply.view());
@@ -327,7 +327,7 @@ void Pipeline::Loop::TakeReply(Reply reply) {
   }
 }
 
-void Pipeline::Loop::Finish(Group& group) {
+void SocketPipeline::Loop::Finish(Group& group) {
   Callback done = std::move(group.done);
   group.done = nullptr;
   std::vector<Reply> replies = std::move(group.replies);
@@ -341,7 +341,7 @@ void Pipeline::Loop::Finish(Group& group) {
   done(std::move(replies));
 }
 
-void Pipeline::Loop::Discount(size_t commands, size_t bytes) {
+void SocketPipeline::Loop::Discount(size_t commands, size_t bytes) {
   std::lock_guard lock(mutex_);
   unanswered_commands_ -= commands;
   unanswered_bytes_ -= bytes;
@@ -350,7 +350,7 @@ void Pipeline::Loop::Discount(size_t commands, size_t bytes) {
                                       : MonotonicTime::max();
 }
 
-void Pipeline::Loop::TakeQueue() {
+void SocketPipeline::Loop::TakeQueue() {
   {
     std::lock_guard lock(mutex_);
     if (!queue_.empty() && oldest_taken_ == MonotonicTime::max()) {
@@ -368,7 +368,7 @@ void Pipeline::Loop::TakeQueue() {
   }
 }
 
-void Pipeline::Loop::Fill() {
+void SocketPipeline::Loop::Fill() {
   while (!waiting_.empty() && channel_->unsent_bytes() < kUnsentBytesMax) {
     std::unique_ptr<Group> group = std::move(waiting_.front());
     waiting_.pop_front();
@@ -391,7 +391,7 @@ void Pipeline::Loop::Fill() {
   }
 }
 
-void Pipeline::Loop::Write() {
+void SocketPipeline::Loop::Write() {
   absl::Status status = channel_->Write();
   if (!status.ok()) {
     Break(status);
@@ -399,7 +399,7 @@ void Pipeline::Loop::Write() {
 }
 
 // Gives the connection up: fails everything and begins the pause before the next attempt.
-void Pipeline::Loop::Break(const absl::Status& why) {
+void SocketPipeline::Loop::Break(const absl::Status& why) {
   state_ = State::kPausing;
   state_deadline_ = Now() + pause_;
   pause_ = std::min(pause_ * 2, kPauseMax);
@@ -409,7 +409,7 @@ void Pipeline::Loop::Break(const absl::Status& why) {
   FailAll(base::Error(absl::StatusCode::kUnavailable, last_error_));
 }
 
-void Pipeline::Loop::FailAll(const absl::Status& why) {
+void SocketPipeline::Loop::FailAll(const absl::Status& why) {
   const uint64_t sent = channel_ == nullptr ? 0 : channel_->sent_position();
   channel_.reset();
   slots_.clear();

@@ -23,7 +23,7 @@
 
 namespace klatch::redis {
 
-class Pipeline::Loop {
+class SocketPipeline::Loop {
  public:
   Loop(Address address, Options options, std::atomic<bool>& connected);
   ~Loop();

@@ -57,11 +57,13 @@ absl::Status Tailer::failure() const {
 
 void Tailer::Run() {
   while (!stopping_.load(std::memory_order_relaxed) && failure().ok()) {
-    DoWork();
+    if (!DoWork()) {
+      std::this_thread::sleep_for(kRetryPause);
+    }
   }
 }
 
-size_t Tailer::DoWork() {
+std::optional<size_t> Tailer::DoWork() {
   entries_.clear();
   absl::Status status;
   if (must_check_ || d_.clock.Monotonic() - checked_ >= kCheckEvery) {
@@ -81,8 +83,7 @@ size_t Tailer::DoWork() {
       obs::Log(obs::Level::kError, "tailer", "can't read the log; trying again",
                {{"error", base::MessageOf(status)}, {"suppressed", *suppressed}});
     }
-    std::this_thread::sleep_for(kRetryPause);
-    return 0;
+    return std::nullopt;
   }
   d_.progress.NoteHeard(d_.clock.Monotonic());
   if (!entries_.empty()) {

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -47,14 +48,15 @@ class Tailer {
   void Start();
   // Ends the thread; records read by then have been handed over.
   void Stop();
+  // Instead of Start, by the caller's thread: one bounded step, which reads up to a batch and hands it
+  // over. How many records it handed over; nothing if the log could not be read.
+  std::optional<size_t> DoWork();
 
   uint64_t records() const { return records_.load(std::memory_order_relaxed); }
   absl::Status failure() const;
 
  private:
   void Run();
-  // One bounded step: reads up to a batch and hands it over. How many records it handed over.
-  size_t DoWork();
   // Whether what was read last, and what had been when this was asked before, still stands in the logs.
   absl::Status CheckTrail();
   absl::Status HandOver(const LogEntry& entry);

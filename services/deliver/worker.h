@@ -81,6 +81,8 @@ class Worker {
   // events it applied.
   void Begin(std::vector<Position> applied);
   size_t DoWork();
+  // Before Begin: one thread is worker and flusher, so TakeBatch and Tell are answered at once.
+  void AnswerAtOnce() { answers_at_once_ = true; }
 
   // By the flusher, once it has written the batch before: everything that became dirty since, and
   // how far the worker had applied the log when it was taken. Tells the worker the news. Waits for
@@ -165,6 +167,7 @@ class Worker {
   // Whether the person has become a member by that.
   bool RestoreStay(const LogGap& gap, GroupIndex group, Person& person, const Stay& stay);
   void AddNews(FlusherNews news);
+  void AskWorker(std::unique_lock<std::mutex>& lock);
   void AnswerFlusher();
   void TakeNews(FlusherNews news);
   void ClearRebuilt(const RebuiltHole& rebuilt);
@@ -220,6 +223,7 @@ class Worker {
   std::vector<Mend> mends_;
   bool batch_wanted_ = false;
   std::optional<FlushBatch> answer_;
+  bool answers_at_once_ = false;
 
   std::thread thread_;
 };

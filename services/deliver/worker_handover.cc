@@ -20,7 +20,7 @@ std::optional<FlushBatch> Worker::TakeBatch(FlusherNews news, std::chrono::milli
     return late;
   }
   batch_wanted_ = true;
-  asked_.store(true, std::memory_order_relaxed);
+  AskWorker(lock);
   if (!answered_.wait_for(lock, wait, [this] { return answer_.has_value(); })) {
     return std::nullopt;
   }
@@ -30,8 +30,17 @@ std::optional<FlushBatch> Worker::TakeBatch(FlusherNews news, std::chrono::milli
 bool Worker::Tell(FlusherNews news, std::chrono::milliseconds wait) {
   std::unique_lock lock(mutex_);
   AddNews(std::move(news));
-  asked_.store(true, std::memory_order_relaxed);
+  AskWorker(lock);
   return answered_.wait_for(lock, wait, [this] { return news_.empty(); });
+}
+
+void Worker::AskWorker(std::unique_lock<std::mutex>& lock) {
+  asked_.store(true, std::memory_order_relaxed);
+  if (answers_at_once_) {
+    lock.unlock();
+    AnswerFlusher();
+    lock.lock();
+  }
 }
 
 void Worker::AddNews(FlusherNews news) {

@@ -163,8 +163,8 @@ class Node {
   FlushPressure pressure_;
   CallGate gate_;
 
-  redis::Pipeline append_pipeline_;
-  redis::Pipeline read_pipeline_;
+  redis::SocketPipeline append_pipeline_;
+  redis::SocketPipeline read_pipeline_;
   LogClock log_clock_{clock_};
   RedisAppender appender_;
   RedisLogReader log_reader_;

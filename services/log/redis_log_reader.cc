@@ -47,8 +47,15 @@ absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard
 
 RedisLogReader::RedisLogReader(redis::Address address, const redis::Connection::Options& options,
                                const Layout& layout, LogClock& clock)
-    : address_(std::move(address)),
-      options_(options),
+    : RedisLogReader([address = std::move(address),
+                      options] { return redis::Connection::Connect(address, options); },
+                     std::max(options.call_timeout - kWaitMargin, options.call_timeout / 2), layout,
+                     clock) {}
+
+RedisLogReader::RedisLogReader(redis::Connector connect, std::chrono::milliseconds wait_max,
+                               const Layout& layout, LogClock& clock)
+    : connect_(std::move(connect)),
+      wait_max_(wait_max),
       shard_count_(layout.shard_count),
       clock_(clock),
       busy_streams_(layout.shard_count) {
@@ -60,7 +67,7 @@ RedisLogReader::RedisLogReader(redis::Address address, const redis::Connection::
 
 absl::Status RedisLogReader::EnsureConnected() {
   if (connection_ == nullptr) {
-    KLATCH_ASSIGN_OR_RETURN(connection_, redis::Connection::Connect(address_, options_));
+    KLATCH_ASSIGN_OR_RETURN(connection_, connect_());
     return absl::OkStatus();
   }
   return connection_->connected() ? absl::OkStatus() : connection_->Reconnect();
@@ -69,9 +76,7 @@ absl::Status RedisLogReader::EnsureConnected() {
 redis::Command RedisLogReader::ReadCommand(std::span<const Position> after, size_t count,
                                            std::chrono::milliseconds wait) const {
   std::vector<std::string> args = {"XREAD", "COUNT", std::to_string(count)};
-  const std::chrono::milliseconds wait_max =
-      std::max(options_.call_timeout - kWaitMargin, options_.call_timeout / 2);
-  wait = std::min(wait, wait_max);
+  wait = std::min(wait, wait_max_);
   if (wait.count() > 0) {  // BLOCK 0 would wait for ever
     args.push_back("BLOCK");
     args.push_back(std::to_string(wait.count()));

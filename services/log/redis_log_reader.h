@@ -24,7 +24,10 @@ absl::StatusOr<LogEntry> DecodeLogEntry(redis::ReplyView reply, ShardIndex shard
 
 class RedisLogReader final : public LogReader {
  public:
-  // Connects at the first call. `clock` is told of what is read, and outlives this.
+  // Connects at the first call, by `connect`. `wait_max`: less than what its calls may take. `clock` is
+  // told of what is read, and outlives this.
+  RedisLogReader(redis::Connector connect, std::chrono::milliseconds wait_max, const Layout& layout,
+                 LogClock& clock);
   RedisLogReader(redis::Address address, const redis::Connection::Options& options,
                  const Layout& layout, LogClock& clock);
 
@@ -45,8 +48,8 @@ class RedisLogReader final : public LogReader {
   // The position of the first record of an answer to XREAD; zero if there is none.
   absl::StatusOr<Position> DecodeFirst(redis::ReplyView reply, ShardIndex shard) const;
 
-  const redis::Address address_;
-  const redis::Connection::Options options_;
+  const redis::Connector connect_;
+  const std::chrono::milliseconds wait_max_;
   const uint32_t shard_count_;
   LogClock& clock_;
   std::vector<std::string> streams_;  // by shard

@@ -41,10 +41,14 @@ Flusher::Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> r
 
 Flusher::~Flusher() { Stop(); }
 
-void Flusher::Start() {
+void Flusher::Begin() {
   batch_before_taken_ = d_.clock.Monotonic();
   written_until_ns_.store(Nanoseconds(batch_before_taken_), std::memory_order_relaxed);
   waiting_since_ns_.store(Nanoseconds(batch_before_taken_), std::memory_order_relaxed);
+}
+
+void Flusher::Start() {
+  Begin();
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), fmt::format("flusher-{}", d_.worker.index()).c_str());
     Run();
@@ -99,31 +103,39 @@ std::optional<std::string> Flusher::stuck(std::chrono::milliseconds at_least) co
 
 void Flusher::Run() {
   std::chrono::milliseconds pause = kRetryPauseMin;
-  while (true) {
-    uint64_t drain = 0;
-    {
-      std::lock_guard lock(mutex_);
-      if (stopping_) {
-        return;
-      }
-      drain = drain_asked_;
-    }
+  while (!stopping()) {
     const Round round = DoWork();
-    std::unique_lock lock(mutex_);
     if (round == Round::kFailed) {
+      std::unique_lock lock(mutex_);
       wake_.wait_for(lock, pause, [this] { return stopping_; });
       pause = std::min(2 * pause, kRetryPauseMax);
       continue;
     }
     pause = kRetryPauseMin;
-    if (round == Round::kWrittenEarlierBatch) {
-      continue;
+    if (round == Round::kWritten) {
+      WaitForWork();
     }
+  }
+}
+
+bool Flusher::stopping() const {
+  std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+Flusher::Round Flusher::DoWork() {
+  uint64_t drain = 0;
+  {
+    std::lock_guard lock(mutex_);
+    drain = drain_asked_;
+  }
+  const Round round = WriteRound();
+  if (round == Round::kWritten) {
+    std::lock_guard lock(mutex_);
     drain_done_ = std::max(drain_done_, drain);
     drained_.notify_all();
-    lock.unlock();
-    WaitForWork();
   }
+  return round;
 }
 
 void Flusher::WaitForWork() {
@@ -138,7 +150,7 @@ void Flusher::WaitForWork() {
   }
 }
 
-Flusher::Round Flusher::DoWork() {
+Flusher::Round Flusher::WriteRound() {
   const bool resumed = batch_.has_value();
   absl::Status status = resumed ? absl::OkStatus() : TakeBatch();
   if (status.ok()) {

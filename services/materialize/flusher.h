@@ -66,7 +66,15 @@ class Flusher {
           std::chrono::milliseconds interval);
   ~Flusher();
 
+  // kWrittenEarlierBatch: what it wrote was taken before the round began, so it says nothing about
+  // what the worker had applied by then.
+  enum class Round { kFailed, kWrittenEarlierBatch, kWritten };
+
   void Start();
+  // The same without a thread: the caller calls DoWork instead. One round: takes a batch if the last one
+  // is done, writes it.
+  void Begin();
+  Round DoWork();
   // Ends the thread at the next step; what is not written stays for the replay.
   void Stop();
   // Writes everything that is dirty now and moves the checkpoint; false if `deadline` came first.
@@ -106,17 +114,14 @@ class Flusher {
     StoredRing after;
   };
 
-  // kWrittenEarlierBatch: what it wrote was taken before the round began, so it says nothing about
-  // what the worker had applied by then.
-  enum class Round { kFailed, kWrittenEarlierBatch, kWritten };
-
   // How long the worker may take to answer.
   static constexpr std::chrono::milliseconds kWorkerAnswer{1000};
 
   static int64_t Nanoseconds(base::MonotonicTime time);
   void Run();
-  // One round: takes a batch if the last one is done, writes it.
-  Round DoWork();
+  bool stopping() const;
+  // One round.
+  Round WriteRound();
   absl::Status TakeBatch();
   static absl::Status WorkerSilent();
   void NoteOutcome(const absl::Status& status);

@@ -122,9 +122,13 @@ absl::Status LeaseKeeper::TakeOnce(redis::Connection& redis, std::vector<Partiti
   return absl::OkStatus();
 }
 
-void LeaseKeeper::Start(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard) {
+void LeaseKeeper::Begin(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard) {
   redis_ = std::move(redis);
   guard_ = &guard;
+}
+
+void LeaseKeeper::Start(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard) {
+  Begin(std::move(redis), guard);
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "leases");
     Run();
@@ -146,20 +150,21 @@ void LeaseKeeper::Run() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, duration_ / 3, [this] { return stopping_; })) {
     lock.unlock();
-    absl::Status status;
-    if (!redis_->connected()) {
-      status = redis_->Reconnect();
-      status.Update(status.ok() ? guard_->Check(*redis_) : status);
-    }
-    if (status.ok()) {
-      status = Renew(*redis_);
-    }
+    const absl::Status status = DoWork();
     if (!status.ok()) {
       obs::Log(obs::Level::kError, "leases", "can't renew leases",
                {{"error", base::MessageOf(status)}});
     }
     lock.lock();
   }
+}
+
+absl::Status LeaseKeeper::DoWork() {
+  if (!redis_->connected()) {
+    KLATCH_RETURN_IF_ERROR(redis_->Reconnect());
+    KLATCH_RETURN_IF_ERROR(guard_->Check(*redis_));
+  }
+  return Renew(*redis_);
 }
 
 absl::Status LeaseKeeper::Renew(redis::Connection& redis) {

@@ -45,6 +45,9 @@ class LeaseKeeper final : public Ownership {
   // Renews three times per duration on a connection of its own.
   // `guard` outlives it.
   void Start(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard);
+  // The same without a thread: the caller calls DoWork instead, which renews once.
+  void Begin(std::unique_ptr<redis::Connection> redis, redis::RunGuard& guard);
+  absl::Status DoWork();
   void Stop();
   // Lets the leases go, so that the next owner needn't wait.
   absl::Status Release(redis::Connection& redis);

@@ -360,8 +360,8 @@ TEST(KlatchdSeveralOneShardTest, HomeAndCarriesMayShareALog) {
 class KlatchdSeveralStepsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    pipeline_ = std::make_unique<redis::Pipeline>(klatchd_.ConnectRedis()->address(),
-                                                  redis::Pipeline::Options());
+    pipeline_ = std::make_unique<redis::SocketPipeline>(klatchd_.ConnectRedis()->address(),
+                                                        redis::Pipeline::Options());
     ASSERT_TRUE(Eventually([this] { return pipeline_->connected(); }));
     appender_ =
         std::make_unique<RedisAppender>(*pipeline_, layout_, log_clock_, RedisAppender::Options());

@@ -58,7 +58,8 @@ class LogRedisTest : public RedisTest {
   LogRedisTest() { layout_.shard_count = 4; }
 
   void SetUp() override {
-    pipeline_ = std::make_unique<redis::Pipeline>(server_.address(), redis::Pipeline::Options());
+    pipeline_ =
+        std::make_unique<redis::SocketPipeline>(server_.address(), redis::Pipeline::Options());
     while (!pipeline_->connected()) {
       std::this_thread::yield();
     }

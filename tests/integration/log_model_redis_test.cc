@@ -308,7 +308,7 @@ TEST_F(LogModelRedisTest, IdsAreUniqueAndAscendPerCallerOverTwoPipelines) {
   constexpr int kCallers = 4;
   constexpr int kBatches = 100;
   MakeGroup("ann", "hiking");
-  redis::Pipeline second(server_.address(), redis::Pipeline::Options());
+  redis::SocketPipeline second(server_.address(), redis::Pipeline::Options());
   while (!second.connected()) {
     std::this_thread::yield();
   }

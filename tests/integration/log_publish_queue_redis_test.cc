@@ -273,7 +273,7 @@ TEST_F(LogPublishQueueRedisTest, OneKeyTwiceAtOnceIsOneUpdate) {
 
 // Two nodes, each with its own pipeline, to one shard.
 TEST_F(LogPublishQueueRedisTest, TwoWhoAppendToOneLogLoseNothing) {
-  redis::Pipeline pipeline(server_.address(), {});
+  redis::SocketPipeline pipeline(server_.address(), {});
   RedisAppender other(pipeline, layout_, log_clock_, {});
   constexpr int kPosts = 600;
   auto post = [](Appender& appender, const std::string& name) {

@@ -60,7 +60,7 @@ class PersonalWritesTest : public testing::RedisTest {
 
   void Open(const redis::Address& address, milliseconds call_timeout) {
     writes_.reset();
-    pipeline_ = std::make_unique<redis::Pipeline>(
+    pipeline_ = std::make_unique<redis::SocketPipeline>(
         address, redis::Pipeline::Options{.call_timeout = call_timeout});
     writes_ = std::make_unique<PersonalWrites>(PersonalWrites::Dependencies{
         .layout = layout_,

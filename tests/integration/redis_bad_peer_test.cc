@@ -47,7 +47,7 @@ TEST_P(BadAnswerTest, PipelineFailsWithOutcomeUnknown) {
   FakePeer peer(GetParam().bytes, FakePeer::Then::kHoldOpen);
   Pipeline::Options options;
   options.call_timeout = milliseconds(300);
-  Pipeline pipeline(peer.address(), options);
+  SocketPipeline pipeline(peer.address(), options);
   absl::Status status = CallOnPipeline(pipeline, {{"PING"}}).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_EQ(base::ReasonOf(status), "OUTCOME_UNKNOWN");
@@ -105,7 +105,7 @@ TEST(BadPeerTest, PipelineThatNeverAuthenticatesFailsCallsAsNotSent) {
   Pipeline::Options options;
   options.call_timeout = milliseconds(5000);
   options.connect_timeout = milliseconds(50);
-  Pipeline pipeline(address, options);
+  SocketPipeline pipeline(address, options);
   absl::Status status = CallOnPipeline(pipeline, {{"PING"}}).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_EQ(base::ReasonOf(status), "NOT_SENT");
@@ -116,7 +116,7 @@ TEST(BadPeerTest, ReadOnlyReplyIsDeliveredAndThePipelineConnectsAnew) {
   // The peer answers the first bytes of each connection only: the second call needs a new one.
   FakePeer peer("-READONLY You can't write against a read only replica.\r\n",
                 FakePeer::Then::kHoldOpen);
-  Pipeline pipeline(peer.address(), {});
+  SocketPipeline pipeline(peer.address(), {});
   for (int answered = 0; answered < 3;) {
     auto replies = CallOnPipeline(pipeline, {{"SET", "k", "v"}});
     if (replies.ok()) {

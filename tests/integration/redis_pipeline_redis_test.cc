@@ -52,7 +52,7 @@ void AwaitWorking(Pipeline& pipeline) {
 class PipelineRedisTest : public testing::RedisTest {};
 
 TEST_F(PipelineRedisTest, FirstCallWaitsForTheFirstConnection) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   auto replies = CallNow(pipeline, {{"PING"}});
   ASSERT_TRUE(replies.ok()) << replies.status();
   EXPECT_EQ((*replies)[0].text(), "PONG");
@@ -62,7 +62,7 @@ TEST_F(PipelineRedisTest, FirstCallWaitsForTheFirstConnection) {
 TEST_F(PipelineRedisTest, EachCallerGetsItsRepliesInOrder) {
   constexpr int kThreads = 4;
   constexpr int kCalls = 2000;
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
@@ -90,7 +90,7 @@ TEST_F(PipelineRedisTest, EachCallerGetsItsRepliesInOrder) {
 }
 
 TEST_F(PipelineRedisTest, BatchLargerThanAllBuffersComesBackWhole) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   std::vector<Command> commands;
   for (int i = 0; i < 512; ++i) {
     commands.push_back({"ECHO", std::string(65536, static_cast<char>('a' + i % 26))});
@@ -103,14 +103,14 @@ TEST_F(PipelineRedisTest, BatchLargerThanAllBuffersComesBackWhole) {
 }
 
 TEST_F(PipelineRedisTest, CallOfNothingIsAnswered) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   auto replies = CallNow(pipeline, {});
   ASSERT_TRUE(replies.ok());
   EXPECT_TRUE(replies->empty());
 }
 
 TEST_F(PipelineRedisTest, ErrorRepliesAreReplies) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   auto replies = CallNow(pipeline, {{"NOPE"}, {"PING"}});
   ASSERT_TRUE(replies.ok());
   EXPECT_TRUE((*replies)[0].is_error());
@@ -118,7 +118,7 @@ TEST_F(PipelineRedisTest, ErrorRepliesAreReplies) {
 }
 
 TEST_F(PipelineRedisTest, ScriptsRunAfterScriptFlushInTheirPlaces) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   ASSERT_TRUE(CallNow(pipeline, {Command::Eval(EchoScript(), {}, {"first"})}).ok());
   ASSERT_TRUE(CallNow(pipeline, {{"SCRIPT", "FLUSH"}}).ok());
   std::vector<std::future<Pipeline::Replies>> futures;
@@ -138,7 +138,7 @@ TEST_F(PipelineRedisTest, ScriptsRunAfterScriptFlushInTheirPlaces) {
 }
 
 TEST_F(PipelineRedisTest, CallbackMaySubmit) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   std::promise<std::string> promise;
   pipeline.Submit({{"ECHO", "one"}}, [&](Pipeline::Replies) {
     pipeline.Submit({{"ECHO", "two"}}, [&](Pipeline::Replies replies) {
@@ -149,7 +149,7 @@ TEST_F(PipelineRedisTest, CallbackMaySubmit) {
 }
 
 TEST_F(PipelineRedisTest, WhatBelongsToAConnectionGoesOverNoOther) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   // What is sent over the connection that answers now.
   auto over = [&pipeline](const Command& command) {
     std::promise<uint64_t> connection;
@@ -177,7 +177,7 @@ TEST_F(PipelineRedisTest, WhatBelongsToAConnectionGoesOverNoOther) {
 }
 
 TEST_F(PipelineRedisTest, CoroutineReadsFromTopToBottom) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   std::promise<std::string> promise;
   auto body = [](Pipeline& p, std::promise<std::string>& done) -> base::Task<void> {
     Command set{"SET", "k", "v"};
@@ -191,7 +191,7 @@ TEST_F(PipelineRedisTest, CoroutineReadsFromTopToBottom) {
 }
 
 TEST_F(PipelineRedisTest, KillMidFlightIsOutcomeUnknownAndRestartWorksAgain) {
-  Pipeline pipeline(server_.address(), {});
+  SocketPipeline pipeline(server_.address(), {});
   ASSERT_TRUE(CallNow(pipeline, {Command::Eval(EchoScript(), {}, {"x"})}).ok());
   // Frozen, so that what is sent is surely unanswered when the server dies.
   server_.Freeze();
@@ -220,7 +220,7 @@ TEST_F(PipelineRedisTest, KillMidFlightIsOutcomeUnknownAndRestartWorksAgain) {
 TEST_F(PipelineRedisTest, SilentServerFailsCallsWithinTheTimeoutAndComesBack) {
   Pipeline::Options options;
   options.call_timeout = milliseconds(100);
-  Pipeline pipeline(server_.address(), options);
+  SocketPipeline pipeline(server_.address(), options);
   ASSERT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
   server_.Freeze();
   const auto begin = std::chrono::steady_clock::now();
@@ -234,7 +234,7 @@ TEST_F(PipelineRedisTest, SilentServerFailsCallsWithinTheTimeoutAndComesBack) {
 TEST_F(PipelineRedisTest, FullQueueRefusesWithRetryAndSendsNothingOfTheRefused) {
   Pipeline::Options options;
   options.queue_commands_max = 10;
-  Pipeline pipeline(server_.address(), options);
+  SocketPipeline pipeline(server_.address(), options);
   ASSERT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
   server_.Freeze();
   std::vector<std::future<Pipeline::Replies>> admitted;
@@ -256,7 +256,7 @@ TEST_F(PipelineRedisTest, FullQueueRefusesWithRetryAndSendsNothingOfTheRefused) 
 TEST_F(PipelineRedisTest, QueueIsBoundedInBytesToo) {
   Pipeline::Options options;
   options.queue_bytes_max = 1000;
-  Pipeline pipeline(server_.address(), options);
+  SocketPipeline pipeline(server_.address(), options);
   EXPECT_TRUE(
       absl::IsResourceExhausted(CallNow(pipeline, {{"ECHO", std::string(2000, 'x')}}).status()));
   EXPECT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
@@ -265,7 +265,7 @@ TEST_F(PipelineRedisTest, QueueIsBoundedInBytesToo) {
 TEST_F(PipelineRedisTest, DestructorFailsWhatIsUnanswered) {
   std::future<Pipeline::Replies> future;
   {
-    Pipeline pipeline(server_.address(), {});
+    SocketPipeline pipeline(server_.address(), {});
     ASSERT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
     server_.Freeze();
     future = SubmitForFuture(pipeline, {{"PING"}});
@@ -278,7 +278,7 @@ TEST_F(PipelineRedisTest, DestructorFailsWhatIsUnanswered) {
 TEST_F(PipelineRedisTest, AbsentServerFailsCallsAtOnceAsNotSent) {
   Address address = server_.address();
   address.socket_path += ".absent";
-  Pipeline pipeline(address, {});
+  SocketPipeline pipeline(address, {});
   for (int i = 0; i < 20; ++i) {
     absl::Status status = CallNow(pipeline, {{"PING"}}).status();
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
@@ -292,10 +292,10 @@ TEST_F(PipelineRedisTest, PasswordIsSentFirst) {
   testing::RedisServer server(options);
   Address address = server.address();
   address.password = "secret";
-  Pipeline right(address, {});
+  SocketPipeline right(address, {});
   EXPECT_TRUE(CallNow(right, {{"SET", "k", "v"}}).ok());
   address.password = "wrong";
-  Pipeline wrong(address, {});
+  SocketPipeline wrong(address, {});
   EXPECT_EQ(base::ReasonOf(CallNow(wrong, {{"PING"}}).status()), "NOT_SENT");
 }
 

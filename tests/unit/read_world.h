@@ -294,7 +294,7 @@ class ReadWorld {
   BodyStore bodies;
   base::Executor executor;
   Progress progress;
-  redis::Pipeline pipeline;
+  redis::SocketPipeline pipeline;
   FeedReads reads;
 
  private:
