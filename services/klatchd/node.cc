@@ -10,7 +10,6 @@
 #include "common/obs/log.h"
 #include "services/klatchd/node_slice.h"
 #include "services/klatchd/redis_rights.h"
-#include "services/materialize/loader.h"
 #include "services/personal/personal_loader.h"
 
 namespace klatch {
@@ -22,7 +21,6 @@ constexpr std::chrono::milliseconds kCatchUpReport{2'000};
 constexpr std::chrono::milliseconds kCatchUpCheck{2};
 constexpr std::chrono::milliseconds kDrainCheck{200};
 constexpr std::chrono::milliseconds kMendedWait{2'000};
-constexpr uint64_t kRestoredPerLook = 1'000;
 // Others' leases run out within one duration; twice that says that somebody renews.
 constexpr int kLeaseWaits = 2;
 
@@ -151,6 +149,14 @@ absl::StatusOr<std::unique_ptr<redis::Connection>> Node::Connect() const {
   return redis::Connection::Connect(address_, connection);
 }
 
+std::vector<Worker*> Node::Workers() const {
+  std::vector<Worker*> workers;
+  for (const auto& slice : slices_) {
+    workers.push_back(&slice->worker);
+  }
+  return workers;
+}
+
 absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
   auto claimed = Claim(*redis, interrupted);
@@ -162,11 +168,19 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Start(std::move(lease_redis), *guard_);
   KLATCH_FAILPOINT("leases-taken");
-  KLATCH_RETURN_IF_ERROR(FollowTrail());
+  AddSlices();
+  Recovery recovery({.layout = layout_,
+                     .redis = *redis,
+                     .log = log_reader_,
+                     .trail = trail_,
+                     .groups = groups_,
+                     .workers = Workers(),
+                     .clock = clock_,
+                     .interrupted = interrupted});
+  KLATCH_RETURN_IF_ERROR(recovery.FollowTrail());
   std::vector<Position> replay_after;
-  KLATCH_RETURN_IF_ERROR(Load(*redis, interrupted, replay_after));
-  KLATCH_ASSIGN_OR_RETURN(const bool has_taken,
-                          FollowCheckpoint(*redis, interrupted, replay_after));
+  KLATCH_RETURN_IF_ERROR(Load(*redis, recovery, interrupted, replay_after));
+  KLATCH_ASSIGN_OR_RETURN(const bool has_taken, recovery.FollowCheckpoint(replay_after));
   KLATCH_FAILPOINT("state-loaded");
   tailer_ = std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, trail_, groups_,
                                                           bodies_, progress_, ring_, clock_},
@@ -224,9 +238,7 @@ absl::StatusOr<NamespaceFacts> Node::Claim(redis::Connection& redis,
   return facts;
 }
 
-absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted,
-                        std::vector<Position>& replay_after) {
-  const base::MonotonicTime begin = clock_.Monotonic();
+void Node::AddSlices() {
   const uint32_t count = static_cast<uint32_t>(ring_.consumers());
   for (uint32_t i = 0; i < count; ++i) {
     slices_.push_back(std::make_unique<Slice>(
@@ -236,26 +248,13 @@ absl::Status Node::Load(redis::Connection& redis, const Interrupted& interrupted
                              options_.quiet_after}));
     people_.Add(slices_.back()->persons);
   }
-  uint64_t restored = 0;
-  Loader loader(layout_, redis, groups_, [&](const RestoredPerson& person) {
-    if (++restored % kRestoredPerLook == 0 && interrupted()) {
-      return base::Error(absl::StatusCode::kCancelled, "interrupted");
-    }
-    Worker& worker = slices_[person.partition.value() % count]->worker;
-    KLATCH_RETURN_IF_ERROR(
-        worker.Restore(person.id, person.memberships, person.floor, person.hole_since));
-    if (person.quiet_since != 0) {
-      worker.RestoreQuiet(person.id, person.quiet_since);
-    }
-    return absl::OkStatus();
-  });
-  KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
+}
+
+absl::Status Node::Load(redis::Connection& redis, Recovery& recovery,
+                        const Interrupted& interrupted, std::vector<Position>& replay_after) {
+  const base::MonotonicTime begin = clock_.Monotonic();
+  KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, recovery.Load());
   replay_after = std::move(summary.replay_after);
-  KLATCH_RETURN_IF_ERROR(loader.LoadDeliveries([this](GroupIndex group, bool is_pulled) {
-    for (const auto& slice : slices_) {
-      slice->worker.RestoreDelivery(group, is_pulled);
-    }
-  }));
   PersonalLoader personal_loader(layout_, redis, personal_);
   KLATCH_RETURN_IF_ERROR(personal_loader.LoadAll(interrupted));
   for (const auto& slice : slices_) {

@@ -41,6 +41,7 @@
 #include "services/klatchd/local_people.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
+#include "services/klatchd/recovery.h"
 #include "services/live/watch_hub.h"
 #include "services/live/watch_reactors.h"
 #include "services/log/janitor.h"
@@ -104,19 +105,10 @@ class Node {
   absl::StatusOr<std::unique_ptr<redis::Connection>> Connect() const;
   // Makes this node the owner of the namespace in Redis.
   absl::StatusOr<NamespaceFacts> Claim(redis::Connection& redis, const Interrupted& interrupted);
-  absl::Status Load(redis::Connection& redis, const Interrupted& interrupted,
+  void AddSlices();
+  std::vector<Worker*> Workers() const;
+  absl::Status Load(redis::Connection& redis, Recovery& recovery, const Interrupted& interrupted,
                     std::vector<Position>& replay_after);
-  // In node_log.cc. Whether the logs still are what an earlier node has read of them: counts and tells what is not, and
-  // forgets it.
-  absl::Status FollowTrail();
-  // Where the logs don't go on from the checkpoints, or have forked: counts and tells it, takes from the groups what
-  // the logs don't tell, and sets `replay_after` to where they go on. After Load. Whether there was any.
-  absl::StatusOr<bool> FollowCheckpoint(redis::Connection& redis, const Interrupted& interrupted,
-                                        std::vector<Position>& replay_after);
-  absl::StatusOr<std::optional<LogGap>> GapBehind(redis::Connection& redis, ShardIndex shard,
-                                                  const LogMark& checkpoint, const LogLook& look);
-  absl::Status TakeFromGroups(redis::Connection& redis, const Interrupted& interrupted,
-                              std::span<const LogGap> gaps);
   absl::Status StartKeeper();
   absl::Status CatchUp(const Interrupted& interrupted);
   // The live thread, which must listen before the workers tell anything.
