@@ -40,16 +40,19 @@ constexpr ErrorCode kErrorCodes[] = {
 constexpr std::string_view kReasonRefusesUser = "REDIS_REFUSES_USER";
 constexpr std::string_view kRefusals[] = {"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"};
 
-// Waits for `events` on `fd`; 0 when `deadline` has passed.
-int PollUntil(int fd, short events, SteadyTime deadline) {
+// Waits for `events` on `fd`; 0 when `deadline` has passed, or the cutoff was cut.
+int PollUntil(int fd, short events, SteadyTime deadline, const Cutoff* cutoff) {
   while (true) {
     auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    pollfd descriptor{fd, events, 0};
+    pollfd descriptors[2] = {{fd, events, 0}, {cutoff ? cutoff->fd() : -1, POLLIN, 0}};
     const int timeout_ms = static_cast<int>(std::max<int64_t>(left.count(), 0));
-    const int n = poll(&descriptor, 1, timeout_ms);
+    const int n = poll(descriptors, 2, timeout_ms);
+    if (cutoff && cutoff->is_cut()) {
+      return 0;
+    }
     if (n > 0) {
-      return descriptor.revents;
+      return descriptors[0].revents;
     }
     if (n == 0 && timeout_ms == 0) {
       return 0;
@@ -86,6 +89,7 @@ class SocketConnection final : public Connection {
   absl::Status Authenticate();
   absl::Status Exchange(Batch& batch);
   absl::Status TakeReplies(Batch& batch);
+  bool IsCutOff() const { return options_.cutoff != nullptr && options_.cutoff->is_cut(); }
   // Closes the connection; returns `status` with the address before it.
   absl::Status Fail(const absl::Status& status);
 
@@ -132,6 +136,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Address& a
 
 absl::Status SocketConnection::Reconnect() {
   channel_.reset();
+  if (IsCutOff()) {
+    return base::WithReason(base::Error(absl::StatusCode::kUnavailable, "given up"),
+                            kReasonNotSent);
+  }
   auto channel = Channel::Connect(address(), options_.connect_timeout);
   if (!channel.ok()) {
     return base::WithReason(base::Annotate(channel.status(), address().ToString()), kReasonNotSent);
@@ -200,7 +208,10 @@ absl::Status SocketConnection::Exchange(Batch& batch) {
     }
     KLATCH_RETURN_IF_ERROR(channel_->Write());
     const short events = static_cast<short>(POLLIN | (channel_->unsent_bytes() > 0 ? POLLOUT : 0));
-    const int ready = PollUntil(channel_->fd(), events, deadline);
+    const int ready = PollUntil(channel_->fd(), events, deadline, options_.cutoff);
+    if (IsCutOff()) {
+      return base::Error(absl::StatusCode::kUnavailable, "given up");
+    }
     if (ready == 0) {
       return base::Error(absl::StatusCode::kUnavailable,
                          fmt::format("no answer within {} ms", options_.call_timeout.count()));

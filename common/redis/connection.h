@@ -22,6 +22,7 @@
 #include "common/base/status.h"
 #include "common/redis/address.h"
 #include "common/redis/command.h"
+#include "common/redis/cutoff.h"
 #include "common/redis/reply.h"
 
 namespace klatch::redis {
@@ -39,6 +40,7 @@ class Connection {
   struct Options {
     std::chrono::milliseconds connect_timeout{1000};
     std::chrono::milliseconds call_timeout{5000};
+    const Cutoff* cutoff = nullptr;  // null: nobody ends its calls early
   };
 
   // Connects, authenticates. PERMISSION_DENIED if Redis refuses user or password,

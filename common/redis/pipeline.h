@@ -32,6 +32,7 @@
 #include "common/base/status.h"
 #include "common/redis/address.h"
 #include "common/redis/command.h"
+#include "common/redis/cutoff.h"
 #include "common/redis/reply.h"
 
 namespace klatch::redis {
@@ -45,6 +46,7 @@ class Pipeline {
     // From Submit to the last reply; past it the connection is given up.
     std::chrono::milliseconds call_timeout{5000};
     std::chrono::milliseconds connect_timeout{1000};
+    const Cutoff* cutoff = nullptr;  // null: nobody ends it early
   };
   using Replies = absl::StatusOr<std::vector<Reply>>;
   using Callback = std::function<void(Replies)>;

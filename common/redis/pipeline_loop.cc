@@ -63,7 +63,8 @@ void SocketPipeline::Loop::Wake() const {
   [[maybe_unused]] ssize_t n = write(wake_fd_, &one, sizeof(one));
 }
 
-void SocketPipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands, Callback done) {
+void SocketPipeline::Loop::Submit(uint64_t connection, std::vector<Command> commands,
+                                  Callback done) {
   assert(done != nullptr);
   auto group = std::make_unique<Group>();
   for (const Command& command : commands) {
@@ -144,7 +145,9 @@ bool SocketPipeline::Loop::Sleep() {
       asleep_ = true;
     }
   }
-  pollfd descriptors[2] = {{wake_fd_, POLLIN, 0}, {-1, POLLIN, 0}};
+  // Once it is cut it stays readable, and is looked at no more.
+  const int cutoff_fd = options_.cutoff != nullptr && !is_cut_off_ ? options_.cutoff->fd() : -1;
+  pollfd descriptors[3] = {{wake_fd_, POLLIN, 0}, {-1, POLLIN, 0}, {cutoff_fd, POLLIN, 0}};
   if (channel_ != nullptr) {
     descriptors[1].fd = channel_->fd();
     if (state_ == State::kConnecting && !authenticating_) {
@@ -154,7 +157,7 @@ bool SocketPipeline::Loop::Sleep() {
     }
   }
   // EINTR and the like leave revents at zero: the next round tries again.
-  static_cast<void>(poll(descriptors, 2, timeout_ms));
+  static_cast<void>(poll(descriptors, 3, timeout_ms));
   {
     std::lock_guard lock(mutex_);
     asleep_ = false;
@@ -163,7 +166,10 @@ bool SocketPipeline::Loop::Sleep() {
     uint64_t count;
     [[maybe_unused]] ssize_t n = read(wake_fd_, &count, sizeof(count));
   }
-  if (descriptors[1].revents != 0) {
+  if (descriptors[2].revents != 0 && options_.cutoff->is_cut()) {
+    is_cut_off_ = true;
+    Break(base::Error(absl::StatusCode::kUnavailable, "given up"));
+  } else if (descriptors[1].revents != 0) {
     HandleSocket(descriptors[1].revents);
   }
   return true;
@@ -203,7 +209,11 @@ void SocketPipeline::Loop::HandleSocket(int events) {
 void SocketPipeline::Loop::HandleDeadlines() {
   const MonotonicTime now = Now();
   if (state_ == State::kPausing && now >= state_deadline_) {
-    StartConnect();
+    if (is_cut_off_) {
+      state_deadline_ = now + kPauseMax;
+    } else {
+      StartConnect();
+    }
   } else if (state_ == State::kConnecting && now >= state_deadline_) {
     Break(
         base::Error(absl::StatusCode::kUnavailable,

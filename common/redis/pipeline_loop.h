@@ -121,6 +121,7 @@ class SocketPipeline::Loop {
   std::deque<Slot> slots_;
   // The reply to AUTH comes before those of slots_.
   bool authenticating_ = false;
+  bool is_cut_off_ = false;
 
   // Last, so that the thread finds the rest initialised.
   std::thread thread_;

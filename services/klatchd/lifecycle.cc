@@ -302,8 +302,8 @@ absl::Status Lifecycle::Unload(const absl::Status& why) {
     serving_ = nullptr;
   }
   server_->AnnounceStop();
-  // What calls wait for is not applied any more. Those that wait for Redis fail soon, or at their
-  // deadlines.
+  // What calls wait for is not applied any more, and of Redis they may as well not wait.
+  node_->GiveUpRedis();
   const base::MonotonicTime now = clock_.Monotonic();
   if (!node_->CloseCalls(now, now + limits::kCallDeadlineDefault + kUnloadSlack)) {
     obs::Log(obs::Level::kError, "klatchd", "calls under way did not end", {});

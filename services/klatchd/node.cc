@@ -40,8 +40,10 @@ Layout LayoutOf(const KlatchdOptions& options) {
   return Layout{options.namespaces.front(), options.shards, options.partitions};
 }
 
-redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions& options) {
+redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions& options,
+                                         const redis::Cutoff& cutoff) {
   redis::Pipeline::Options result;
+  result.cutoff = &cutoff;
   result.name = std::move(name);
   result.call_timeout = options.redis_call_timeout;
   return result;
@@ -87,14 +89,15 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       people_(layout_, epochs_),
       pressure_(clock, people_, options.persons_max, groups_, options.groups_max),
       gate_(options.calls_max),
-      append_pipeline_(address_, PipelineOptions("append", options)),
-      read_pipeline_(address_, PipelineOptions("read", options)),
+      append_pipeline_(address_, PipelineOptions("append", options, cutoff_)),
+      read_pipeline_(address_, PipelineOptions("read", options, cutoff_)),
       appender_(append_pipeline_, layout_, log_clock_,
                 AppenderOptions(options, [this] { return admission_.OpenShare(); })),
-      log_reader_(
-          address_,
-          {.connect_timeout = std::chrono::milliseconds(1'000), .call_timeout = kLogReadTimeout},
-          layout_, log_clock_),
+      log_reader_(address_,
+                  {.connect_timeout = std::chrono::milliseconds(1'000),
+                   .call_timeout = kLogReadTimeout,
+                   .cutoff = &cutoff_},
+                  layout_, log_clock_),
       admission_(appender_, pressure_,
                  {.append_age_max = options.admission_queue_time,
                   .unflushed_age_max = options.admission_flush_age}),
@@ -146,6 +149,7 @@ Node::~Node() {
 absl::StatusOr<std::unique_ptr<redis::Connection>> Node::Connect() const {
   redis::Connection::Options connection;
   connection.call_timeout = options_.redis_call_timeout;
+  connection.cutoff = &cutoff_;
   return redis::Connection::Connect(address_, connection);
 }
 
@@ -278,7 +282,7 @@ absl::Status Node::Load(redis::Connection& redis, Recovery& recovery,
 absl::Status Node::CatchUp(const Interrupted& interrupted) {
   const base::MonotonicTime begin = clock_.Monotonic();
   base::MonotonicTime reported = begin;
-  RedisLogReader ends(address_, {}, layout_, log_clock_);
+  RedisLogReader ends(address_, {.cutoff = &cutoff_}, layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   while (true) {
     bool applied = true;
@@ -526,7 +530,7 @@ absl::Status Node::Drain(base::MonotonicTime end_waits, base::MonotonicTime dead
 
 // Until everything that is in the log is applied, or what can be of it.
 absl::Status Node::AwaitApplied(base::MonotonicTime deadline) {
-  RedisLogReader ends(address_, {}, layout_, log_clock_);
+  RedisLogReader ends(address_, {.cutoff = &cutoff_}, layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
     while (progress_.Applied(ShardIndex(shard)) < last[shard] && LogFailure().ok()) {

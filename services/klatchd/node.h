@@ -90,6 +90,8 @@ class Node {
   // for what is not applied until `end_waits` only. False if `deadline` came first: the node must
   // not be destroyed then.
   bool CloseCalls(base::MonotonicTime end_waits, base::MonotonicTime deadline);
+  // Of a node that will be started anew on another Redis: whoever waits for this one waits no longer.
+  void GiveUpRedis() { cutoff_.Cut(); }
   obs::Readiness readiness() const;
   void Register(obs::MetricsRegistry& metrics) const;
 
@@ -140,6 +142,7 @@ class Node {
   const base::MonotonicTime loaded_;
 
   // In the order of construction; destroyed in reverse.
+  redis::Cutoff cutoff_;
   base::Executor executor_;
   lockfree::EpochReclaimer epochs_;
   PersonalStore personal_;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/redis/channel.h"
@@ -173,6 +175,25 @@ TEST_F(PasswordRedisTest, MissingPasswordIsNoFaultOfWhoeverCalls) {
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_TRUE(RefusesUser(status));
   EXPECT_FALSE(RefusesUser(absl::UnavailableError("Redis: LOADING")));
+}
+
+TEST_F(ConnectionRedisTest, ACutEndsACallThatWaitsAndAllThatCome) {
+  Cutoff cutoff;
+  auto connection = server_.Connect({.cutoff = &cutoff});
+  ASSERT_TRUE(connection->Call({"PING"}).ok());
+  server_.Freeze();
+  std::thread cutter([&] {
+    std::this_thread::sleep_for(milliseconds(50));
+    cutoff.Cut();
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  const absl::Status status = connection->Call({"PING"}).status();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  cutter.join();
+  server_.Thaw();
+  EXPECT_EQ(base::ReasonOf(status), "OUTCOME_UNKNOWN") << status;
+  EXPECT_FALSE(connection->connected());
+  EXPECT_EQ(base::ReasonOf(connection->Reconnect()), "NOT_SENT");
 }
 
 }  // namespace

@@ -231,6 +231,27 @@ TEST_F(PipelineRedisTest, SilentServerFailsCallsWithinTheTimeoutAndComesBack) {
   AwaitWorking(pipeline);
 }
 
+TEST_F(PipelineRedisTest, ACutEndsWhatIsUnderWayAndRefusesWhatComes) {
+  Cutoff cutoff;
+  Pipeline::Options options;
+  options.cutoff = &cutoff;
+  SocketPipeline pipeline(server_.address(), options);
+  ASSERT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
+  server_.Freeze();
+  std::future<Pipeline::Replies> waiting = SubmitForFuture(pipeline, {{"PING"}});
+  std::this_thread::sleep_for(milliseconds(50));
+  const auto begin = std::chrono::steady_clock::now();
+  cutoff.Cut();
+  EXPECT_EQ(base::ReasonOf(waiting.get().status()), "OUTCOME_UNKNOWN");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(2));
+  server_.Thaw();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(base::ReasonOf(CallNow(pipeline, {{"PING"}}).status()), "NOT_SENT");
+    std::this_thread::sleep_for(milliseconds(30));
+  }
+  EXPECT_FALSE(pipeline.connected());
+}
+
 TEST_F(PipelineRedisTest, FullQueueRefusesWithRetryAndSendsNothingOfTheRefused) {
   Pipeline::Options options;
   options.queue_commands_max = 10;
