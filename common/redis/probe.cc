@@ -2,47 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <string_view>
-#include <unordered_map>
 
 #include "common/redis/channel.h"
+#include "common/redis/info.h"
 
 namespace klatch::redis {
 namespace {
 
 constexpr int kMajorVersionMin = 7;
-
-using Info = std::unordered_map<std::string_view, std::string_view>;
-
-// The views look into `text`. Lines are "name:value", sections "# Name".
-Info ParseInfo(std::string_view text) {
-  Info info;
-  while (!text.empty()) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-    if (line.ends_with('\r')) {
-      line.remove_suffix(1);
-    }
-    const size_t colon = line.find(':');
-    if (colon != std::string_view::npos && !line.starts_with('#')) {
-      info.emplace(line.substr(0, colon), line.substr(colon + 1));
-    }
-  }
-  return info;
-}
-
-std::string_view Text(const Info& info, std::string_view name) {
-  auto it = info.find(name);
-  return it == info.end() ? std::string_view() : it->second;
-}
-
-// The number that the value begins with; 0 if it begins with none.
-int64_t Number(std::string_view text) {
-  int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 absl::Status Final(const Connection& connection, std::string_view what) {
   return base::Error(absl::StatusCode::kFailedPrecondition,
@@ -72,29 +40,30 @@ absl::Status Explain(const Connection& connection, const absl::Status& status) {
 }
 
 absl::Status CheckServer(const Connection& connection, const Info& info) {
-  if (Text(info, "redis_mode") == "sentinel") {
+  if (InfoText(info, "redis_mode") == "sentinel") {
     return Final(connection, "a Sentinel, not a Redis; give the address of the master itself");
   }
-  const std::string_view version = Text(info, "redis_version");
+  const std::string_view version = InfoText(info, "redis_version");
   if (version.empty()) {
     return Final(connection, "not a Redis (wrong port?)");
   }
-  if (Number(version) < kMajorVersionMin) {
+  if (InfoNumber(version) < kMajorVersionMin) {
     return Final(connection, fmt::format("Redis {} is too old; 7.0 or newer is needed", version));
   }
-  const std::string_view role = Text(info, "role");
+  const std::string_view role = InfoText(info, "role");
   if (role == "slave") {
-    return Final(connection, fmt::format("a replica of {}:{}; give the address of the master",
-                                         Text(info, "master_host"), Text(info, "master_port")));
+    return Final(connection,
+                 fmt::format("a replica of {}:{}; give the address of the master",
+                             InfoText(info, "master_host"), InfoText(info, "master_port")));
   }
   if (role != "master") {
     return Final(connection, fmt::format("its role is \"{}\", not master", role));
   }
-  if (Number(Text(info, "loading")) != 0) {
+  if (InfoNumber(InfoText(info, "loading")) != 0) {
     return base::Error(
         absl::StatusCode::kUnavailable,
         fmt::format("{}: still loading its data ({} %)", connection.address().ToString(),
-                    Number(Text(info, "loading_loaded_perc"))));
+                    InfoNumber(InfoText(info, "loading_loaded_perc"))));
   }
   return absl::OkStatus();
 }
@@ -104,13 +73,10 @@ absl::Status AddConfig(Connection& connection, ServerFacts& facts) {
   const Command command{"CONFIG", "GET", "maxmemory-policy", "dir"};
   KLATCH_ASSIGN_OR_RETURN(auto replies, connection.CallAll({&command, 1}));
   const ReplyView config = replies[0].view();
-  for (size_t i = 0; i + 1 < config.size(); i += 2) {
-    if (config[i].text() == "maxmemory-policy") {
-      facts.maxmemory_policy = config[i + 1].text();
-    } else if (config[i].text() == "dir") {
-      facts.directory = config[i + 1].text();
-    }
+  if (const std::string_view policy = ConfigText(config, "maxmemory-policy"); !policy.empty()) {
+    facts.maxmemory_policy = policy;
   }
+  facts.directory = ConfigText(config, "dir");
   return absl::OkStatus();
 }
 
@@ -124,13 +90,13 @@ absl::StatusOr<ServerFacts> Probe(Connection& connection) {
   const Info info = ParseInfo(reply->text());
   KLATCH_RETURN_IF_ERROR(CheckServer(connection, info));
   ServerFacts facts;
-  facts.version = Text(info, "redis_version");
-  facts.run_id = Text(info, "run_id");
-  facts.process_id = Number(Text(info, "process_id"));
-  facts.mode = Text(info, "redis_mode");
-  facts.maxmemory_policy = Text(info, "maxmemory_policy");
-  facts.maxmemory_bytes = static_cast<uint64_t>(Number(Text(info, "maxmemory")));
-  facts.append_only = Number(Text(info, "aof_enabled")) != 0;
+  facts.version = InfoText(info, "redis_version");
+  facts.run_id = InfoText(info, "run_id");
+  facts.process_id = InfoNumber(InfoText(info, "process_id"));
+  facts.mode = InfoText(info, "redis_mode");
+  facts.maxmemory_policy = InfoText(info, "maxmemory_policy");
+  facts.maxmemory_bytes = static_cast<uint64_t>(InfoNumber(InfoText(info, "maxmemory")));
+  facts.append_only = InfoNumber(InfoText(info, "aof_enabled")) != 0;
   KLATCH_RETURN_IF_ERROR(AddConfig(connection, facts));
   if (facts.maxmemory_policy != "noeviction") {
     return Final(connection, fmt::format("maxmemory-policy is \"{}\", so Redis may drop data; set "
