@@ -213,7 +213,7 @@ absl::Status Lifecycle::StartNode() {
   const auto interrupted = [this] { return Interrupted(); };
   const auto waiting = [this](const std::string& reason) { SetPhase("waiting: " + reason); };
   while (true) {
-    if (!redis_ || !redis_->Running()) {
+    if (!redis_ || !redis_->Running() || redis_->moved()) {
       // Also when our own redis-server ends while the node loads: nobody else would start it.
       SetPhase("waiting for Redis");
       redis_.reset();
@@ -267,6 +267,10 @@ absl::Status Lifecycle::Serve() {
     if (!redis_->Running()) {
       return base::WithReason(
           base::Error(absl::StatusCode::kUnavailable, "our redis-server has ended"), kReload);
+    }
+    if (redis_->moved()) {
+      return base::WithReason(
+          base::Error(absl::StatusCode::kUnavailable, "another Redis is the master now"), kReload);
     }
   }
   return base::Error(absl::StatusCode::kCancelled, "interrupted");

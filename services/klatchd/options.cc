@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/base/endpoint.h"
-#include "common/redis/address.h"
+#include "common/redis/place.h"
 
 namespace klatch {
 namespace {
@@ -41,7 +41,7 @@ absl::Status CheckTcpListen(std::string_view text) {
 }
 
 absl::Status CheckRedis(std::string_view text) {
-  return text.empty() ? absl::OkStatus() : redis::Address::Parse(text).status();
+  return text.empty() ? absl::OkStatus() : redis::Place::Parse(text).status();
 }
 
 absl::Status CheckNotEmpty(std::string_view text) {
@@ -88,11 +88,12 @@ void AddAddresses(OptionTable& table, KlatchdOptions& options) {
 void AddStorage(OptionTable& table, KlatchdOptions& options) {
   table.Add({.name = "redis",
              .group = "Storage",
-             .description = "An existing Redis 7 or later; empty: a redis-server of klatchd's own "
-                            "under --data-dir",
+             .description =
+                 "An existing Redis 7 or later, or where Sentinels say that it is; empty: "
+                 "a redis-server of klatchd's own under --data-dir",
              .example = "redis://user:password@127.0.0.1:6379",
              .value = base::Text(&options.redis, CheckRedis),
-             .redact = redis::Address::Redacted});
+             .redact = redis::Place::Redacted});
   table.Add({.name = "redis-server",
              .group = "Storage",
              .description = "The program that is started as klatchd's own Redis",

@@ -19,6 +19,9 @@ constexpr std::chrono::milliseconds kWaitPause{200};
 constexpr std::chrono::seconds kReportEvery{5};
 // A Redis that is silent for longer is asked again; between two questions a signal is noticed.
 constexpr std::chrono::milliseconds kProbeTimeoutMax{1'000};
+// For each Sentinel, to connect and to answer.
+constexpr std::chrono::milliseconds kSentinelTimeout{300};
+constexpr std::chrono::milliseconds kMasterLook{200};
 constexpr size_t kNodeIdBytes = 8;
 
 std::string Hex(std::string_view bytes) {
@@ -103,10 +106,23 @@ absl::Status RedisAccess::OpenExisting(const KlatchdOptions& options) {
     }
     KLATCH_ASSIGN_OR_RETURN(lock_, base::FileLock::Acquire(options.data_dir + "/lock"));
   }
-  KLATCH_ASSIGN_OR_RETURN(address_, redis::Address::Parse(options.redis));
+  KLATCH_ASSIGN_OR_RETURN(const redis::Place place, redis::Place::Parse(options.redis));
+  KLATCH_ASSIGN_OR_RETURN(redis::Master master, redis::FindMaster(place, kSentinelTimeout));
+  address_ = master.address;
   redis::Connection::Options connection;
   connection.call_timeout = std::min(options.redis_call_timeout, kProbeTimeoutMax);
-  return redis::Probe(address_, connection).status();
+  const absl::Status probed = redis::Probe(address_, connection).status();
+  if (!place.has_sentinels()) {
+    return probed;
+  }
+  if (absl::IsFailedPrecondition(probed)) {
+    // Perhaps a master that was one a moment ago; the Sentinels will say who is next.
+    return base::Error(absl::StatusCode::kUnavailable, base::MessageOf(probed));
+  }
+  KLATCH_RETURN_IF_ERROR(probed);
+  watch_ =
+      std::make_unique<redis::MasterWatch>(place, std::move(master), kMasterLook, kSentinelTimeout);
+  return absl::OkStatus();
 }
 
 absl::Status RedisAccess::ReadNodeId(const std::string& data_dir) {

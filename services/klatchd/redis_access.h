@@ -17,6 +17,7 @@
 #include "common/base/status.h"
 #include "common/redis/address.h"
 #include "common/redis/embedded_server.h"
+#include "common/redis/master_watch.h"
 #include "services/klatchd/options.h"
 
 namespace klatch {
@@ -38,6 +39,9 @@ class RedisAccess {
 
   // False if the redis-server that is ours has ended.
   bool Running() { return !embedded_ || embedded_->Running(); }
+  bool has_sentinels() const { return watch_ != nullptr; }
+  // Whether Sentinels have made another the master.
+  bool moved() const { return watch_ != nullptr && watch_->moved(); }
   // Ends the redis-server that is ours, within `limit` and the half second of its killing; an
   // existing one is left alone.
   void StopEmbedded(std::chrono::milliseconds limit);
@@ -52,6 +56,7 @@ class RedisAccess {
   absl::Status ReadNodeId(const std::string& data_dir);
 
   redis::Address address_;
+  std::unique_ptr<redis::MasterWatch> watch_;  // null without Sentinels
   std::string node_id_;
   std::unique_ptr<redis::EmbeddedServer> embedded_;
   // Of the data directory, when Redis is not ours.

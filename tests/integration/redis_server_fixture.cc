@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 #include <utility>
 
@@ -42,6 +45,20 @@ constexpr std::chrono::milliseconds kLookAgain{5};
 
 }  // namespace
 
+int FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    Die("no free port");
+  }
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
 TemporaryDirectory::TemporaryDirectory() {
   std::string pattern = (std::filesystem::temp_directory_path() / "klatch_test_XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
@@ -67,20 +84,21 @@ RedisServer::~RedisServer() {
 }
 
 void RedisServer::Start() {
-  std::vector<std::string> arguments = {
-      "redis-server",
-      "--port",
-      "0",
-      "--unixsocket",
-      address_.socket_path,
-      "--dir",
-      directory_.path().string(),
-      "--save",
-      "",
-      "--daemonize",
-      "no",
-      "--appendonly",
-      options_.persistence == Persistence::kAppendOnly ? "yes" : "no"};
+  std::vector<std::string> arguments = {"redis-server"};
+  if (!options_.sentinel.empty()) {
+    // It writes into the file what it learns.
+    const std::string file = (directory_.path() / "sentinel.conf").string();
+    std::ofstream(file) << options_.sentinel << '\n';
+    arguments.insert(arguments.end(), {file, "--sentinel"});
+  }
+  const std::vector<std::string> settings = {
+      "--port",       "0",
+      "--unixsocket", address_.socket_path,
+      "--dir",        directory_.path().string(),
+      "--save",       "",
+      "--daemonize",  "no",
+      "--appendonly", options_.persistence == Persistence::kAppendOnly ? "yes" : "no"};
+  arguments.insert(arguments.end(), settings.begin(), settings.end());
   arguments.insert(arguments.end(), options_.arguments.begin(), options_.arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) {

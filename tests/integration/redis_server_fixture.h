@@ -42,6 +42,8 @@ class RedisServer {
     Persistence persistence = Persistence::kNone;
     // More of redis-server's arguments, such as {"--requirepass", "secret"}.
     std::vector<std::string> arguments;
+    // What a Sentinel is to watch, as a line of its configuration; empty: it is a Redis.
+    std::string sentinel{};
   };
 
   // Starts it and waits until it answers, be it by NOAUTH, and has loaded its data.
@@ -75,6 +77,9 @@ class RedisServer {
   redis::Address address_;
   pid_t process_id_ = 0;
 };
+
+// A port of 127.0.0.1 that nothing listened on a moment ago.
+int FreePort();
 
 // A test case with a fresh server of its own.
 class RedisTest : public ::testing::Test {
