@@ -28,7 +28,8 @@ base::Task<void> Carrier::CarryTo(CarryCommand command, absl::StatusOr<Carry>& r
 }
 
 base::Task<absl::StatusOr<std::vector<Carry>>> Carrier::Finish(UpdateId update, BodyHeader header,
-                                                               SettleCommand settling, Ask ask) {
+                                                               SettleCommand settling, Ask ask,
+                                                               AckClass ack) {
   std::vector<absl::StatusOr<Carry>> results;
   results.reserve(header.targets.size());
   for (const Target& target : header.targets) {
@@ -42,7 +43,7 @@ base::Task<absl::StatusOr<std::vector<Carry>>> Carrier::Finish(UpdateId update, 
                           ? target.carry.is_carried() || !target.carry.is_decided()
                           : !target.carry.is_decided();
     if (asks) {
-      CarryCommand command{update, header.author, target.group, header.audience};
+      CarryCommand command{update, header.author, target.group, header.audience, ack};
       carrying.push_back(CarryTo(std::move(command), results[i]));
     }
   }

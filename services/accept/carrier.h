@@ -25,9 +25,10 @@ class Carrier {
 
   // Asks the groups, and settles: `header` is the update's. Yields what was decided of each target,
   // in their order. UNAVAILABLE with reason OUTCOME_UNKNOWN if a group could not be asked; what
-  // others have decided stands, and a repetition goes on from there.
+  // others have decided stands, and a repetition goes on from there. `ack`: of each group's record.
   base::Task<absl::StatusOr<std::vector<Carry>>> Finish(UpdateId update, BodyHeader header,
-                                                        SettleCommand settling, Ask ask);
+                                                        SettleCommand settling, Ask ask,
+                                                        AckClass ack);
 
  private:
   base::Task<void> CarryTo(CarryCommand command, absl::StatusOr<Carry>& result);

@@ -132,7 +132,7 @@ class FeedWrites {
                                                                 BodyHeader header,
                                                                 std::string update_bytes,
                                                                 std::string request_id,
-                                                                uint64_t generation);
+                                                                uint64_t generation, AckClass ack);
   // May the author still edit `current`? The groups where; PERMISSION_DENIED if in none.
   base::Task<absl::StatusOr<std::vector<GroupId>>> FindEditable(SharedBody current);
   base::Task<absl::StatusOr<Appended>> AppendEdit(PersonId actor, UpdateId id, SharedBody current,

@@ -80,6 +80,7 @@ absl::Status FeedWrites::CheckPublish(const v1::PublishUpdateRequest& request) c
   KLATCH_RETURN_IF_ERROR(CheckId(request.actor(), "actor"));
   KLATCH_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   KLATCH_RETURN_IF_ERROR(CheckTargets(request));
+  KLATCH_RETURN_IF_ERROR(CheckAck(request.ack()));
   return CheckUpdateContent(request.update(), "update");
 }
 
@@ -112,6 +113,7 @@ base::Task<absl::StatusOr<PublishCommand>> FeedWrites::Prepare(v1::PublishUpdate
   PublishCommand command = MakeCommand(request);
   command.bad_reference = *bad_reference;
   command.bad_expiry = FindBadExpiry(request.update());
+  command.ack = static_cast<AckClass>(request.ack());
   co_return command;
 }
 

@@ -95,6 +95,7 @@ base::Task<absl::StatusOr<PublishSeveralCommand>> FeedWrites::PrepareSeveral(
   command.request_id = request.request_id();
   command.bad_reference = *bad_reference;
   command.bad_expiry = FindBadExpiry(request.update());
+  command.ack = static_cast<AckClass>(request.ack());
   command.expire_unix_ms = ExpireUnixMs(request.update());
   command.payload_digest = RequestDigest(request.all_my_groups() ? kAllMethod : kSeveralMethod,
                                          PublishPayload(request.update()));
@@ -146,6 +147,7 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::PublishSeveral
       dependencies_.bodies.Generation(dependencies_.layout.HomeShardOf(command->actor));
   std::optional<Body> body = Body::Decode(command->body);
   std::string request_id = command->request_id;
+  const AckClass ack = command->ack;
   auto publishing = dependencies_.appender.PublishSeveral(*std::move(command));
   absl::StatusOr<PublishedSeveral> published = co_await std::move(publishing);
   co_await dependencies_.executor.Schedule();
@@ -161,13 +163,13 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::PublishSeveral
     co_return ResponseOf(published->id, {});
   }
   auto carrying = CarryOn(*published, body->header(), std::string(body->update_bytes()),
-                          std::move(request_id), generation);
+                          std::move(request_id), generation, ack);
   co_return co_await std::move(carrying);
 }
 
 base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::CarryOn(
     PublishedSeveral published, BodyHeader header, std::string update_bytes, std::string request_id,
-    uint64_t generation) {
+    uint64_t generation, AckClass ack) {
   const bool is_open = std::ranges::any_of(
       header.targets, [](const Target& target) { return !target.carry.is_decided(); });
   if (!is_open) {
@@ -177,7 +179,7 @@ base::Task<absl::StatusOr<v1::PublishUpdateResponse>> FeedWrites::CarryOn(
   settling.author = header.author;
   settling.request_id = std::move(request_id);
   auto finishing =
-      carrier_.Finish(published.id, header, std::move(settling), Carrier::Ask::kUndecided);
+      carrier_.Finish(published.id, header, std::move(settling), Carrier::Ask::kUndecided, ack);
   const absl::StatusOr<std::vector<Carry>> carries = co_await std::move(finishing);
   co_await dependencies_.executor.Schedule();
   if (!carries.ok()) {

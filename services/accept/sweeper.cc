@@ -86,9 +86,9 @@ base::Task<absl::Status> Sweeper::Finish(PendingPost post) {
   if (!is_removal) {
     settling.author = (*body)->header().author;
   }
-  auto finishing =
-      carrier_.Finish(update, (*body)->header(), std::move(settling),
-                      is_removal ? Carrier::Ask::kAlsoCarried : Carrier::Ask::kUndecided);
+  auto finishing = carrier_.Finish(
+      update, (*body)->header(), std::move(settling),
+      is_removal ? Carrier::Ask::kAlsoCarried : Carrier::Ask::kUndecided, AckClass::kLocal);
   const absl::StatusOr<std::vector<Carry>> carries = co_await std::move(finishing);
   co_return carries.status();
 }

@@ -183,6 +183,10 @@ absl::Status CheckTargets(const v1::PublishUpdateRequest& request) {
              : Invalid("update.groups", "must be empty with all_my_groups");
 }
 
+absl::Status CheckAck(v1::Ack ack) {
+  return v1::Ack_IsValid(ack) ? absl::OkStatus() : Invalid("ack", "is no known class");
+}
+
 absl::Status CheckBatchGroups(const RepeatedPtrField<v1::PublishUpdateRequest>& requests) {
   size_t groups = 0;
   for (const v1::PublishUpdateRequest& request : requests) {

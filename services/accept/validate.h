@@ -50,6 +50,7 @@ absl::Status CheckAudience(v1::Audience audience, std::string_view field);
 absl::Status CheckUpdateGroups(const v1::Update& update, std::string_view field);
 // Of a post: groups, or all_my_groups without any.
 absl::Status CheckTargets(const v1::PublishUpdateRequest& request);
+absl::Status CheckAck(v1::Ack ack);
 // How many groups the posts of a batch may go to together.
 absl::Status CheckBatchGroups(
     const google::protobuf::RepeatedPtrField<v1::PublishUpdateRequest>& requests);

@@ -231,6 +231,8 @@ void CommandLine::AddFeedCommands() {
       ->type_name("ID");
   post->add_option("--audience", post_.audience, "members at posting, or whoever is one now")
       ->check(CLI::IsMember({"at-posting", "now"}));
+  post->add_option("--ack", post_.ack, "which copies to wait for; without it as the node was told")
+      ->check(CLI::IsMember({"local", "replicated", "strict"}));
   auto* expire_in = post->add_option("--expire-in", post_.expire_in, "when it goes by itself")
                         ->type_name("")
                         ->check(DurationValue());

@@ -119,6 +119,13 @@ v1::Audience AudienceOf(std::string_view name) {
   return name == "now" ? v1::AUDIENCE_MEMBERS_NOW : v1::AUDIENCE_MEMBERS_AT_POSTING;
 }
 
+v1::Ack AckOf(std::string_view name) {
+  return name == "local"        ? v1::ACK_LOCAL
+         : name == "replicated" ? v1::ACK_REPLICATED
+         : name == "strict"     ? v1::ACK_STRICT
+                                : v1::ACK_UNSPECIFIED;
+}
+
 absl::StatusOr<std::string> Post(const Session& session, const PostOptions& options) {
   auto request = NewRequest<v1::PublishUpdateRequest>(session);
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
@@ -137,6 +144,7 @@ absl::StatusOr<std::string> Post(const Session& session, const PostOptions& opti
   update.set_reply_to(options.reply_to);
   update.set_reshare_of(options.reshare_of);
   update.set_audience(AudienceOf(options.audience));
+  request.set_ack(AckOf(options.ack));
   KLATCH_RETURN_IF_ERROR(SetExpiry(options, session.now, update));
 
   auto response = session.client.Call(session.client.feed(), &Feed::PublishUpdate, request);

@@ -21,6 +21,7 @@ struct PostOptions {
   uint64_t reshare_of = 0;
   // Empty, "at-posting" or "now".
   std::string audience;
+  std::string ack;
   // At most one of both: a time from now as "90m", or a time by RFC 3339. Neither: it stays.
   std::string expire_in;
   std::string expire_at;

@@ -114,7 +114,7 @@ class TimeLimit {
 class Lifecycle {
  public:
   explicit Lifecycle(const KlatchdOptions& options)
-      : options_(options), trail_(static_cast<uint32_t>(options.shards)) {}
+      : options_(options), memory_(static_cast<uint32_t>(options.shards)) {}
 
   int Run();
 
@@ -139,8 +139,7 @@ class Lifecycle {
   const base::SystemClock clock_;
   bool interrupted_ = false;
 
-  // What one node has read, for the next.
-  LogTrail trail_;
+  NodeMemory memory_;
   obs::MetricsRegistry metrics_;
   std::unique_ptr<RedisAccess> redis_;
   std::unique_ptr<Node> node_;
@@ -219,8 +218,12 @@ absl::Status Lifecycle::StartNode() {
       redis_.reset();
       KLATCH_ASSIGN_OR_RETURN(redis_, RedisAccess::Open(options_, clock_, interrupted, waiting));
     }
+    // Where Sentinels are, there are replicas, though the next master may have none yet.
+    if (redis_->has_sentinels()) {
+      memory_.has_seen_replicas.store(true, std::memory_order_relaxed);
+    }
     SetPhase("loading");
-    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_, trail_);
+    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_, memory_);
     absl::Status status = node_->Start(interrupted);
     if (status.ok()) {
       return status;

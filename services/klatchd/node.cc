@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds kCatchUpReport{2'000};
 constexpr std::chrono::milliseconds kCatchUpCheck{2};
 constexpr std::chrono::milliseconds kDrainCheck{200};
 constexpr std::chrono::milliseconds kMendedWait{2'000};
+constexpr std::chrono::milliseconds kCopiesSlice{200};
 // Others' leases run out within one duration; twice that says that somebody renews.
 constexpr int kLeaseWaits = 2;
 
@@ -61,22 +62,29 @@ absl::Status Late(std::string_view step) {
                      fmt::format("{} did not end within --drain-timeout", step));
 }
 
-RedisAppender::Options AppenderOptions(const KlatchdOptions& options,
+RedisAppender::Options AppenderOptions(const KlatchdOptions& options, Acks& acks,
                                        std::function<double()> open_share) {
   return {options.body_retention, options.once_retention, options.redis_call_timeout,
-          std::move(open_share)};
+          std::move(open_share), &acks};
+}
+
+Acks::Options AcksOptions(const KlatchdOptions& options) {
+  return {.usual = options.ack,
+          .strict_replicas_min = options.strict_replicas,
+          .wait_max = options.ack_timeout,
+          .slice = std::min(kCopiesSlice, options.redis_call_timeout / 2)};
 }
 
 }  // namespace
 
 Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-           const base::Clock& clock, LogTrail& trail)
+           const base::Clock& clock, NodeMemory& memory)
     : options_(options),
       layout_(LayoutOf(options)),
       address_(std::move(address)),
       node_id_(std::move(node_id)),
       clock_(clock),
-      trail_(trail),
+      trail_(memory.trail),
       loaded_(clock.Monotonic()),
       executor_(options.call_threads, "calls"),
       personal_(options.persons_max, epochs_),
@@ -91,8 +99,12 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       gate_(options.calls_max),
       append_pipeline_(address_, PipelineOptions("append", options, cutoff_)),
       read_pipeline_(address_, PipelineOptions("read", options, cutoff_)),
+      one_copy_pipeline_(address_, PipelineOptions("one copy", options, cutoff_)),
+      all_copies_pipeline_(address_, PipelineOptions("all copies", options, cutoff_)),
+      acks_(one_copy_pipeline_, all_copies_pipeline_, layout_, memory.has_seen_replicas, clock,
+            AcksOptions(options)),
       appender_(append_pipeline_, layout_, log_clock_,
-                AppenderOptions(options, [this] { return admission_.OpenShare(); })),
+                AppenderOptions(options, acks_, [this] { return admission_.OpenShare(); })),
       log_reader_(address_,
                   {.connect_timeout = std::chrono::milliseconds(1'000),
                    .call_timeout = kLogReadTimeout,
@@ -391,6 +403,7 @@ void Node::BuildPersonService(const std::string& cursor_key) {
       .layout = layout_,
       .store = personal_,
       .redis = append_pipeline_,
+      .acks = &acks_,
       .nonce_of = [this](PartitionIndex partition) -> const std::string& {
         return leases_.NonceOf(partition);
       },
@@ -634,6 +647,11 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                      "Transactions of updates that wrote nothing, since somebody else had appended "
                      "to one of their logs; scripts wrote them.",
                      {}, [this] { return appender_.posts().stopped(); });
+  metrics.AddCounter("klatch_copy_waits_total", "Writes that waited for copies in replicas.", {},
+                     [this] { return acks_.waits(); });
+  metrics.AddCounter("klatch_copy_waits_unknown_total",
+                     "Those whose copies were not known of in time.", {},
+                     [this] { return acks_.unknown(); });
   metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},
                    [this] { return static_cast<double>(gate_.under_way()); });
   metrics.AddGauge("klatch_watches", "Streams that watch.", {},

@@ -12,6 +12,7 @@
 //
 // Thread safety: Start, Drain and the destructor by one thread; the rest from any thread.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,6 +45,7 @@
 #include "services/klatchd/recovery.h"
 #include "services/live/watch_hub.h"
 #include "services/live/watch_reactors.h"
+#include "services/log/acks.h"
 #include "services/log/janitor.h"
 #include "services/log/log_clock.h"
 #include "services/log/log_trail.h"
@@ -58,14 +60,22 @@
 
 namespace klatch {
 
+// What a process keeps from one node to the next.
+struct NodeMemory {
+  explicit NodeMemory(uint32_t shard_count) : trail(shard_count) {}
+
+  LogTrail trail;  // what has been read
+  std::atomic<bool> has_seen_replicas{false};
+};
+
 class Node {
  public:
   // Asked now and then while starting; true: give up.
   using Interrupted = std::function<bool()>;
 
-  // `trail` outlives the node: what an earlier one has read.
+  // `memory` outlives the node.
   Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-       const base::Clock& clock, LogTrail& trail);
+       const base::Clock& clock, NodeMemory& memory);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -160,6 +170,9 @@ class Node {
 
   redis::SocketPipeline append_pipeline_;
   redis::SocketPipeline read_pipeline_;
+  redis::SocketPipeline one_copy_pipeline_;
+  redis::SocketPipeline all_copies_pipeline_;
+  Acks acks_;
   LogClock log_clock_{clock_};
   RedisAppender appender_;
   RedisLogReader log_reader_;

@@ -110,6 +110,23 @@ void AddStorage(OptionTable& table, KlatchdOptions& options) {
                  "After this long without an answer a call to Redis has an unknown outcome "
                  "and its connection is replaced",
              .value = base::Duration(&options.redis_call_timeout, milliseconds(100), seconds(60))});
+  table.Add({.name = "ack",
+             .group = "Storage",
+             .description = "The copies that a write waits for where the call says nothing else: "
+                            "local, the master; replicated, a replica too; strict, the master's "
+                            "disk and all replicas that are in sync",
+             .value = base::Choice(&options.ack, {{"local", AckClass::kLocal},
+                                                  {"replicated", AckClass::kReplicated},
+                                                  {"strict", AckClass::kStrict}})});
+  table.Add({.name = "ack-timeout",
+             .group = "Storage",
+             .description = "A write whose copies are not known of after this long has an unknown "
+                            "outcome",
+             .value = base::Duration(&options.ack_timeout, milliseconds(10), seconds(60))});
+  table.Add({.name = "strict-replicas",
+             .group = "Storage",
+             .description = "How many replicas in sync a strict write needs at least",
+             .value = base::Count(&options.strict_replicas, 0, 100)});
 }
 
 void AddLayout(OptionTable& table, KlatchdOptions& options) {

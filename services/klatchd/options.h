@@ -12,6 +12,7 @@
 #include "common/base/options.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "services/model/ack.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -28,6 +29,9 @@ struct KlatchdOptions {
   std::string redis_server = "redis-server";
   std::string data_dir = "data";
   std::chrono::milliseconds redis_call_timeout{5'000};
+  AckClass ack = AckClass::kLocal;
+  std::chrono::milliseconds ack_timeout{2'000};
+  uint32_t strict_replicas = 0;
 
   // Layout, fixed when a namespace is made.
   std::vector<std::string> namespaces = {"default"};

@@ -99,6 +99,9 @@ std::vector<Words> PartitionCommands(const Keys& keys) {
   return {
       {"EXISTS", keys.Namespace()},
       {"HSET", keys.Namespace(), "format", ""},
+      {"SET", keys.CopyMark(), "", "PX", "1"},
+      {"PEXPIRE", keys.CopyMark(), "1"},
+      {"WAIT", "0", "1"},
       {"TIME"},
       {"HSET", keys.Lease(partition), "nonce", ""},
       {"WATCH", keys.Lease(partition)},
@@ -115,6 +118,7 @@ std::vector<Words> PartitionCommands(const Keys& keys) {
       {"SADD", keys.Personal(partition), "p"},
       {"SREM", keys.Personal(partition), "p"},
       {"SISMEMBER", keys.Blocks(person), "p"},
+      {"SMISMEMBER", keys.Blocks(person), "p"},
       {"EXISTS", keys.Mutes(person)},
       {"HLEN", keys.PersonHash(person)},
       {"HGETALL", views},

@@ -8,7 +8,10 @@
 // OUTCOME_UNKNOWN when the call may or may not have happened (repeat it with the same request id);
 // UNAVAILABLE with reason NOT_SENT, RESOURCE_EXHAUSTED (queue full, Redis out of memory): it did
 // not happen. FAILED_PRECONDITION: a key of Redis holds something else than Klatch put there;
-// nothing was written.
+// nothing was written; or ("ack") the copies that were asked for are not to be had.
+//
+// Copies (model/ack.h): what takes something away is answered when they are known of as far as there
+// are any; what a command says, as it says; the rest as is usual.
 
 #include <chrono>
 #include <cstdint>
@@ -19,6 +22,7 @@
 #include "common/base/status.h"
 #include "common/base/task.h"
 #include "services/log/stored_group.h"
+#include "services/model/ack.h"
 #include "services/model/body.h"
 #include "services/model/delivery.h"
 #include "services/model/ids.h"
@@ -46,6 +50,7 @@ struct PublishCommand {
   // Refuse the update, but not the repetition of one that was published when all was well with it.
   BadReference bad_reference = BadReference::kNone;
   BadExpiry bad_expiry = BadExpiry::kNone;
+  AckClass ack = AckClass::kUsual;
 };
 
 struct Appended {
@@ -67,6 +72,7 @@ struct PublishSeveralCommand {
   BadReference bad_reference = BadReference::kNone;
   BadExpiry bad_expiry = BadExpiry::kNone;
   BadTargets bad_targets = BadTargets::kNone;
+  AckClass ack = AckClass::kUsual;
 };
 
 struct PublishedSeveral {
@@ -81,6 +87,7 @@ struct CarryCommand {
   PersonId author;
   GroupId group;
   AudienceRule audience = AudienceRule::kGroupDefault;  // asked for in all groups
+  AckClass ack = AckClass::kLocal;
 };
 
 struct SettleCommand {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "services/log/group_hash.h"
@@ -31,7 +32,8 @@ RedisAppender::RedisAppender(redis::Pipeline& pipeline, const Layout& layout, Lo
       body_retention_ms_(std::to_string(options.body_retention.count())),
       once_retention_ms_(std::to_string(options.once_retention.count())),
       words_(layout, clock, options.body_retention, options.once_retention),
-      queue_(pipeline, words_, layout.shard_count, options.publish_wait_max, options.open_share) {}
+      queue_(pipeline, words_, layout.shard_count, options.publish_wait_max, options.open_share),
+      acks_(options.acks) {}
 
 base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::Publish(
     std::vector<PublishCommand> commands) {
@@ -49,13 +51,30 @@ base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
   if (commands.empty()) {
     co_return results;
   }
+  const bool wants_copies = std::ranges::any_of(
+      commands, [this](const PublishCommand& command) { return WantsCopies(command.ack); });
+  if (wants_copies) {
+    auto asking = FindRefused(commands);
+    std::vector<absl::Status> refused = co_await std::move(asking);
+    if (!std::ranges::all_of(refused, &absl::Status::ok)) {
+      auto publishing = PublishThose(std::move(commands), origin, std::move(refused));
+      co_return co_await std::move(publishing);
+    }
+  }
   const ShardIndex shard = layout_.ShardOf(commands[0].group);
   PublishQueue::Awaiter publish = queue_.Publish(origin, shard, commands);
   results = co_await publish;
-  for (absl::StatusOr<Appended>& result : results) {
+  for (const absl::StatusOr<Appended>& result : results) {
     if (result.ok()) {
       clock_.Note(result->position);
-    } else {
+    }
+  }
+  if (wants_copies) {
+    auto waiting = AwaitCopies(commands, results);
+    co_await std::move(waiting);
+  }
+  for (absl::StatusOr<Appended>& result : results) {
+    if (!result.ok()) {
       const std::string what = What(origin == UpdateOrigin::kImport ? "import" : "publish", shard);
       result = base::Annotate(result.status(), what);
     }
@@ -64,22 +83,39 @@ base::Task<std::vector<absl::StatusOr<Appended>>> RedisAppender::PublishAll(
 }
 
 base::Task<absl::StatusOr<Outcome>> RedisAppender::Run(redis::Command command, std::string what,
-                                                       ShardIndex shard, RequestFields fields) {
+                                                       ShardIndex shard, RequestFields fields,
+                                                       AckClass ack) {
+  if (WantsCopies(ack)) {
+    auto asking = acks_->Offered(ack);
+    const absl::Status offered = co_await std::move(asking);
+    if (!offered.ok()) {
+      co_return offered;
+    }
+  }
   redis::Pipeline::CallAwaiter call = pipeline_.Call(std::move(command));
   absl::StatusOr<redis::Reply> reply = co_await call;
   absl::StatusOr<Outcome> outcome =
       reply.ok() ? ReadOutcome(reply->view(), fields) : absl::StatusOr<Outcome>(reply.status());
+  const std::string context = What(what, shard);
   if (!outcome.ok()) {
-    const std::string context = What(what, shard);
     co_return base::Annotate(outcome.status(), context);
   }
   clock_.Note(outcome->position);
+  if (WantsCopies(ack)) {
+    auto waiting = acks_->AwaitRecords(ack, {outcome->position});
+    const absl::Status copied = co_await std::move(waiting);
+    if (!copied.ok()) {
+      co_return base::Annotate(copied, context);
+    }
+  }
   co_return outcome;
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::Append(redis::Command command, std::string what,
-                                                           ShardIndex shard, RequestFields fields) {
-  base::Task<absl::StatusOr<Outcome>> run = Run(std::move(command), std::move(what), shard, fields);
+                                                           ShardIndex shard, RequestFields fields,
+                                                           AckClass ack) {
+  base::Task<absl::StatusOr<Outcome>> run =
+      Run(std::move(command), std::move(what), shard, fields, ack);
   absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();
@@ -101,7 +137,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Edit(EditCommand command) {
                             keys_.Group(group)},
                            {clock_.Argument(shard), command.actor.value(), group.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
-      "edit", shard, {.group = "update_id"});
+      "edit", shard, {.group = "update_id"}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::Delete(DeleteCommand command) {
@@ -113,7 +149,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::Delete(DeleteCommand command
                     {keys_.Log(shard), keys_.Update(command.update), keys_.Members(command.group)},
                     {clock_.Argument(shard), command.actor.value(), command.author.value(),
                      command.group.value(), std::move(record)}),
-                "delete", shard, {});
+                "delete", shard, {}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupCommand command) {
@@ -135,7 +171,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::CreateGroup(CreateGroupComma
            Number(static_cast<uint8_t>(group.joining)), Number(group.history_count),
            Number(group.closed ? 1 : 0), Number(static_cast<uint64_t>(group.retention.age.count())),
            Number(group.retention.count), Number(group.retention.bytes)}),
-      "create group", shard, {.group = "group.id"});
+      "create group", shard, {.group = "group.id"}, AckClass::kUsual);
 }
 
 base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupCommand command) {
@@ -180,7 +216,8 @@ base::Task<absl::StatusOr<GroupUpdated>> RedisAppender::UpdateGroup(UpdateGroupC
       scripts::UpdateGroup(),
       {keys_.Log(shard), keys_.Group(group), keys_.Members(group), keys_.Kept(shard)},
       std::move(arguments));
-  auto run = Run(std::move(script), "update group", shard, {.group = "group.id"});
+  auto run =
+      Run(std::move(script), "update group", shard, {.group = "group.id"}, AckClass::kStrongest);
   absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();
@@ -201,13 +238,13 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteGroup(PersonId actor, 
                                       keys_.Feed(group), keys_.Groups(shard), keys_.Kept(shard)},
                                      {clock_.Argument(shard), actor.value(), group.value(),
                                       records::GroupDeleted(group, actor)}),
-                "delete group", shard, {});
+                "delete group", shard, {}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::Tick(ShardIndex shard) {
   return Append(redis::Command::Eval(scripts::Tick(), {keys_.Log(shard)},
                                      {clock_.Argument(shard), records::Tick()}),
-                "tick", shard, {});
+                "tick", shard, {}, AckClass::kLocal);
 }
 
 }  // namespace klatch

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/redis/pipeline.h"
+#include "services/log/acks.h"
 #include "services/log/appender.h"
 #include "services/log/log_clock.h"
 #include "services/log/outcome.h"
@@ -34,6 +35,8 @@ class RedisAppender final : public Appender {
     std::chrono::milliseconds publish_wait_max{5'000};
     // PublishQueue's.
     std::function<double()> open_share = [] { return 1.0; };
+    // Outlives the appender's tasks. Null: nobody asks for copies, and none are waited for.
+    Acks* acks = nullptr;
   };
   // `clock` is told of what is appended.
   RedisAppender(redis::Pipeline& pipeline, const Layout& layout, LogClock& clock,
@@ -77,19 +80,29 @@ class RedisAppender final : public Appender {
   const PublishQueue& posts() const { return queue_; }
 
  private:
+  bool WantsCopies(AckClass ack) const { return acks_ != nullptr && !acks_->IsLocal(ack); }
   base::Task<std::vector<absl::StatusOr<Appended>>> PublishAll(std::vector<PublishCommand> commands,
                                                                UpdateOrigin origin);
+  // Which of the commands may not be appended, since the copies that they ask for are not to be had:
+  // their statuses, by their places; OK for the others.
+  base::Task<std::vector<absl::Status>> FindRefused(const std::vector<PublishCommand>& commands);
+  // Appends those that are not refused.
+  base::Task<std::vector<absl::StatusOr<Appended>>> PublishThose(
+      std::vector<PublishCommand> commands, UpdateOrigin origin, std::vector<absl::Status> refused);
+  // Makes an outcome unknown whose copies are.
+  base::Task<void> AwaitCopies(const std::vector<PublishCommand>& commands,
+                               std::vector<absl::StatusOr<Appended>>& results);
   // Sends one script; errors name `what` and the shard.
   base::Task<absl::StatusOr<redis::Reply>> Send(redis::Command command, std::string what,
                                                 ShardIndex shard);
-  // The same, and reads its outcome; errors name `what` and the shard.
+  // The same, reads its outcome, and waits for the copies; errors name `what` and the shard.
   base::Task<absl::StatusOr<Outcome>> Run(redis::Command command, std::string what,
-                                          ShardIndex shard, RequestFields fields);
+                                          ShardIndex shard, RequestFields fields, AckClass ack);
   base::Task<absl::StatusOr<Appended>> Append(redis::Command command, std::string what,
-                                              ShardIndex shard, RequestFields fields);
+                                              ShardIndex shard, RequestFields fields, AckClass ack);
   base::Task<absl::StatusOr<MembersAppended>> ChangeMembers(redis::Command command,
                                                             std::string what, ShardIndex shard,
-                                                            RequestFields fields);
+                                                            RequestFields fields, AckClass ack);
 
   redis::Pipeline& pipeline_;
   const Layout layout_;
@@ -99,6 +112,7 @@ class RedisAppender final : public Appender {
   const std::string once_retention_ms_;
   const PublishWords words_;
   PublishQueue queue_;
+  Acks* const acks_;
 };
 
 }  // namespace klatch

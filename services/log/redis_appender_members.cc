@@ -8,8 +8,10 @@ namespace klatch {
 base::Task<absl::StatusOr<MembersAppended>> RedisAppender::ChangeMembers(redis::Command command,
                                                                          std::string what,
                                                                          ShardIndex shard,
-                                                                         RequestFields fields) {
-  base::Task<absl::StatusOr<Outcome>> run = Run(std::move(command), std::move(what), shard, fields);
+                                                                         RequestFields fields,
+                                                                         AckClass ack) {
+  base::Task<absl::StatusOr<Outcome>> run =
+      Run(std::move(command), std::move(what), shard, fields, ack);
   absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();
@@ -42,7 +44,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::AddMembers(AddMembers
            keys_.Once(command.actor, command.group, command.request_id, command.chunk),
            keys_.Group(command.group), keys_.Members(command.group), keys_.Feed(command.group)},
           std::move(arguments)),
-      "add members", shard, {.persons = "members"});
+      "add members", shard, {.persons = "members"}, AckClass::kUsual);
 }
 
 base::Task<absl::StatusOr<MembersAppended>> RedisAppender::RemoveMembers(
@@ -67,7 +69,7 @@ base::Task<absl::StatusOr<MembersAppended>> RedisAppender::RemoveMembers(
            keys_.Once(command.actor, command.group, command.request_id, command.chunk),
            keys_.Group(command.group), keys_.Members(command.group)},
           std::move(arguments)),
-      "remove members", shard, {});
+      "remove members", shard, {}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<MemberUpdated>> RedisAppender::UpdateMember(PersonId actor, GroupId group,
@@ -78,7 +80,8 @@ base::Task<absl::StatusOr<MemberUpdated>> RedisAppender::UpdateMember(PersonId a
       {clock_.Argument(shard), actor.value(), member.person.value(),
        std::to_string(static_cast<uint8_t>(member.role)),
        records::RoleChanged(group, actor, member)});
-  auto run = Run(std::move(script), "update member", shard, {.persons = "member.role"});
+  auto run = Run(std::move(script), "update member", shard, {.persons = "member.role"},
+                 AckClass::kStrongest);
   const absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();
@@ -94,7 +97,7 @@ base::Task<absl::StatusOr<DeliveryDecided>> RedisAppender::DecideDelivery(
       {clock_.Argument(shard), group.value(), std::to_string(thresholds.above),
        std::to_string(thresholds.Least()), records::DeliverySwitched(group, true),
        records::DeliverySwitched(group, false)});
-  auto run = Run(std::move(script), "decide delivery", shard, {});
+  auto run = Run(std::move(script), "decide delivery", shard, {}, AckClass::kLocal);
   const absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();

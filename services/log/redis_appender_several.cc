@@ -66,6 +66,13 @@ base::Task<absl::StatusOr<redis::Reply>> RedisAppender::Send(redis::Command comm
 base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
     PublishSeveralCommand command) {
   const ShardIndex shard = layout_.HomeShardOf(command.actor);
+  if (WantsCopies(command.ack)) {
+    auto asking = acks_->Offered(command.ack);
+    const absl::Status offered = co_await std::move(asking);
+    if (!offered.ok()) {
+      co_return offered;
+    }
+  }
   std::string refusal = PublishWords::RefusalFor(command.bad_reference, command.bad_expiry);
   if (refusal.empty()) {
     refusal = TargetsRefusal(command.bad_targets);
@@ -87,6 +94,13 @@ base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
     co_return base::Annotate(outcome.status(), "publish to several groups");
   }
   clock_.Note(outcome->position);
+  if (WantsCopies(command.ack)) {
+    auto waiting = acks_->AwaitRecords(command.ack, {outcome->position});
+    const absl::Status copied = co_await std::move(waiting);
+    if (!copied.ok()) {
+      co_return base::Annotate(copied, "publish to several groups");
+    }
+  }
   PublishedSeveral published{outcome->position, outcome->replayed, std::nullopt};
   const std::string_view stored = (*reply)[3].text();
   if (!stored.empty()) {
@@ -127,6 +141,13 @@ base::Task<absl::StatusOr<Carry>> RedisAppender::CarryTo(CarryCommand command) {
     co_return UnknownAnswer();
   }
   clock_.Note(outcome->position);
+  if (WantsCopies(command.ack)) {
+    auto waiting = acks_->AwaitRecords(command.ack, {outcome->position});
+    const absl::Status copied = co_await std::move(waiting);
+    if (!copied.ok()) {
+      co_return base::Annotate(copied, fmt::format("carry to {}", group.value()));
+    }
+  }
   co_return Carry{outcome->position, outcome->audience, CarryRefusal::kNone};
 }
 
@@ -204,7 +225,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::EditSeveral(EditSeveralComma
       redis::Command::Eval(scripts::EditSeveral(), {keys_.Log(shard), keys_.Update(command.update)},
                            {clock_.Argument(shard), command.actor.value(),
                             Number(command.expected_revision), command.body, std::move(record)}),
-      "edit", shard, {});
+      "edit", shard, {}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteSeveral(PersonId author, UpdateId update,
@@ -214,7 +235,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::DeleteSeveral(PersonId autho
   return Append(
       redis::Command::Eval(scripts::DeleteSeveral(), {keys_.Log(shard), keys_.Update(update)},
                            {clock_.Argument(shard), author.value(), std::move(record)}),
-      "delete", shard, {});
+      "delete", shard, {}, AckClass::kStrongest);
 }
 
 base::Task<absl::StatusOr<Appended>> RedisAppender::RemoveUpdate(PersonId actor, GroupId group,
@@ -225,7 +246,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::RemoveUpdate(PersonId actor,
       redis::Command::Eval(scripts::RemoveUpdate(),
                            {keys_.Log(shard), keys_.Carry(group, update), keys_.Members(group)},
                            {clock_.Argument(shard), actor.value(), std::move(record)}),
-      "take out of a group", shard, {});
+      "take out of a group", shard, {}, AckClass::kStrongest);
 }
 
 }  // namespace klatch

@@ -39,7 +39,7 @@ base::Task<absl::StatusOr<Appended>> RedisAppender::BeginSync(MembersList list) 
       redis::Command::Eval(
           scripts::BeginSync(), {keys_.Log(shard), keys_.Group(list.group)},
           {clock_.Argument(shard), Digits(list.version), list.payload_digest, list.claim}),
-      "begin to sync members", shard, kFields);
+      "begin to sync members", shard, kFields, AckClass::kLocal);
 }
 
 base::Task<absl::StatusOr<MembersSynced>> RedisAppender::SyncMembers(
@@ -60,7 +60,7 @@ base::Task<absl::StatusOr<MembersSynced>> RedisAppender::SyncMembers(
                                                {keys_.Log(shard), keys_.Group(list.group),
                                                 keys_.Members(list.group), keys_.Feed(list.group)},
                                                std::move(arguments));
-  auto run = Run(std::move(script), "sync members", shard, kFields);
+  auto run = Run(std::move(script), "sync members", shard, kFields, AckClass::kStrongest);
   const absl::StatusOr<Outcome> outcome = co_await std::move(run);
   if (!outcome.ok()) {
     co_return outcome.status();

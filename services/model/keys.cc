@@ -118,5 +118,6 @@ std::string Keys::Personal(PartitionIndex partition) const {
 }
 
 std::string Keys::Namespace() const { return fmt::format("{{{}}}:namespace", layout_.name); }
+std::string Keys::CopyMark() const { return fmt::format("{{{}}}:copies", layout_.name); }
 
 }  // namespace klatch

@@ -71,6 +71,8 @@ class Keys {
 
   // The namespace's own facts: counts, format version, cursor key.
   std::string Namespace() const;
+  // What is written to see how far replicas are; it says nothing.
+  std::string CopyMark() const;
 
  private:
   std::string ShardTag(ShardIndex shard) const;

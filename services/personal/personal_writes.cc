@@ -105,7 +105,7 @@ base::Task<absl::Status> PersonalWrites::Block(PersonId actor, PersonId person,
                                                base::MonotonicTime deadline) {
   std::vector<PersonId> both{actor, person};
   auto taking = TakeTurns(std::move(both), deadline);
-  const absl::StatusOr<Turns> turns = co_await std::move(taking);
+  absl::StatusOr<Turns> turns = co_await std::move(taking);
   if (!turns.ok()) {
     co_return turns.status();
   }
@@ -116,7 +116,9 @@ base::Task<absl::Status> PersonalWrites::Block(PersonId actor, PersonId person,
     co_return admitted;
   }
   others.blocked_by.Add(actor.value());
-  auto hiding = Change(person, {SetKey::kBlocks, {personal::BlockedByMember(actor)}}, others);
+  Looks looks;
+  auto hiding =
+      Change(person, {SetKey::kBlocks, {personal::BlockedByMember(actor)}}, others, looks);
   const absl::Status hidden = co_await std::move(hiding);
   if (!hidden.ok()) {
     co_return hidden;
@@ -125,16 +127,21 @@ base::Task<absl::Status> PersonalWrites::Block(PersonId actor, PersonId person,
   // What has begun is not left half done for want of memory.
   SetChange listed{SetKey::kBlocks, {personal::BlockedMember(person)}};
   listed.without_memory = true;
-  auto listing = Change(actor, std::move(listed), std::move(own));
+  auto listing = Change(actor, std::move(listed), std::move(own), looks);
   const absl::Status done = co_await std::move(listing);
-  co_return HalfDone(done);
+  if (!done.ok()) {
+    co_return HalfDone(done);
+  }
+  turns->clear();
+  auto waiting = AwaitCopies(std::move(looks));
+  co_return co_await std::move(waiting);
 }
 
 base::Task<absl::Status> PersonalWrites::Unblock(PersonId actor, PersonId person,
                                                  base::MonotonicTime deadline) {
   std::vector<PersonId> both{actor, person};
   auto taking = TakeTurns(std::move(both), deadline);
-  const absl::StatusOr<Turns> turns = co_await std::move(taking);
+  absl::StatusOr<Turns> turns = co_await std::move(taking);
   if (!turns.ok()) {
     co_return turns.status();
   }
@@ -142,7 +149,8 @@ base::Task<absl::Status> PersonalWrites::Unblock(PersonId actor, PersonId person
   own.blocks.Remove(person.value());
   SetChange unlisted{SetKey::kBlocks};
   unlisted.removed.push_back(personal::BlockedMember(person));
-  auto unlisting = Change(actor, std::move(unlisted), std::move(own));
+  Looks looks;
+  auto unlisting = Change(actor, std::move(unlisted), std::move(own), looks);
   const absl::Status done = co_await std::move(unlisting);
   if (!done.ok()) {
     co_return done;
@@ -151,9 +159,14 @@ base::Task<absl::Status> PersonalWrites::Unblock(PersonId actor, PersonId person
   others.blocked_by.Remove(actor.value());
   SetChange shown{SetKey::kBlocks};
   shown.removed.push_back(personal::BlockedByMember(actor));
-  auto showing = Change(person, std::move(shown), std::move(others));
+  auto showing = Change(person, std::move(shown), std::move(others), looks);
   const absl::Status finished = co_await std::move(showing);
-  co_return HalfDone(finished);
+  if (!finished.ok()) {
+    co_return HalfDone(finished);
+  }
+  turns->clear();
+  auto waiting = AwaitCopies(std::move(looks));
+  co_return co_await std::move(waiting);
 }
 
 base::Task<absl::Status> PersonalWrites::ChangeOne(
@@ -162,7 +175,7 @@ base::Task<absl::Status> PersonalWrites::ChangeOne(
     base::MonotonicTime deadline) {
   std::vector<PersonId> one{person};
   auto taking = TakeTurns(std::move(one), deadline);
-  const absl::StatusOr<Turns> turns = co_await std::move(taking);
+  absl::StatusOr<Turns> turns = co_await std::move(taking);
   if (!turns.ok()) {
     co_return turns.status();
   }
@@ -174,8 +187,15 @@ base::Task<absl::Status> PersonalWrites::ChangeOne(
   if (!change.added.empty() && !d_.store.Admit(person)) {
     co_return NoRoom("actor");
   }
-  auto changing = Change(std::move(person), std::move(change), std::move(state));
-  co_return co_await std::move(changing);
+  Looks looks;
+  auto changing = Change(std::move(person), std::move(change), std::move(state), looks);
+  const absl::Status written = co_await std::move(changing);
+  if (!written.ok()) {
+    co_return written;
+  }
+  turns->clear();
+  auto waiting = AwaitCopies(std::move(looks));
+  co_return co_await std::move(waiting);
 }
 
 base::Task<absl::Status> PersonalWrites::Mute(PersonId actor, PersonId person,
@@ -269,7 +289,7 @@ base::Task<absl::Status> PersonalWrites::Unhide(PersonId actor, UpdateId update,
 }
 
 base::Task<absl::Status> PersonalWrites::Change(PersonId person, SetChange change,
-                                                PersonalState after) {
+                                                PersonalState after, Looks& looks) {
   const PartitionIndex partition = d_.layout.PartitionOf(person);
   change.without_memory |= change.added.empty();
   ScriptCall call = personal::ChangeSet(keys_, partition, person, change);
@@ -280,7 +300,41 @@ base::Task<absl::Status> PersonalWrites::Change(PersonId person, SetChange chang
   }
   KLATCH_FAILPOINT("personal-written");
   d_.store.Publish(person, std::move(after));
+  redis::Command look{"SMISMEMBER", personal::KeyOf(keys_, change.key, person)};
+  look.args.insert(look.args.end(), change.added.begin(), change.added.end());
+  look.args.insert(look.args.end(), change.removed.begin(), change.removed.end());
+  looks.push_back({std::move(look), change.added.size()});
   co_return absl::OkStatus();
+}
+
+// A later call may have undone a change meanwhile: then the outcome is unknown, and a repetition does it anew.
+base::Task<absl::Status> PersonalWrites::AwaitCopies(Looks looks) {
+  if (d_.acks == nullptr) {
+    co_return absl::OkStatus();
+  }
+  std::vector<redis::Command> commands;
+  std::vector<size_t> added;
+  for (Look& look : looks) {
+    commands.push_back(std::move(look.command));
+    added.push_back(look.added);
+  }
+  auto waiting = d_.acks->AwaitState(
+      std::move(commands),
+      [added = std::move(added)](std::span<const redis::Reply> replies) -> absl::Status {
+        for (size_t look = 0; look < added.size(); ++look) {
+          const redis::ReplyView members = replies[look].view();
+          KLATCH_RETURN_IF_ERROR(redis::ToStatus(members));
+          for (size_t i = 0; i < members.size(); ++i) {
+            if ((members[i].integer() == 1) != (i < added[look])) {
+              return base::Error(absl::StatusCode::kUnavailable, "it is there no longer");
+            }
+          }
+        }
+        return absl::OkStatus();
+      });
+  const absl::Status copied = co_await std::move(waiting);
+  co_await d_.executor.Schedule();
+  co_return base::Annotate(copied, "write personal state");
 }
 
 base::Task<absl::StatusOr<UpdateId>> PersonalWrites::RaiseMarker(PersonId actor, GroupId group,

@@ -1,6 +1,6 @@
 #pragma once
-// Writes personal state: to the person's slot in Redis, then to memory, then it answers. What is in
-// memory is in force, and what is in force is in Redis.
+// Writes personal state: to the person's slot in Redis, then to memory; when replicas have it, it
+// answers. What is in memory is in force, and what is in force is in Redis.
 //
 // A block stands at two persons: who is blocked learns of it first, and is let go last.
 //
@@ -32,6 +32,7 @@
 #include "common/base/task.h"
 #include "common/redis/pipeline.h"
 #include "klatch/v1/person_service.pb.h"
+#include "services/log/acks.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
@@ -48,6 +49,8 @@ class PersonalWrites {
     Layout layout;
     PersonalStore& store;
     redis::Pipeline& redis;
+    // Null: no copies are waited for.
+    Acks* acks = nullptr;
     // The nonce of this node's lease on a partition, and whom to tell that it is lost.
     std::function<const std::string&(PartitionIndex)> nonce_of;
     std::function<void(PartitionIndex)> note_lost;
@@ -82,6 +85,13 @@ class PersonalWrites {
 
  private:
   using SetChange = personal::SetChange;
+  // What a call has changed: where to look, and the number of members that were added, which the answer
+  // begins with; the others must not be there.
+  struct Look {
+    redis::Command command;
+    size_t added;
+  };
+  using Looks = std::vector<Look>;
   // A turn, and a second one where a call touches two partitions.
   using Turns = std::vector<PartitionTurns::Turn>;
 
@@ -91,8 +101,9 @@ class PersonalWrites {
 
   // The rest is for who has the turn.
 
-  // Writes the change, then shows `after`.
-  base::Task<absl::Status> Change(PersonId person, SetChange change, PersonalState after);
+  // Writes the change, then shows `after`, then adds to `looks` what replicas must have.
+  base::Task<absl::Status> Change(PersonId person, SetChange change, PersonalState after,
+                                  Looks& looks);
   // A change of one set of one person, under a turn of its own. `change_state` makes of the state
   // what it will be, or says why not.
   base::Task<absl::Status> ChangeOne(
@@ -101,6 +112,8 @@ class PersonalWrites {
       base::MonotonicTime deadline);
   base::Task<absl::StatusOr<redis::Reply>> Run(PartitionIndex partition, personal::ScriptCall call);
   base::Task<absl::Status> SetFence(PartitionIndex partition);
+  // Nobody's turn any more: until replicas, if there are any, have the changes.
+  base::Task<absl::Status> AwaitCopies(Looks looks);
   absl::Status LostLease(PartitionIndex partition);
   absl::Status AdmitBlock(const PersonId& actor, const PersonalState& own, const PersonId& person,
                           const PersonalState& others);
