@@ -1,0 +1,230 @@
+#include "tests/sim/sim_node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/redis/probe.h"
+#include "services/log/namespace_facts.h"
+
+namespace klatch::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kLease{3'000};
+constexpr milliseconds kFlushInterval{250};
+constexpr seconds kCallTimeout{5};
+constexpr size_t kRingSlots = 1'024;
+constexpr uint32_t kGroupsMax = 4'096;
+constexpr seconds kCatchUpMax{60};
+
+Acks::Options AcksOptions(AckClass ack) {
+  return {.usual = ack, .wait_max = milliseconds(2'000), .slice = milliseconds(200)};
+}
+
+}  // namespace
+
+Core::Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
+           AckClass ack, std::shared_ptr<Memory> memory)
+    : scheduler_(scheduler),
+      redis_(redis),
+      layout_(layout),
+      node_id_(std::move(node_id)),
+      memory_(std::move(memory)),
+      executor_(1, "sim"),
+      groups_(layout_, kGroupsMax),
+      sizes_(groups_, {}),
+      bodies_(1 << 20),
+      ring_(kRingSlots, kWorkers),
+      progress_(layout_.shard_count, kWorkers, executor_, scheduler.clock()),
+      leases_(layout_, node_id_, kLease, scheduler.clock()),
+      log_clock_(scheduler.clock()),
+      appends_(scheduler, redis, node_id_ + " appends"),
+      one_copy_(scheduler, redis, node_id_ + " one copy"),
+      all_copies_(scheduler, redis, node_id_ + " all copies"),
+      acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, scheduler.clock(),
+            AcksOptions(ack)),
+      log_reader_([this] { return Connect(); }, milliseconds(1), layout_, log_clock_) {
+  RedisAppender::Options options;
+  options.acks = &acks_;
+  appender_ = std::make_unique<RedisAppender>(appends_, layout_, log_clock_, options);
+  actors_ = {appends_.actor(), one_copy_.actor(), all_copies_.actor()};
+}
+
+Core::~Core() {
+  progress_.Stop();
+  executor_.Stop();
+}
+
+absl::StatusOr<std::unique_ptr<redis::Connection>> Core::Connect() {
+  auto connection = std::make_unique<SimConnection>(scheduler_, redis_, kCallTimeout);
+  KLATCH_RETURN_IF_ERROR(connection->Reconnect());
+  return connection;
+}
+
+void Core::Loop(std::string name, std::function<nanoseconds()> step) {
+  actors_.push_back(
+      scheduler_.Spawn(node_id_ + " " + std::move(name), [this, step = std::move(step)] {
+        while (!over()) {
+          scheduler_.SleepFor(step());
+        }
+      }));
+}
+
+absl::Status Core::Claim(redis::Connection& redis) {
+  KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
+  guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
+  KLATCH_RETURN_IF_ERROR(OpenNamespace(redis, layout_).status());
+  // Whoever waits for a lease asks again; not here, where that would stop the time.
+  return leases_.TakeAll(redis, scheduler_.clock().Monotonic());
+}
+
+absl::Status Core::Start() {
+  KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
+  KLATCH_RETURN_IF_ERROR(Claim(*redis));
+  KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
+  leases_.Begin(std::move(lease_redis), *guard_);
+  Loop("leases", [this]() -> nanoseconds {
+    static_cast<void>(leases_.DoWork());
+    return kLease / 3;
+  });
+  std::vector<Worker*> workers;
+  for (uint32_t i = 0; i < kWorkers; ++i) {
+    slices_.push_back(
+        std::make_unique<Slice>(i, layout_,
+                                Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_,
+                                                     scheduler_.clock(), milliseconds(0)}));
+    slices_.back()->worker.AnswerAtOnce();
+    workers.push_back(&slices_.back()->worker);
+  }
+  Recovery recovery({.layout = layout_,
+                     .redis = *redis,
+                     .log = log_reader_,
+                     .trail = memory_->trail,
+                     .groups = groups_,
+                     .workers = workers,
+                     .clock = scheduler_.clock()});
+  KLATCH_RETURN_IF_ERROR(recovery.FollowTrail());
+  KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, recovery.Load());
+  std::vector<Position> replay_after = std::move(summary.replay_after);
+  KLATCH_ASSIGN_OR_RETURN(const bool has_taken, recovery.FollowCheckpoint(replay_after));
+  for (const auto& slice : slices_) {
+    KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
+    slice->flusher =
+        std::make_unique<Flusher>(Flusher::Dependencies{layout_, slice->worker, groups_, leases_,
+                                                        *guard_, epochs_, scheduler_.clock()},
+                                  std::move(flush_redis), kFlushInterval);
+  }
+  tailer_ =
+      std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, memory_->trail, groups_,
+                                                    bodies_, progress_, ring_, scheduler_.clock()},
+                               replay_after);
+  RedisLogReader ends([this] { return Connect(); }, milliseconds(1), layout_, log_clock_);
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
+  for (const auto& slice : slices_) {
+    slice->worker.Begin(replay_after);
+    slice->flusher->Begin();
+  }
+  Loop("tailer", [this]() -> nanoseconds {
+    const auto read = tailer_->failure().ok() ? tailer_->DoWork() : std::nullopt;
+    return !read ? milliseconds(50) : *read == 0 ? microseconds(2'000) : microseconds(0);
+  });
+  for (const auto& slice : slices_) {
+    Loop("worker", [worker = &slice->worker]() -> nanoseconds {
+      return worker->DoWork() == 0 ? microseconds(2'000) : microseconds(0);
+    });
+    Loop("flusher", [flusher = slice->flusher.get()]() -> nanoseconds {
+      return flusher->DoWork() == Flusher::Round::kFailed ? milliseconds(100) : kFlushInterval;
+    });
+  }
+  const bool has_caught_up = scheduler_.WaitUntil(
+      [&] {
+        bool is_applied = true;
+        for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
+          is_applied = is_applied && progress_.Applied(ShardIndex(shard)) >= last[shard];
+        }
+        return is_applied || !health().ok() || over();
+      },
+      kCatchUpMax);
+  KLATCH_RETURN_IF_ERROR(health());
+  if (!has_caught_up) {
+    return base::Error(absl::StatusCode::kDeadlineExceeded, "it does not catch up");
+  }
+  const auto tickets = AskDrain();
+  if (has_taken && scheduler_.WaitUntil([&] { return Drained(tickets) || over(); }, seconds(2)) &&
+      !over()) {
+    memory_->trail.NoteMended();
+  }
+  return absl::OkStatus();
+}
+
+void Core::Stop() {
+  is_stopping_ = true;
+  for (SimPipeline* pipeline : {&appends_, &one_copy_, &all_copies_}) {
+    pipeline->Stop();
+  }
+}
+
+bool Core::HasStopped() const {
+  return std::ranges::all_of(actors_, [this](Scheduler::Id id) { return scheduler_.HasEnded(id); });
+}
+
+absl::Status Core::health() const {
+  if (const auto lost = leases_.lost()) {
+    return base::Error(absl::StatusCode::kAborted, "another node has taken a lease");
+  }
+  if (guard_ && guard_->changed()) {
+    return base::WithReason(base::Error(absl::StatusCode::kUnavailable, "Redis was restarted"),
+                            "RELOAD");
+  }
+  return tailer_ ? tailer_->failure() : absl::OkStatus();
+}
+
+bool Core::HoldsAll() const {
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    if (!leases_.Holds(PartitionIndex(i), scheduler_.clock().Monotonic())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<uint64_t> Core::AskDrain() {
+  std::vector<uint64_t> tickets;
+  for (const auto& slice : slices_) {
+    tickets.push_back(slice->flusher->AskDrain());
+  }
+  return tickets;
+}
+
+bool Core::Drained(const std::vector<uint64_t>& tickets) const {
+  for (size_t i = 0; i < tickets.size(); ++i) {
+    if (!slices_[i]->flusher->Drained(tickets[i])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Core::HasHoles() const {
+  for (const auto& slice : slices_) {
+    if (slice->worker.holes() != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::optional<Core::View> Core::Find(const PersonId& person) const {
+  const Slice& slice = *slices_[layout_.PartitionOf(person).value() % kWorkers];
+  const Person* found = slice.persons.Find(person.value());
+  if (found == nullptr) {
+    return std::nullopt;
+  }
+  return View{found, &slice.persons.arena(), &slice.persons.Home(found->index)};
+}
+
+}  // namespace klatch::sim

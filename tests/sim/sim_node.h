@@ -1,0 +1,123 @@
+#pragma once
+// The core of a node in the simulation: log, tailer, workers, flushers and leases, as klatchd wires them,
+// each loop an actor. It claims the namespace, recovers, follows the log, and begins anew when
+// its log forks or its Redis is another, as klatchd's lifecycle does.
+//
+// Thread safety: by whose turn it is. Killed or not, it is taken apart only when the scheduler has
+// finished: its actors may stand anywhere in the product's code.
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/executor.h"
+#include "common/lockfree/broadcast_ring.h"
+#include "common/lockfree/epoch.h"
+#include "services/deliver/tailer.h"
+#include "services/deliver/worker.h"
+#include "services/klatchd/recovery.h"
+#include "services/log/acks.h"
+#include "services/log/log_clock.h"
+#include "services/log/log_trail.h"
+#include "services/log/redis_appender.h"
+#include "services/log/redis_log_reader.h"
+#include "services/materialize/flusher.h"
+#include "services/persons/group_sizes.h"
+#include "services/persons/lease_keeper.h"
+#include "services/persons/person_store.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/sim_redis.h"
+
+namespace klatch::sim {
+
+// What a process keeps from one core to the next.
+struct Memory {
+  explicit Memory(uint32_t shard_count) : trail(shard_count) {}
+  LogTrail trail;
+  std::atomic<bool> has_seen_replicas{true};  // there is one
+};
+
+// One life between two loads.
+class Core {
+ public:
+  Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
+       AckClass ack, std::shared_ptr<Memory> memory);
+  ~Core();
+
+  // As Node::Start: until it has caught up. By the actor of the process.
+  absl::Status Start();
+  // Why it should begin anew, or end.
+  absl::Status health() const;
+  // Its actors' loops end.
+  void Stop();
+  bool HasStopped() const;
+
+  Appender& appender() { return *appender_; }
+  bool Applied(Position position) const { return progress_.Applied(position.shard()) >= position; }
+  bool HoldsAll() const;
+  // Whether every flusher has written what its worker had applied by now.
+  std::vector<uint64_t> AskDrain();
+  bool Drained(const std::vector<uint64_t>& tickets) const;
+  bool HasHoles() const;
+
+  // Of a person, as reads see them: null if unknown here.
+  struct View {
+    const Person* person;
+    const lockfree::RingArena* arena;
+    lockfree::TimelineRing* home;
+  };
+  std::optional<View> Find(const PersonId& person) const;
+  GroupDirectory& groups() { return groups_; }
+  lockfree::EpochReclaimer& epochs() { return epochs_; }
+  const std::vector<Scheduler::Id>& actors() const { return actors_; }
+
+ private:
+  struct Slice {
+    Slice(uint32_t index, const Layout& layout, Worker::Dependencies dependencies)
+        : persons(layout, kPersonsMax, kRingBytesMax),
+          worker(index, kWorkers, dependencies, persons) {}
+
+    static constexpr uint32_t kPersonsMax = 256;
+    static constexpr size_t kRingBytesMax = 16 << 20;
+
+    PersonStore persons;
+    Worker worker;
+    std::unique_ptr<Flusher> flusher;
+  };
+  static constexpr uint32_t kWorkers = 2;
+
+  absl::StatusOr<std::unique_ptr<redis::Connection>> Connect();
+  absl::Status Claim(redis::Connection& redis);
+  void Loop(std::string name, std::function<std::chrono::nanoseconds()> step);
+  bool over() const { return is_stopping_ || scheduler_.finishing(); }
+
+  Scheduler& scheduler_;
+  SimRedis& redis_;
+  const Layout layout_;
+  const std::string node_id_;
+  const std::shared_ptr<Memory> memory_;
+  bool is_stopping_ = false;
+
+  base::Executor executor_;
+  lockfree::EpochReclaimer epochs_;
+  GroupDirectory groups_;
+  GroupSizes sizes_;
+  BodyStore bodies_;
+  lockfree::BroadcastRing<Event> ring_;
+  Progress progress_;
+  std::unique_ptr<redis::RunGuard> guard_;
+  LeaseKeeper leases_;
+  std::vector<std::unique_ptr<Slice>> slices_;
+  LogClock log_clock_;
+  SimPipeline appends_;
+  SimPipeline one_copy_;
+  SimPipeline all_copies_;
+  Acks acks_;
+  std::unique_ptr<RedisAppender> appender_;
+  RedisLogReader log_reader_;
+  std::unique_ptr<Tailer> tailer_;
+  std::vector<Scheduler::Id> actors_;
+};
+
+}  // namespace klatch::sim

@@ -1,0 +1,501 @@
+#include "tests/sim/world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/hash.h"
+#include "common/base/task.h"
+#include "services/log/outcome.h"
+#include "services/model/body.h"
+
+namespace klatch::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr size_t kClients = 3;
+constexpr size_t kPersons = 12;
+constexpr size_t kGroups = 4;
+constexpr seconds kLife{15};        // while things befall them
+constexpr seconds kCallMax{6};      // what a client waits for one call
+constexpr seconds kSettleMax{180};  // until everybody is well again
+constexpr char kOwner[] = "owner";
+
+Layout SmallLayout() {
+  Layout layout;
+  layout.name = "sim";
+  layout.shard_count = 3;
+  layout.partition_count = 4;
+  return layout;
+}
+
+std::string PersonName(uint64_t number) { return fmt::format("person-{}", number); }
+std::string GroupName(uint64_t number) { return fmt::format("group-{}", number); }
+
+std::string BodyOf(std::string_view author, const GroupId& group, std::string_view text) {
+  klatch::v1::Update update;
+  update.set_text(std::string(text));
+  BodyHeader header;
+  header.author = PersonId(author);
+  header.group = group;
+  return EncodeBody(header, update.SerializeAsString());
+}
+
+}  // namespace
+
+bool Promises::may_lose() const {
+  if (fails_over && ack == AckClass::kLocal) {
+    return true;
+  }
+  return restarts && disk != SimRedis::Disk::kAlways;
+}
+
+bool World::IsLastWord(const absl::Status& status, std::string_view of) {
+  if (absl::IsUnavailable(status)) {
+    return false;
+  }
+  if (!promises_.may_lose() || !(absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
+                                 absl::IsFailedPrecondition(status))) {
+    Violate(fmt::format("{}: {}", of, status.ToString()));
+  }
+  has_lost_groups_ = has_lost_groups_ || absl::IsNotFound(status);
+  return true;
+}
+
+std::string Promises::ToString() const {
+  return fmt::format("disk {}, answers {}{}{}",
+                     disk == SimRedis::Disk::kAlways ? "always" : "every second",
+                     ack == AckClass::kLocal        ? "local"
+                     : ack == AckClass::kReplicated ? "replicated"
+                                                    : "strict",
+                     fails_over ? ", fails over" : "", restarts ? ", restarts" : "");
+}
+
+World::World(uint64_t seed)
+    : scheduler_(seed),
+      promises_(ChoosePromises()),
+      layout_(SmallLayout()),
+      keys_(layout_),
+      redis_(scheduler_, promises_.disk) {}
+
+World::~World() { scheduler_.Finish(); }
+
+Promises World::ChoosePromises() {
+  constexpr auto kAlways = SimRedis::Disk::kAlways;
+  constexpr auto kEverySecond = SimRedis::Disk::kEverySecond;
+  switch (scheduler_.random().Below(5)) {
+    case 0:
+      return {.disk = kAlways, .ack = AckClass::kLocal, .restarts = true};
+    case 1:
+      return {.disk = kEverySecond, .ack = AckClass::kLocal, .restarts = true};
+    case 2:
+      return {.disk = kEverySecond, .ack = AckClass::kReplicated, .fails_over = true};
+    case 3:
+      return {.disk = kEverySecond, .ack = AckClass::kLocal, .fails_over = true, .restarts = true};
+    default:
+      return {.disk = kAlways, .ack = AckClass::kStrict, .fails_over = true, .restarts = true};
+  }
+}
+
+void World::Violate(std::string what) {
+  if (verdict_.violations.size() < Verdict::kViolationsMax) {
+    verdict_.violations.push_back(std::move(what));
+  }
+}
+
+template <typename T>
+std::optional<T> World::Await(base::Task<T> task) {
+  // Outlives the wait: the answer of a frozen node may come later.
+  auto answer = std::make_shared<std::optional<T>>();
+  base::Spawn([](base::Task<T> inner, std::shared_ptr<std::optional<T>> out) -> base::Task<void> {
+    T value = co_await std::move(inner);
+    out->emplace(std::move(value));
+  }(std::move(task), answer));
+  scheduler_.WaitUntil([&] { return answer->has_value(); }, kCallMax);
+  return std::move(*answer);
+}
+
+void World::StartProcess(size_t which) {
+  auto process = std::make_unique<Process>();
+  process->name = which == 0 ? "a" : "b";
+  process->memory = std::make_shared<Memory>(layout_.shard_count);
+  Process& started = *process;
+  processes_.push_back(std::move(process));
+  started.actor =
+      scheduler_.Spawn("process " + started.name, [this, &started] { RunProcess(started); });
+}
+
+// A standby makes no core just to learn that.
+bool World::IsHeldByAnother(const Process& process) const {
+  const auto lease = redis_.fake().data().find(keys_.Lease(PartitionIndex(0)));
+  const Hash* held =
+      lease == redis_.fake().data().end() ? nullptr : std::get_if<Hash>(&lease->second.value);
+  return held != nullptr && held->contains("owner") && held->at("owner") != process.name &&
+         std::stoll(held->at("until")) * 1'000 > redis_.fake().now_us;
+}
+
+void World::RunProcess(Process& process) {
+  while (!scheduler_.finishing()) {
+    if (IsHeldByAnother(process)) {
+      scheduler_.SleepFor(milliseconds(200));
+      continue;
+    }
+    process.core = std::make_shared<Core>(scheduler_, redis_, layout_, process.name, promises_.ack,
+                                          process.memory);
+    cores_.push_back(process.core);
+    absl::Status status = process.core->Start();
+    if (status.ok()) {
+      ++verdict_.loads;
+      scheduler_.Note("serves");
+      process.serving = process.core;
+      while (status.ok() && !scheduler_.finishing()) {
+        scheduler_.SleepFor(milliseconds(200));
+        status = process.core->health();
+      }
+      process.serving = nullptr;
+    }
+    process.core->Stop();
+    // As a node is taken apart only when its threads have ended.
+    scheduler_.WaitUntil([&] { return process.core->HasStopped(); }, kSettleMax, milliseconds(5));
+    if (!status.ok() && !absl::IsUnavailable(status) && !absl::IsAborted(status)) {
+      Violate(fmt::format("{} ended: {}", process.name, status.ToString()));
+      process.is_dead = true;
+      return;
+    }
+    // One that has lost its lease ends, and its supervisor starts it again, without its memory.
+    if (absl::IsAborted(status)) {
+      process.memory = std::make_shared<Memory>(layout_.shard_count);
+    }
+    scheduler_.SleepFor(milliseconds(300));
+  }
+}
+
+void World::SetFrozen(Process& process, bool is_frozen) {
+  process.is_frozen = is_frozen;
+  std::vector<Scheduler::Id> actors =
+      process.core ? process.core->actors() : std::vector<Scheduler::Id>();
+  actors.push_back(process.actor);
+  for (const Scheduler::Id actor : actors) {
+    is_frozen ? scheduler_.Freeze(actor) : scheduler_.Thaw(actor);
+  }
+}
+
+void World::Kill(Process& process) {
+  process.is_dead = true;
+  process.serving = nullptr;
+  SetFrozen(process, true);
+}
+
+std::shared_ptr<Core> World::Serving() const {
+  for (const auto& process : processes_) {
+    if (!process->is_dead && !process->is_frozen && process->serving &&
+        process->serving->HoldsAll()) {
+      return process->serving;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Core> World::AwaitServing() {
+  scheduler_.WaitUntil([this] { return Serving() != nullptr; }, kSettleMax, milliseconds(2));
+  return Serving();
+}
+
+void World::MakeGroups() {
+  for (size_t i = 0; i < kGroups; ++i) {
+    while (true) {
+      const auto core = AwaitServing();
+      if (core == nullptr) {
+        Violate("a group can't be made");
+        return;
+      }
+      CreateGroupCommand command;
+      command.actor = PersonId(kOwner);
+      command.group = {GroupId(GroupName(i)), "", "", History::kNone,
+                       AudienceRule::kMembersAtPosting};
+      command.request_id = "create";
+      command.payload_digest = base::PayloadDigest(GroupName(i));
+      const auto made = Await(core->appender().CreateGroup(std::move(command)));
+      if (made && (made->ok() || absl::IsAlreadyExists(made->status()))) {
+        break;
+      }
+      scheduler_.SleepFor(milliseconds(50));
+    }
+  }
+}
+
+void World::RunClient(size_t client) {
+  Random& random = scheduler_.random();
+  while (!is_over_ && !scheduler_.finishing()) {
+    scheduler_.SleepFor(milliseconds(random.Between(1, 400)));
+    if (std::exchange(has_lost_groups_, false)) {
+      MakeGroups();
+    }
+    const uint64_t what = random.Below(20);
+    if (what < 12) {
+      PostOnce(client);
+    } else if (what < 19) {
+      JoinOrLeave(client);
+    } else {
+      DeleteOne();
+    }
+  }
+  --clients_busy_;
+}
+
+void World::PostOnce(size_t client) {
+  Random& random = scheduler_.random();
+  const GroupId group(GroupName(random.Below(kGroups)));
+  std::vector<std::string> keys;
+  for (uint64_t i = 0; i <= random.Below(4); ++i) {
+    keys.push_back(fmt::format("{}-{}", client, next_key_++));
+    posts_[keys.back()].group = group.value();
+  }
+  while (!keys.empty() && !scheduler_.finishing()) {
+    const auto core = AwaitServing();
+    if (core == nullptr) {
+      return;
+    }
+    std::vector<PublishCommand> commands;
+    for (const std::string& key : keys) {
+      commands.push_back(
+          {PersonId(kOwner), group, key, base::PayloadDigest(key), BodyOf(kOwner, group, key)});
+    }
+    const auto results = Await(core->appender().Publish(std::move(commands)));
+    std::vector<std::string> left;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (results && (*results)[i].ok()) {
+        posts_[keys[i]].ids.insert((*results)[i]->position.value());
+      } else if (!results || !IsLastWord((*results)[i].status(), keys[i])) {
+        left.push_back(keys[i]);
+      }
+    }
+    keys = std::move(left);
+    scheduler_.SleepFor(milliseconds(random.Between(1, 60)));
+  }
+}
+
+void World::JoinOrLeave(size_t client) {
+  Random& random = scheduler_.random();
+  // A person is one client's, so that nobody undoes what it looks at.
+  const PersonId person(PersonName(random.Below(kPersons / kClients) * kClients + client));
+  const GroupId group(GroupName(random.Below(kGroups)));
+  const bool joins = random.OneIn(2);
+  const std::string request_id = fmt::format("m{}-{}", client, next_key_++);
+  const std::pair key(person.value(), group.value());
+  while (!scheduler_.finishing()) {
+    const auto core = AwaitServing();
+    if (core == nullptr) {
+      return;
+    }
+    std::optional<absl::StatusOr<MembersAppended>> done;
+    if (joins) {
+      AddMembersCommand command;
+      command.actor = PersonId(kOwner);
+      command.group = group;
+      command.request_id = request_id;
+      command.payload_digest = base::PayloadDigest(person.value());
+      command.members = {{person, Role::kMember}};
+      done = Await(core->appender().AddMembers(std::move(command)));
+    } else {
+      RemoveMembersCommand command;
+      command.actor = PersonId(kOwner);
+      command.group = group;
+      command.request_id = request_id;
+      command.payload_digest = base::PayloadDigest(person.value());
+      command.persons = {person};
+      done = Await(core->appender().RemoveMembers(std::move(command)));
+    }
+    if (done && done->ok()) {
+      if ((*done)->changed != 0) {
+        changes_[key] = {joins, (*done)->position.value()};
+      }
+      if (!joins && (*done)->changed != 0) {
+        CheckInForce(core, person, group, (*done)->position);
+      }
+      return;
+    }
+    if (done && IsLastWord(done->status(), request_id)) {
+      changes_.erase(key);
+      return;
+    }
+    scheduler_.SleepFor(milliseconds(random.Between(1, 60)));
+  }
+}
+
+// A removal that is applied is seen by whoever reads from then on.
+void World::CheckInForce(const std::shared_ptr<Core>& core, const PersonId& person,
+                         const GroupId& group, Position position) {
+  if (!scheduler_.WaitUntil([&] { return core->Applied(position) || !core->health().ok(); },
+                            kCallMax) ||
+      !core->health().ok() || !core->HoldsAll()) {
+    return;
+  }
+  const auto view = core->Find(person);
+  if (!view) {
+    return;
+  }
+  const lockfree::EpochReclaimer::Guard guard(core->epochs());
+  const MembershipList* list = view->person->memberships.Load(guard);
+  for (const Membership& membership : list ? list->items() : std::span<const Membership>()) {
+    if (core->groups().At(membership.group).id == group && membership.stay.role != Role::kNone &&
+        membership.position <= position) {
+      Violate(fmt::format("{} left {} at {} and is a member still", person.value(), group.value(),
+                          position.value()));
+    }
+  }
+}
+
+void World::DeleteOne() {
+  std::vector<std::string> keys;
+  for (const auto& [key, post] : posts_) {
+    if (!post.ids.empty() && !post.is_deleted) {
+      keys.push_back(key);
+    }
+  }
+  if (keys.empty()) {
+    return;
+  }
+  Post& post = posts_[keys[scheduler_.random().Below(keys.size())]];
+  post.is_deleted = true;
+  while (!scheduler_.finishing()) {
+    const auto core = AwaitServing();
+    if (core == nullptr) {
+      return;
+    }
+    const auto done = Await(core->appender().Delete(
+        {PersonId(kOwner), UpdateId(*post.ids.rbegin()), GroupId(post.group), PersonId(kOwner)}));
+    if (done && done->ok()) {
+      post.was_answered_deleted = true;
+      return;
+    }
+    if (done && IsLastWord(done->status(), "delete")) {
+      return;
+    }
+    scheduler_.SleepFor(milliseconds(50));
+  }
+}
+
+void World::RunChaos() {
+  while (!scheduler_.finishing()) {
+    scheduler_.SleepFor(milliseconds(scheduler_.random().Between(50, 3'000)));
+    if (is_calm_) {
+      return;
+    }
+    ++verdict_.faults;
+    Befall();
+  }
+}
+
+void World::Befall() {
+  Random& random = scheduler_.random();
+  Process& process =
+      *processes_[processes_.size() - 1 - random.Below(std::min<size_t>(2, processes_.size()))];
+  switch (random.Below(9)) {
+    case 0:
+      if (!process.is_dead) {
+        Kill(process);
+        StartProcess(process.name == "a" ? 0 : 1);
+      }
+      break;
+    case 1:
+      if (!process.is_dead && !process.is_frozen) {
+        SetFrozen(process, true);
+        scheduler_.SleepFor(milliseconds(random.Between(500, 7'000)));
+        if (!process.is_dead) {
+          SetFrozen(process, false);
+        }
+      }
+      break;
+    case 2:
+      redis_.BreakConnections();
+      break;
+    case 3:
+      redis_.Pause(milliseconds(random.Between(50, 6'000)));
+      break;
+    case 4:
+      if (promises_.restarts) {
+        redis_.Restart(milliseconds(random.Between(10, 1'500)));
+      }
+      break;
+    case 5:
+      if (promises_.fails_over) {
+        redis_.FailOver(
+            milliseconds(random.Between(10, 1'500)),
+            random.OneIn(2) ? milliseconds(random.Between(100, 4'000)) : milliseconds(0));
+      }
+      break;
+    case 6:
+      redis_.set_replica_linked(false);
+      scheduler_.SleepFor(milliseconds(random.Between(100, 2'500)));
+      if (promises_.fails_over && random.OneIn(2)) {
+        redis_.FailOver(milliseconds(random.Between(10, 500)), milliseconds(0));
+      }
+      redis_.set_replica_linked(true);
+      break;
+    case 7:
+      // Not back: who waits for a lease waits by Redis's clock until it would have run out.
+      redis_.Skew(seconds(random.Between(0, 3'600)));
+      break;
+    default:
+      scheduler_.clock().Skew(seconds(random.Between(-3'600, 3'600)));
+  }
+}
+
+Verdict World::Run() {
+  verdict_.promises = promises_;
+  redis_.set_break_one_in(3'000);
+  StartProcess(0);
+  StartProcess(1);
+  MakeGroups();
+  for (size_t client = 0; client < kClients; ++client) {
+    ++clients_busy_;
+    scheduler_.Spawn(fmt::format("client {}", client), [this, client] { RunClient(client); });
+  }
+  scheduler_.Spawn("chaos", [this] { RunChaos(); });
+  scheduler_.SleepFor(kLife);
+  Settle();
+  if (verdict_.violations.empty()) {
+    Check();
+  }
+  verdict_.trace = scheduler_.trace();
+  verdict_.turns = scheduler_.turns();
+  scheduler_.Finish();
+  return verdict_;
+}
+
+void World::Settle() {
+  is_calm_ = true;
+  scheduler_.SleepFor(seconds(8));  // what has begun ends
+  redis_.Heal();
+  for (const auto& process : processes_) {
+    if (!process->is_dead && process->is_frozen) {
+      SetFrozen(*process, false);
+    }
+  }
+  is_over_ = true;
+  if (!scheduler_.WaitUntil([this] { return clients_busy_ == 0; }, kSettleMax, milliseconds(5))) {
+    Violate("clients do not come to an end");
+    return;
+  }
+  // Twice, since what is rebuilt is written by the pass behind.
+  for (int pass = 0; pass < 2; ++pass) {
+    const auto core = AwaitServing();
+    if (core == nullptr) {
+      Violate("nobody serves");
+      return;
+    }
+    const auto tickets = core->AskDrain();
+    if (!scheduler_.WaitUntil([&] { return core->Drained(tickets) && !core->HasHoles(); },
+                              kSettleMax, milliseconds(5))) {
+      Violate("what is in memory is not written");
+    }
+  }
+}
+
+}  // namespace klatch::sim

@@ -1,0 +1,137 @@
+#pragma once
+// A whole world under one seed: a Redis with a replica, two processes that want to be the node, clients that
+// post, join, leave and delete, and what befalls them. At the end everything heals, settles, and is held against
+// the rules (DESIGN section 5).
+//
+// The seed decides which promises the world makes (what Redis keeps, which copies answers wait for), what
+// happens, and in which order. What must hold follows from the promises.
+//
+// Thread safety: Run once, by one thread.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "services/model/ack.h"
+#include "services/model/layout.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_redis.h"
+
+namespace klatch::sim {
+
+struct Promises {
+  SimRedis::Disk disk = SimRedis::Disk::kAlways;
+  AckClass ack = AckClass::kLocal;
+  bool fails_over = false;
+  bool restarts = false;
+
+  // Whether what was acknowledged may be gone.
+  bool may_lose() const;
+  // The same of removals, which wait for all the copies that there are.
+  bool may_lose_removals() const { return restarts && disk != SimRedis::Disk::kAlways; }
+  std::string ToString() const;
+};
+
+struct Verdict {
+  std::vector<std::string> violations;  // at most kViolationsMax
+  Promises promises;
+  uint64_t trace = 0;  // the same for the same seed
+  uint64_t turns = 0;
+  uint64_t acknowledged = 0;
+  uint64_t lost = 0;  // of those, where that may be
+  uint64_t faults = 0;
+  uint64_t loads = 0;  // of cores
+
+  static constexpr size_t kViolationsMax = 20;
+};
+
+class World {
+ public:
+  explicit World(uint64_t seed);
+  ~World();
+
+  Verdict Run();
+
+ private:
+  // klatchd: one core after the other, until it is killed or has lost its lease.
+  struct Process {
+    std::string name;
+    std::shared_ptr<Memory> memory;
+    std::shared_ptr<Core> core;     // the last
+    std::shared_ptr<Core> serving;  // null while it serves nobody
+    Scheduler::Id actor = 0;
+    bool is_dead = false;
+    bool is_frozen = false;
+  };
+  struct Post {
+    std::string group;
+    std::set<uint64_t> ids;   // that it was answered
+    bool is_deleted = false;  // or asked to be
+    bool was_answered_deleted = false;
+  };
+  // What became of somebody in a group by the last change that was answered.
+  struct Change {
+    bool joined;
+    uint64_t position;
+  };
+  struct Log;  // what the logs say, read at the end
+
+  void StartProcess(size_t which);
+  void RunProcess(Process& process);
+  bool IsHeldByAnother(const Process& process) const;
+  void Kill(Process& process);
+  void SetFrozen(Process& process, bool is_frozen);
+  // Who serves now; null if nobody does.
+  std::shared_ptr<Core> Serving() const;
+  // The same, waiting; null when the world ends.
+  std::shared_ptr<Core> AwaitServing();
+  // What the task yields; nothing if that took too long, be it that its node is gone.
+  template <typename T>
+  std::optional<T> Await(base::Task<T> task);
+
+  void MakeGroups();
+  void RunClient(size_t client);
+  void PostOnce(size_t client);
+  void JoinOrLeave(size_t client);
+  void CheckInForce(const std::shared_ptr<Core>& core, const PersonId& person, const GroupId& group,
+                    Position position);
+  void DeleteOne();
+  void RunChaos();
+  void Befall();
+
+  void Settle();
+  void Check();
+  Log ReadLogs();
+  void CheckPosts(const Log& log);
+  void CheckChanges(const Log& log);
+  void CheckMembers(const Log& log);
+  void CheckTimelines(const Log& log);
+  // Whether a refusal may be the last word: only where the group itself may have been lost.
+  bool IsLastWord(const absl::Status& status, std::string_view of);
+  void Violate(std::string what);
+
+  Promises ChoosePromises();
+
+  Scheduler scheduler_;
+  const Promises promises_;
+  const Layout layout_;
+  const Keys keys_;
+  SimRedis redis_;
+  std::vector<std::unique_ptr<Process>> processes_;  // every one there ever was
+  std::vector<std::shared_ptr<Core>> cores_;         // the same; taken apart at the end
+  size_t clients_busy_ = 0;
+  bool has_lost_groups_ = false;  // with what Redis has lost
+  bool is_over_ = false;          // nothing new begins
+  bool is_calm_ = false;          // nothing befalls anybody
+  uint64_t next_key_ = 0;
+  std::map<std::string, Post> posts_;  // by request id, which is the text, too
+  std::map<std::pair<std::string, std::string>, Change> changes_;  // by person and group
+  Verdict verdict_;
+};
+
+}  // namespace klatch::sim
