@@ -156,9 +156,11 @@ class Failpoint:
 class Redis(Process):
     """redis-server with an append-only file, on a Unix socket and a port of loopback."""
 
-    def __init__(self, name, folder, fsync="always", options=(), environment=None):
+    def __init__(self, name, folder, fsync="always", options=(), environment=None, files=None):
         self.folder = folder / name
         self.folder.mkdir()
+        if files is not None:  # an append-only file to begin with
+            shutil.copytree(files, self.folder / "appendonlydir")
         self.port = free_port()
         self.socket = self.folder / "redis.sock"
         super().__init__(name, ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket,
@@ -193,6 +195,32 @@ class Redis(Process):
         gone = file.stat().st_size - kept
         os.truncate(file, kept)
         return gone
+
+
+class Sentinel(Process):
+    """A Sentinel that watches a group called "main"."""
+
+    def __init__(self, name, folder, master, quorum):
+        self.port = free_port()
+        configuration = folder / f"{name}.conf"
+        configuration.write_text(f"sentinel monitor main 127.0.0.1 {master.port} {quorum}\n"
+                                 "sentinel down-after-milliseconds main 500\n"
+                                 "sentinel failover-timeout main 3000\n", encoding="utf-8")
+        super().__init__(name, ["redis-server", configuration, "--sentinel", "--port", self.port, "--bind", "127.0.0.1",
+                                "--dir", folder], folder)
+
+    def told(self, *words):
+        done = subprocess.run(["redis-cli", "-p", str(self.port), "SENTINEL", *words, "main"], capture_output=True, text=True,
+                              timeout=WAIT_MAX, check=False)
+        return done.stdout.split()
+
+    def knows(self, replicas, sentinels):
+        state = self.told("MASTER")
+        known = dict(zip(state[::2], state[1::2]))
+        return (known.get("num-slaves"), known.get("num-other-sentinels")) == (str(replicas), str(sentinels))
+
+    def master_port(self):
+        return int(self.told("GET-MASTER-ADDR-BY-NAME")[1])
 
 
 class Node(Process):
@@ -366,6 +394,23 @@ class Lab:
         self.started.append(redis)
         redis.start()
         return redis
+
+    def guarded(self, replicas=2, sentinels=3):
+        """A master with replicas in sync, and Sentinels that know of each other: (servers, Sentinels, address)."""
+        master = self.redis("master")
+        servers = [master] + [self.redis(f"replica{i}", options=("--replicaof", "127.0.0.1", master.port))
+                              for i in range(replicas)]
+        for server in servers[1:]:
+            await_true(f"{server.name} has all",
+                       lambda server=server: "master_link_status:up" in server.cli("INFO", "replication"))
+        watching = [Sentinel(f"sentinel{i}", self.folder, master, sentinels // 2 + 1) for i in range(sentinels)]
+        for sentinel in watching:
+            self.started.append(sentinel)
+            sentinel.start()
+        for sentinel in watching:
+            await_true(f"{sentinel.name} knows all", lambda sentinel=sentinel: sentinel.knows(replicas, sentinels - 1))
+        addresses = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in watching)
+        return servers, watching, f"sentinel://{addresses}/main"
 
     def node(self, redis_address, name="klatchd", **options):
         node = Node(name, self.build, redis_address, self.folder, **options)

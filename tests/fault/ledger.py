@@ -26,16 +26,18 @@ PAUSE = 0.06
 MEMBERS = 40
 CALL_MAX = 5.0
 DECIDED_WITHIN = 60.0
+RETRIED = (4, 8, 14)  # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE
 
 
 class Ledger:
-    def __init__(self, address, seed):
-        self._address, self._seed = address, seed
+    def __init__(self, address, seed, ack="ACK_UNSPECIFIED"):
+        self._address, self._seed, self._ack = address, seed, ack
         self._stopping = threading.Event()
         self._threads = []
         self._lock = threading.Lock()
         self.acknowledged = {}  # id → key, which is the text, too
         self.undecided = 0
+        self.refused = []  # what a caller would take for the last word
 
     def call(self, method, request, connection=None):
         """(HTTP status, answer); (0, None) if nothing came."""
@@ -58,6 +60,10 @@ class Ledger:
         self._threads = [threading.Thread(target=self._post, args=(i,)) for i in range(POSTERS)]
         for thread in self._threads:
             thread.start()
+
+    def turn_to(self, address):
+        """Asks another node from here on."""
+        self._address = address
 
     def _must(self, method, request):
         status, answer = self.call(method, request)
@@ -82,7 +88,8 @@ class Ledger:
     def _post_until_decided(self, keys, connection):
         end = time.monotonic() + DECIDED_WITHIN
         while keys and time.monotonic() < end:
-            posts = [{"actor": "ann", "requestId": key, "update": {"groups": ["ledger"], "text": key}} for key in keys]
+            posts = [{"actor": "ann", "requestId": key, "update": {"groups": ["ledger"], "text": key}, "ack": self._ack}
+                     for key in keys]
             status, answer = self.call("FeedService/BatchPublishUpdates", {"requests": posts}, connection)
             results = answer.get("results", []) if status == 200 else []
             decided = set()
@@ -91,6 +98,8 @@ class Ledger:
                     if "published" in result:
                         self.acknowledged[result["published"]["updateId"]] = key
                         decided.add(key)
+                    elif result["error"]["code"] not in RETRIED:
+                        self.refused.append(f"{key}: {result['error']}")
             keys = [key for key in keys if key not in decided]
             if keys:
                 time.sleep(PAUSE)

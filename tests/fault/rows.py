@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pathlib
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from points import ENDING, POINTS, STARTING
 COLUMNS = ("test", "gate", "release")
 SHARDS = 64
 POINT_REACHED_WITHIN = 15.0
+BACKUP = pathlib.Path(__file__).resolve().parent.parent.parent / "deploy/backup"
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load",
             "tests/fault/libklatch_fault_shim.so")
 
@@ -119,9 +121,9 @@ def kill_redis(lab, times):
     under_load(lab, node, redis, times, 5.0, inject)
 
 
-def under_ledger(lab, room, node, name, fault, may_lose):
+def under_ledger(lab, room, node, name, fault, may_lose, ack="ACK_UNSPECIFIED"):
     """Injects once while posts are made whose answers are kept: those that are gone then are counted, or there are none."""
-    ledger = Ledger(node.http, lab.seed)
+    ledger = Ledger(node.http, lab.seed, ack)
     ledger.begin()
     try:
         time.sleep(room.random.uniform(3.0, 5.0))
@@ -146,6 +148,8 @@ def under_ledger(lab, room, node, name, fault, may_lose):
         raise Violation(f"a timeline shows what is gone: {sorted(shown)[:3]}")
     if ledger.undecided:
         raise Violation(f"{ledger.undecided} posts were never decided")
+    if ledger.refused:
+        raise Violation(f"{len(ledger.refused)} posts were refused for good, such as {ledger.refused[0]}")
     room.scrub(node)
 
 
@@ -160,7 +164,56 @@ def lose_power(lab, times):
                 redis.lose_power(shim)
                 time.sleep(0.2)
                 redis.start()
-            under_ledger(lab, room, room.node(redis.address), fsync, fault, may_lose=fsync == "everysec")
+            lossless = fsync == "always"
+            under_ledger(lab, room, room.node(redis.address), fsync, fault, may_lose=not lossless,
+                         ack="ACK_STRICT" if lossless else "ACK_LOCAL")
+
+
+def fail_over(lab, times, what, ack, fault):
+    """A master with two replicas loses its place to one of them; nothing that was acknowledged is gone."""
+    for _ in range(times):
+        with Lab(lab.build, lab.random.randrange(2**31)) as room:
+            servers, sentinels, address = room.guarded()
+            node = room.node(address, options=("--ack", "replicated"))
+
+            def inject():
+                fault(room, servers[0], sentinels, node)
+                await_true("the Sentinels agree", lambda: len({sentinel.master_port() for sentinel in sentinels}) == 1
+                           and sentinels[0].master_port() != servers[0].port)
+            under_ledger(lab, room, node, what, inject, may_lose=False, ack=ack)
+
+
+def followed(lab, master, sentinels, node, limit):
+    """Notes how long Sentinels took to name another master, and posts to be taken there. The whole is held against the
+    bound, unless an election of theirs came to nothing, which they repeat after seconds; our part in any case."""
+    named = await_true("a Sentinel names another master",
+                       lambda: any(sentinel.master_port() != master.port for sentinel in sentinels))
+    lab.note("named after s", named)
+    took = node.await_publishes()
+    lab.note("posts there after s", took)
+    was_split = any("-failover-abort" in sentinel.output.read_text() for sentinel in sentinels)
+    if took > limit / 2 or (named + took > limit and not was_split):
+        raise Violation(f"named after {named:.1f} s, posts were taken after {took:.1f} s more only")
+
+
+@row(6, "master stopped until ten seconds past the failover, then continued", gate=3, release=100)
+def stop_master(lab, times):
+    def fault(room, master, sentinels, node):
+        master.signal(signal.SIGSTOP)
+        followed(lab, master, sentinels, node, 4.0)
+        time.sleep(10.0)
+        master.signal(signal.SIGCONT)
+        await_true("it follows", lambda: "role:slave" in master.cli("INFO", "replication"))
+    fail_over(lab, times, "stopped", "ACK_REPLICATED", fault)
+
+
+@row(7, "SIGKILL of a master with two replicas and three Sentinels", gate=3, release=100)
+def sentinel_failover(lab, times):
+    def fault(room, master, sentinels, node):
+        time.sleep(room.random.uniform(0, 0.3))
+        master.kill()
+        followed(lab, master, sentinels, node, 4.0)
+    fail_over(lab, times, "failed over", "ACK_UNSPECIFIED", fault)
 
 
 @row(8, "replica cut off from its master, then promoted in its place", gate=3, release=50)
@@ -444,3 +497,43 @@ def drain_node(lab, times):
         node.start()
         took_back(lab, node, 5.0)
     under_load(lab, node, redis, times, 5.0, inject)
+
+
+REWRITE_PERCENTAGE = 90
+
+
+@row(29, "a copy of Redis's files, made under load by deploy/backup, is put back elsewhere", gate=1, release=5)
+def restore_copy(lab, times):
+    for _ in range(times):
+        with Lab(lab.build, lab.random.randrange(2**31)) as room:
+            redis = room.redis(fsync="everysec")
+            redis.cli("CONFIG", "SET", "auto-aof-rewrite-percentage", REWRITE_PERCENTAGE)
+            node = room.node(redis.address)
+            ledger = Ledger(node.http, lab.seed)
+            ledger.begin()
+            try:
+                time.sleep(room.random.uniform(3.0, 5.0))
+                due = dict(ledger.acknowledged)
+                begun = time.monotonic()
+                copied = subprocess.run([BACKUP, "--redis", redis.address, "--to", room.folder / "copy"], text=True,
+                                        capture_output=True, check=False)
+                lab.note("copied in s", time.monotonic() - begun)
+                if copied.returncode != 0:
+                    raise Violation(f"deploy/backup ended with {copied.returncode}: {copied.stderr}")
+                time.sleep(1.0)
+            finally:
+                ledger.end()
+            if len(due) < 3 * PUBLISHES_PER_SECOND_MIN:
+                raise Unfit(f"only {len(due)} posts before the copy")
+            if redis.cli("CONFIG", "GET", "auto-aof-rewrite-percentage").split()[-1] != str(REWRITE_PERCENTAGE):
+                raise Violation("deploy/backup did not put back how files are rewritten")
+            begun = time.monotonic()
+            restored = room.redis("restored", fsync="everysec", files=room.folder / "copy")
+            again = room.node(restored.address, name="again")
+            lab.note("serves again after s", time.monotonic() - begun)
+            room.scrub(again)
+            ledger.turn_to(again.http)
+            ledger.acknowledged = due
+            lab.note("posts", len(due))
+            if gone := ledger.missing():
+                raise Violation(f"{len(gone)} of {len(due)} posts are gone that were acknowledged before the copy")
