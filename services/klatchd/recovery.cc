@@ -126,11 +126,28 @@ absl::StatusOr<bool> Recovery::FollowCheckpoint(std::vector<Position>& replay_af
       gaps.push_back(*gap);
     }
   }
+  KLATCH_RETURN_IF_ERROR(ForgetWhatIsGone());
   if (gaps.empty()) {
     return false;
   }
   KLATCH_RETURN_IF_ERROR(TakeFromGroups(gaps));
   return true;
+}
+
+absl::Status Recovery::ForgetWhatIsGone() {
+  std::vector<LogMark> marks;
+  for (uint32_t i = 0; i < d_.layout.shard_count; ++i) {
+    if (const LogMark last = d_.trail.Last(ShardIndex(i)); !last.position.is_zero()) {
+      marks.push_back(last);
+    }
+  }
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, d_.log.LookAt(marks));
+  for (size_t i = 0; i < marks.size(); ++i) {
+    if (Judge(marks[i], looks[i]) == LogFinding::kTrimmed) {
+      d_.trail.Forget(marks[i].position.shard());
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Recovery::TakeFromGroups(std::span<const LogGap> gaps) {

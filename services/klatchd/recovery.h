@@ -52,6 +52,9 @@ class Recovery {
  private:
   absl::StatusOr<std::optional<LogGap>> GapBehind(const LogMark& checkpoint, const LogLook& look);
   absl::Status TakeFromGroups(std::span<const LogGap> gaps);
+  // What the trail remembers and the logs don't have is of a past that what is stored has left behind:
+  // another node has gone on from there meanwhile. Who follows the log would find it missing for ever.
+  absl::Status ForgetWhatIsGone();
   absl::Status CheckInterrupted() const;
   Worker& WorkerOf(PartitionIndex partition) const {
     return *d_.workers[partition.value() % d_.workers.size()];
