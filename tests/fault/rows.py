@@ -200,7 +200,7 @@ def followed(lab, master, sentinels, node, limit):
 def stop_master(lab, times):
     def fault(room, master, sentinels, node):
         master.signal(signal.SIGSTOP)
-        followed(lab, master, sentinels, node, 4.0)
+        followed(lab, master, sentinels, node, 10.0)
         time.sleep(10.0)
         master.signal(signal.SIGCONT)
         await_true("it follows", lambda: "role:slave" in master.cli("INFO", "replication"))
