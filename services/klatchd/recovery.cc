@@ -126,7 +126,7 @@ absl::StatusOr<bool> Recovery::FollowCheckpoint(std::vector<Position>& replay_af
       gaps.push_back(*gap);
     }
   }
-  KLATCH_RETURN_IF_ERROR(ForgetWhatIsGone());
+  KLATCH_RETURN_IF_ERROR(NoteGapsBehindTrail());
   if (gaps.empty()) {
     return false;
   }
@@ -134,7 +134,7 @@ absl::StatusOr<bool> Recovery::FollowCheckpoint(std::vector<Position>& replay_af
   return true;
 }
 
-absl::Status Recovery::ForgetWhatIsGone() {
+absl::Status Recovery::NoteGapsBehindTrail() {
   std::vector<LogMark> marks;
   for (uint32_t i = 0; i < d_.layout.shard_count; ++i) {
     if (const LogMark last = d_.trail.Last(ShardIndex(i)); !last.position.is_zero()) {
@@ -144,7 +144,11 @@ absl::Status Recovery::ForgetWhatIsGone() {
   KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, d_.log.LookAt(marks));
   for (size_t i = 0; i < marks.size(); ++i) {
     if (Judge(marks[i], looks[i]) == LogFinding::kTrimmed) {
-      d_.trail.Forget(marks[i].position.shard());
+      const ShardIndex shard = marks[i].position.shard();
+      d_.trail.NoteGap(shard);
+      obs::Log(obs::Level::kError, "recovery",
+               "the log does not reach back to what had been read; what is stored goes on from it",
+               {{"shard", uint64_t{shard.value()}}});
     }
   }
   return absl::OkStatus();

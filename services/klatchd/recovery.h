@@ -52,9 +52,10 @@ class Recovery {
  private:
   absl::StatusOr<std::optional<LogGap>> GapBehind(const LogMark& checkpoint, const LogLook& look);
   absl::Status TakeFromGroups(std::span<const LogGap> gaps);
-  // What the trail remembers and the logs don't have is of a past that what is stored has left behind:
-  // another node has gone on from there meanwhile. Who follows the log would find it missing for ever.
-  absl::Status ForgetWhatIsGone();
+  // Of the logs that go on from the checkpoints: whose older end lies behind what was read of them, since
+  // another node has gone on meanwhile on what Redis had left. Who follows such a log would miss for ever what
+  // was read, and begin anew each time.
+  absl::Status NoteGapsBehindTrail();
   absl::Status CheckInterrupted() const;
   Worker& WorkerOf(PartitionIndex partition) const {
     return *d_.workers[partition.value() % d_.workers.size()];

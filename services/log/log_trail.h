@@ -62,9 +62,7 @@ class LogTrail {
 
   // The shard's log has forked: `lost` of its records are gone. What was remembered of it is void.
   void NoteFork(ShardIndex shard, uint64_t lost);
-  // What was remembered of it is void, and no loss of this log's: it has gone on without it.
-  void Forget(ShardIndex shard) { shards_[shard.value()].clear(); }
-  // Its log was trimmed beyond what this node had read.
+  // Its log was trimmed beyond what this node had read. What was remembered of it is void.
   void NoteGap(ShardIndex shard);
   // Whether a fork was noted that no node has mended yet: that is done when what it has taken anew is written.
   bool IsForked(ShardIndex shard) const { return is_forked_[shard.value()]; }

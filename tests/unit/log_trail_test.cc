@@ -64,14 +64,5 @@ TEST(LogTrailTest, ForkCountsWhatIsLostAndForgetsTheShard) {
   EXPECT_EQ(trail.Last(ShardIndex(0)).position, At(7));
 }
 
-TEST(LogTrailTest, WhatIsForgottenIsCountedNowhere) {
-  LogTrail trail(2);
-  trail.Note(Position(5, ShardIndex(1), 0), 7);
-  trail.Forget(ShardIndex(1));
-  EXPECT_TRUE(trail.Last(ShardIndex(1)).position.is_zero());
-  EXPECT_EQ(trail.gaps() + trail.forks() + trail.lost(), 0u);
-  EXPECT_FALSE(trail.IsForked(ShardIndex(1)));
-}
-
 }  // namespace
 }  // namespace klatch
