@@ -140,11 +140,11 @@ base::Task<absl::Status> Acks::AwaitRecords(AckClass ack, std::vector<Position> 
   AckLane::Question question;
   for (const Position position : records) {
     question.looks.push_back(Look(keys_, position));
-    question.looks.push_back(LogEnd::Question(keys_.Log(position.shard())));
   }
+  question.looks.push_back(LogEnd::Question(keys_.Log(records.front().shard())));
   question.holds = [records = std::move(records)](std::span<const redis::Reply> replies) {
     for (size_t i = 0; i < records.size(); ++i) {
-      KLATCH_RETURN_IF_ERROR(IsThere(records[i], replies[2 * i].view(), replies[2 * i + 1].view()));
+      KLATCH_RETURN_IF_ERROR(IsThere(records[i], replies[i].view(), replies.back().view()));
     }
     return absl::OkStatus();
   };

@@ -55,7 +55,8 @@ class Acks {
   // set up; UNAVAILABLE with reason NOT_SENT: not at the moment.
   base::Task<absl::Status> Offered(AckClass ack);
 
-  // For the records at these positions, each of which must be in its log. Position zero is none.
+  // For the records at these positions, each of which must be in the log. Position zero is none.
+  // REQUIRES: they are of one shard.
   base::Task<absl::Status> AwaitRecords(AckClass ack, std::vector<Position> records);
 
   // kStrongest for what is no record: as AckLane::Question.
