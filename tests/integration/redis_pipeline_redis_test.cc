@@ -11,6 +11,7 @@
 
 #include "common/base/task.h"
 #include "common/redis/connection.h"
+#include "common/redis/info.h"
 #include "common/redis/pipeline.h"
 #include "tests/integration/redis_server_fixture.h"
 
@@ -237,14 +238,16 @@ TEST_F(PipelineRedisTest, ACutEndsWhatIsUnderWayAndRefusesWhatComes) {
   options.cutoff = &cutoff;
   SocketPipeline pipeline(server_.address(), options);
   ASSERT_TRUE(CallNow(pipeline, {{"PING"}}).ok());
-  server_.Freeze();
-  std::future<Pipeline::Replies> waiting = SubmitForFuture(pipeline, {{"PING"}});
-  std::this_thread::sleep_for(milliseconds(50));
+  // Under way for certain: Redis has it, and waits.
+  std::future<Pipeline::Replies> waiting = SubmitForFuture(pipeline, {{"BLPOP", "list", "60"}});
+  auto other = Connect();
+  while (ParseInfo(other->Call({"INFO", "clients"})->text()).at("blocked_clients") != "1") {
+    std::this_thread::yield();
+  }
   const auto begin = std::chrono::steady_clock::now();
   cutoff.Cut();
   EXPECT_EQ(base::ReasonOf(waiting.get().status()), "OUTCOME_UNKNOWN");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(2));
-  server_.Thaw();
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(base::ReasonOf(CallNow(pipeline, {{"PING"}}).status()), "NOT_SENT");
     std::this_thread::sleep_for(milliseconds(30));
