@@ -12,7 +12,6 @@
 //
 // Thread safety: Start, Drain and the destructor by one thread; the rest from any thread.
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -40,6 +39,7 @@
 #include "services/groups/stored_group_rights.h"
 #include "services/klatchd/local_node_view.h"
 #include "services/klatchd/local_people.h"
+#include "services/klatchd/node_memory.h"
 #include "services/klatchd/options.h"
 #include "services/klatchd/pressure.h"
 #include "services/klatchd/recovery.h"
@@ -48,7 +48,6 @@
 #include "services/log/acks.h"
 #include "services/log/janitor.h"
 #include "services/log/log_clock.h"
-#include "services/log/log_trail.h"
 #include "services/log/namespace_facts.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
@@ -59,14 +58,6 @@
 #include "services/read/feed_reads.h"
 
 namespace klatch {
-
-// What a process keeps from one node to the next.
-struct NodeMemory {
-  explicit NodeMemory(uint32_t shard_count) : trail(shard_count) {}
-
-  LogTrail trail;  // what has been read
-  std::atomic<bool> has_seen_replicas{false};
-};
 
 class Node {
  public:

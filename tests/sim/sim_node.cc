@@ -28,7 +28,7 @@ Acks::Options AcksOptions(AckClass ack) {
 }  // namespace
 
 Core::Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
-           AckClass ack, std::shared_ptr<Memory> memory)
+           AckClass ack, std::shared_ptr<NodeMemory> memory)
     : scheduler_(scheduler),
       redis_(redis),
       layout_(layout),

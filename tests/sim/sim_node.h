@@ -6,7 +6,6 @@
 // Thread safety: by whose turn it is. Killed or not, it is taken apart only when the scheduler has
 // finished: its actors may stand anywhere in the product's code.
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +15,10 @@
 #include "common/lockfree/epoch.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/worker.h"
+#include "services/klatchd/node_memory.h"
 #include "services/klatchd/recovery.h"
 #include "services/log/acks.h"
 #include "services/log/log_clock.h"
-#include "services/log/log_trail.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
 #include "services/materialize/flusher.h"
@@ -31,18 +30,11 @@
 
 namespace klatch::sim {
 
-// What a process keeps from one core to the next.
-struct Memory {
-  explicit Memory(uint32_t shard_count) : trail(shard_count) {}
-  LogTrail trail;
-  std::atomic<bool> has_seen_replicas{true};  // there is one
-};
-
 // One life between two loads.
 class Core {
  public:
   Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
-       AckClass ack, std::shared_ptr<Memory> memory);
+       AckClass ack, std::shared_ptr<NodeMemory> memory);
   ~Core();
 
   // As Node::Start: until it has caught up. By the actor of the process.
@@ -96,7 +88,7 @@ class Core {
   SimRedis& redis_;
   const Layout layout_;
   const std::string node_id_;
-  const std::shared_ptr<Memory> memory_;
+  const std::shared_ptr<NodeMemory> memory_;
   bool is_stopping_ = false;
 
   base::Executor executor_;

@@ -80,7 +80,6 @@ void SimRedis::Begin(Data data, nanoseconds down) {
 
 void SimRedis::Restart(nanoseconds down) {
   scheduler_.Note("restart");
-  has_lost_ = has_lost_ || disk_ != Disk::kAlways;
   BreakConnections();
   Begin(disk_ == Disk::kAlways ? fake_.data() : on_disk_, down);
   replica_ = fake_.data();  // it follows whatever the master has
@@ -91,7 +90,6 @@ void SimRedis::FailOver(nanoseconds down, nanoseconds former_for) {
     return;  // there is nobody to take its place
   }
   scheduler_.Note("fail over");
-  has_lost_ = true;
   if (former_for > nanoseconds(0)) {
     KeepFormer(former_for);
   } else {

@@ -54,8 +54,6 @@ class SimRedis {
   bool reachable() const { return scheduler_.clock().now() >= down_until_; }
   FakeRedis& fake() { return fake_; }
   const FakeRedis& fake() const { return fake_; }
-  // Whether writes that were answered may have been lost.
-  bool has_lost() const { return has_lost_; }
 
   // A session of one connection. It is dead once its server, or its connection, is gone.
   struct Link {
@@ -99,7 +97,6 @@ class SimRedis {
   std::chrono::nanoseconds synced_from_{0};  // at the earliest
   uint64_t break_one_in_ = 0;
   uint64_t incarnation_ = 1;
-  bool has_lost_ = false;
   std::chrono::nanoseconds down_until_{0};
   std::chrono::nanoseconds paused_until_{0};
   std::chrono::nanoseconds skew_{0};

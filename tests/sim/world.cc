@@ -7,7 +7,6 @@
 
 #include "common/base/hash.h"
 #include "common/base/task.h"
-#include "services/log/outcome.h"
 #include "services/model/body.h"
 
 namespace klatch::sim {
@@ -120,10 +119,16 @@ std::optional<T> World::Await(base::Task<T> task) {
   return std::move(*answer);
 }
 
+std::shared_ptr<NodeMemory> World::NewMemory() const {
+  auto memory = std::make_shared<NodeMemory>(layout_.shard_count);
+  memory->has_seen_replicas = true;  // there is one, as Sentinels would say
+  return memory;
+}
+
 void World::StartProcess(size_t which) {
   auto process = std::make_unique<Process>();
   process->name = which == 0 ? "a" : "b";
-  process->memory = std::make_shared<Memory>(layout_.shard_count);
+  process->memory = NewMemory();
   Process& started = *process;
   processes_.push_back(std::move(process));
   started.actor =
@@ -169,7 +174,7 @@ void World::RunProcess(Process& process) {
     }
     // One that has lost its lease ends, and its supervisor starts it again, without its memory.
     if (absl::IsAborted(status)) {
-      process.memory = std::make_shared<Memory>(layout_.shard_count);
+      process.memory = NewMemory();
     }
     scheduler_.SleepFor(milliseconds(300));
   }

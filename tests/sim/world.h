@@ -61,7 +61,7 @@ class World {
   // klatchd: one core after the other, until it is killed or has lost its lease.
   struct Process {
     std::string name;
-    std::shared_ptr<Memory> memory;
+    std::shared_ptr<NodeMemory> memory;
     std::shared_ptr<Core> core;     // the last
     std::shared_ptr<Core> serving;  // null while it serves nobody
     Scheduler::Id actor = 0;
@@ -82,6 +82,7 @@ class World {
   struct Log;  // what the logs say, read at the end
 
   void StartProcess(size_t which);
+  std::shared_ptr<NodeMemory> NewMemory() const;
   void RunProcess(Process& process);
   bool IsHeldByAnother(const Process& process) const;
   void Kill(Process& process);
