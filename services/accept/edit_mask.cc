@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "common/base/invalid_field.h"
 #include "services/accept/update_message.h"
 #include "services/accept/validate.h"
 
 namespace klatch {
 namespace {
-
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
 
 EditMask WhatIsSet(const v1::Update& values) {
   return EditMask{.text = !values.text().empty(),
@@ -31,7 +28,8 @@ absl::StatusOr<EditMask> ReadPaths(const google::protobuf::FieldMask& paths) {
     } else if (path == "audience") {
       mask.audience = true;
     } else {
-      return Invalid("update_mask", "names more than text, attachments, place and audience");
+      return base::InvalidField("update_mask",
+                                "names more than text, attachments, place and audience");
     }
   }
   return mask;
@@ -51,7 +49,7 @@ absl::Status CheckValues(const EditMask& mask, const v1::Update& values) {
     KLATCH_RETURN_IF_ERROR(CheckAudience(values.audience(), "update.audience"));
     // The group's default held at posting; what it is by now may be wider.
     if (values.audience() == v1::AUDIENCE_UNSPECIFIED) {
-      return Invalid("update.audience", "is unspecified");
+      return base::InvalidField("update.audience", "is unspecified");
     }
   }
   return absl::OkStatus();
@@ -66,7 +64,8 @@ absl::StatusOr<EditMask> ReadEditMask(const v1::EditUpdateRequest& request) {
     KLATCH_ASSIGN_OR_RETURN(mask, ReadPaths(request.update_mask()));
   }
   if (!mask.text && !mask.attachments && !mask.place && !mask.audience) {
-    return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
+    return base::InvalidField("update_mask",
+                              "names nothing and nothing is set: there is nothing to change");
   }
   KLATCH_RETURN_IF_ERROR(CheckValues(mask, values));
   return mask;
@@ -88,7 +87,7 @@ absl::StatusOr<std::string> EditedBody(UpdateId id, const Body& current, const E
     }
   }
   if (update.text().empty() && update.attachments().empty()) {
-    return Invalid("update.text", "would be empty, and there is no attachment");
+    return base::InvalidField("update.text", "would be empty, and there is no attachment");
   }
   BodyHeader header = current.header();
   ++header.revision;

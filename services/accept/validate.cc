@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "common/base/invalid_field.h"
 #include "common/base/utf8.h"
 #include "services/model/limits.h"
 #include "services/model/time.h"
@@ -16,18 +17,14 @@ namespace {
 
 using google::protobuf::RepeatedPtrField;
 
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
-
 // At most `bytes_max` bytes of UTF-8.
 absl::Status CheckString(std::string_view value, size_t bytes_max, std::string_view field) {
   if (value.size() > bytes_max) {
-    return Invalid(field,
-                   fmt::format("has {} bytes; at most {} are allowed", value.size(), bytes_max));
+    return base::InvalidField(
+        field, fmt::format("has {} bytes; at most {} are allowed", value.size(), bytes_max));
   }
   if (!base::IsValidUtf8(value)) {
-    return Invalid(field, "is not UTF-8");
+    return base::InvalidField(field, "is not UTF-8");
   }
   return absl::OkStatus();
 }
@@ -40,7 +37,8 @@ bool IsControl(char c) {
 absl::Status CheckCount(int count, size_t count_max, std::string_view field,
                         std::string_view what) {
   if (count < 1 || static_cast<size_t>(count) > count_max) {
-    return Invalid(field, fmt::format("has {} {}; 1 to {} are allowed", count, what, count_max));
+    return base::InvalidField(
+        field, fmt::format("has {} {}; 1 to {} are allowed", count, what, count_max));
   }
   return absl::OkStatus();
 }
@@ -48,7 +46,7 @@ absl::Status CheckCount(int count, size_t count_max, std::string_view field,
 // Not a number is in no range: the comparison is written so that it fails.
 absl::Status CheckDegrees(double degrees, double limit, std::string_view field) {
   if (!(degrees >= -limit && degrees <= limit)) {
-    return Invalid(field, fmt::format("is not within -{0} to {0} degrees", limit));
+    return base::InvalidField(field, fmt::format("is not within -{0} to {0} degrees", limit));
   }
   return absl::OkStatus();
 }
@@ -56,7 +54,7 @@ absl::Status CheckDegrees(double degrees, double limit, std::string_view field) 
 absl::Status CheckAttachment(const v1::Attachment& attachment, std::string_view field) {
   const std::string uri_field = fmt::format("{}.uri", field);
   if (attachment.uri().empty()) {
-    return Invalid(uri_field, "is empty");
+    return base::InvalidField(uri_field, "is empty");
   }
   KLATCH_RETURN_IF_ERROR(CheckString(attachment.uri(), limits::kUriBytesMax, uri_field));
   KLATCH_RETURN_IF_ERROR(CheckString(attachment.media_type(), limits::kMediaTypeBytesMax,
@@ -77,8 +75,8 @@ class EachOnce {
     if (added) {
       return absl::OkStatus();
     }
-    return Invalid(fmt::format("{}[{}]{}", list, index, suffix),
-                   fmt::format("is listed twice (first at {}[{}])", list, it->second));
+    return base::InvalidField(fmt::format("{}[{}]{}", list, index, suffix),
+                              fmt::format("is listed twice (first at {}[{}])", list, it->second));
   }
 
  private:
@@ -96,24 +94,24 @@ absl::Status CheckNamespace(std::string_view name, const Layout& layout) {
 
 absl::Status CheckId(std::string_view id, std::string_view field) {
   if (id.empty()) {
-    return Invalid(field, "is empty");
+    return base::InvalidField(field, "is empty");
   }
   KLATCH_RETURN_IF_ERROR(CheckString(id, kIdBytesMax, field));
   if (std::any_of(id.begin(), id.end(), IsControl)) {
-    return Invalid(field, "has a control character");
+    return base::InvalidField(field, "has a control character");
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckRequestId(std::string_view request_id) {
   if (request_id.empty()) {
-    return Invalid("request_id", "is empty");
+    return base::InvalidField("request_id", "is empty");
   }
   return CheckString(request_id, limits::kRequestIdBytesMax, "request_id");
 }
 
 absl::Status CheckUpdateId(uint64_t id, std::string_view field) {
-  return id == 0 ? Invalid(field, "is missing") : absl::OkStatus();
+  return id == 0 ? base::InvalidField(field, "is missing") : absl::OkStatus();
 }
 
 absl::Status CheckText(std::string_view text, std::string_view field) {
@@ -123,8 +121,8 @@ absl::Status CheckText(std::string_view text, std::string_view field) {
 absl::Status CheckAttachments(const RepeatedPtrField<v1::Attachment>& attachments,
                               std::string_view field) {
   if (static_cast<size_t>(attachments.size()) > limits::kAttachmentsMax) {
-    return Invalid(field, fmt::format("has {} attachments; at most {} are allowed",
-                                      attachments.size(), limits::kAttachmentsMax));
+    return base::InvalidField(field, fmt::format("has {} attachments; at most {} are allowed",
+                                                 attachments.size(), limits::kAttachmentsMax));
   }
   for (int i = 0; i < attachments.size(); ++i) {
     KLATCH_RETURN_IF_ERROR(CheckAttachment(attachments[i], fmt::format("{}[{}]", field, i)));
@@ -143,12 +141,13 @@ absl::Status CheckPlace(const v1::Place& place, std::string_view field) {
 }
 
 absl::Status CheckAudience(v1::Audience audience, std::string_view field) {
-  return v1::Audience_IsValid(audience) ? absl::OkStatus() : Invalid(field, "is no known audience");
+  return v1::Audience_IsValid(audience) ? absl::OkStatus()
+                                        : base::InvalidField(field, "is no known audience");
 }
 
 absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field) {
   if (update.text().empty() && update.attachments().empty()) {
-    return Invalid(fmt::format("{}.text", field), "is empty and there is no attachment");
+    return base::InvalidField(fmt::format("{}.text", field), "is empty and there is no attachment");
   }
   KLATCH_RETURN_IF_ERROR(CheckText(update.text(), fmt::format("{}.text", field)));
   KLATCH_RETURN_IF_ERROR(
@@ -157,7 +156,8 @@ absl::Status CheckUpdateContent(const v1::Update& update, std::string_view field
     KLATCH_RETURN_IF_ERROR(CheckPlace(update.place(), fmt::format("{}.place", field)));
   }
   if (update.has_expire_time() && !IsValidTime(update.expire_time())) {
-    return Invalid(fmt::format("{}.expire_time", field), "is no time of the years 1 to 9999");
+    return base::InvalidField(fmt::format("{}.expire_time", field),
+                              "is no time of the years 1 to 9999");
   }
   return CheckAudience(update.audience(), fmt::format("{}.audience", field));
 }
@@ -180,11 +180,11 @@ absl::Status CheckTargets(const v1::PublishUpdateRequest& request) {
   }
   return request.update().groups().empty()
              ? absl::OkStatus()
-             : Invalid("update.groups", "must be empty with all_my_groups");
+             : base::InvalidField("update.groups", "must be empty with all_my_groups");
 }
 
 absl::Status CheckAck(v1::Ack ack) {
-  return v1::Ack_IsValid(ack) ? absl::OkStatus() : Invalid("ack", "is no known class");
+  return v1::Ack_IsValid(ack) ? absl::OkStatus() : base::InvalidField("ack", "is no known class");
 }
 
 absl::Status CheckBatchGroups(const RepeatedPtrField<v1::PublishUpdateRequest>& requests) {
@@ -199,8 +199,9 @@ absl::Status CheckBatchGroups(const RepeatedPtrField<v1::PublishUpdateRequest>& 
   }
   return groups <= limits::kBatchGroupsMax
              ? absl::OkStatus()
-             : Invalid("requests", fmt::format("go to {} groups together; at most {} are allowed",
-                                               groups, limits::kBatchGroupsMax));
+             : base::InvalidField("requests",
+                                  fmt::format("go to {} groups together; at most {} are allowed",
+                                              groups, limits::kBatchGroupsMax));
 }
 
 namespace {
@@ -208,24 +209,24 @@ namespace {
 // Readers neither post nor add.
 absl::Status CheckLowestRole(v1::Role role, std::string_view field) {
   if (!v1::Role_IsValid(role)) {
-    return Invalid(field, "is no known role");
+    return base::InvalidField(field, "is no known role");
   }
-  return role == v1::ROLE_READER ? Invalid(field, "is reader, the role that only reads")
+  return role == v1::ROLE_READER ? base::InvalidField(field, "is reader, the role that only reads")
                                  : absl::OkStatus();
 }
 
 absl::Status CheckHistory(const v1::Group& group, std::string_view field) {
   if (!v1::History_IsValid(group.history())) {
-    return Invalid(fmt::format("{}.history", field), "is no known history");
+    return base::InvalidField(fmt::format("{}.history", field), "is no known history");
   }
   const std::string count = fmt::format("{}.history_count", field);
   if (group.history() != v1::HISTORY_LAST) {
     return group.history_count() == 0 ? absl::OkStatus()
-                                      : Invalid(count, "goes with HISTORY_LAST only");
+                                      : base::InvalidField(count, "goes with HISTORY_LAST only");
   }
   if (group.history_count() == 0 || group.history_count() > limits::kTimelineCap) {
-    return Invalid(count, fmt::format("is {}; with HISTORY_LAST it is 1 to {}",
-                                      group.history_count(), limits::kTimelineCap));
+    return base::InvalidField(count, fmt::format("is {}; with HISTORY_LAST it is 1 to {}",
+                                                 group.history_count(), limits::kTimelineCap));
   }
   return absl::OkStatus();
 }
@@ -243,7 +244,7 @@ absl::Status CheckGroupFields(const v1::Group& group, std::string_view field) {
   KLATCH_RETURN_IF_ERROR(CheckLowestRole(group.post_role(), fmt::format("{}.post_role", field)));
   KLATCH_RETURN_IF_ERROR(CheckLowestRole(group.add_role(), fmt::format("{}.add_role", field)));
   if (!v1::Joining_IsValid(group.joining())) {
-    return Invalid(fmt::format("{}.joining", field), "is no known way of joining");
+    return base::InvalidField(fmt::format("{}.joining", field), "is no known way of joining");
   }
   return absl::OkStatus();
 }
@@ -253,7 +254,7 @@ absl::Status CheckRetention(const v1::Retention& retention, std::chrono::millise
   if (retention.has_age()) {
     const std::string age_field = fmt::format("{}.age", field);
     if (!IsValidDuration(retention.age())) {
-      return Invalid(age_field, "is no duration");
+      return base::InvalidField(age_field, "is no duration");
     }
     const std::chrono::nanoseconds rest(retention.age().nanos());
     const auto age = std::chrono::seconds(retention.age().seconds());
@@ -261,17 +262,18 @@ absl::Status CheckRetention(const v1::Retention& retention, std::chrono::millise
     const bool is_bound = age.count() != 0 || rest.count() != 0;
     if (is_bound && (age.count() < 0 || age > limits::kKeepAgeMax ||
                      age + rest > limits::kKeepAgeMax || age + rest < age_min)) {
-      return Invalid(age_field, fmt::format("is not within {} ms and {} days", age_min.count(),
+      return base::InvalidField(age_field,
+                                fmt::format("is not within {} ms and {} days", age_min.count(),
                                             limits::kKeepAgeMax.count() / 24));
     }
   }
   if (retention.count() > limits::kKeepCountMax) {
-    return Invalid(
+    return base::InvalidField(
         fmt::format("{}.count", field),
         fmt::format("is {}; at most {} are kept", retention.count(), limits::kKeepCountMax));
   }
   if (retention.bytes() != 0 && retention.bytes() < limits::kKeepBytesMin) {
-    return Invalid(
+    return base::InvalidField(
         fmt::format("{}.bytes", field),
         fmt::format("is {}; at least {} are kept", retention.bytes(), limits::kKeepBytesMin));
   }
@@ -285,7 +287,7 @@ absl::Status CheckMembers(const RepeatedPtrField<v1::Member>& members, size_t co
     const v1::Member& member = members[i];
     KLATCH_RETURN_IF_ERROR(CheckId(member.person(), fmt::format("members[{}].person", i)));
     if (!v1::Role_IsValid(member.role())) {
-      return Invalid(fmt::format("members[{}].role", i), "is no known role");
+      return base::InvalidField(fmt::format("members[{}].role", i), "is no known role");
     }
     KLATCH_RETURN_IF_ERROR(persons.Add(member.person(), i, "members", ".person"));
   }
@@ -305,19 +307,20 @@ absl::Status CheckPersons(const RepeatedPtrField<std::string>& persons, size_t c
 absl::StatusOr<std::vector<Token>> CheckTokens(const RepeatedPtrField<v1::Token>& tokens,
                                                const Layout& layout) {
   if (static_cast<size_t>(tokens.size()) > limits::kTokensMax) {
-    return Invalid("tokens", fmt::format("has {} tokens; at most {} are allowed", tokens.size(),
-                                         limits::kTokensMax));
+    return base::InvalidField("tokens", fmt::format("has {} tokens; at most {} are allowed",
+                                                    tokens.size(), limits::kTokensMax));
   }
   std::vector<Token> checked;
   checked.reserve(static_cast<size_t>(tokens.size()));
   for (int i = 0; i < tokens.size(); ++i) {
     const Token token{ShardIndex(tokens[i].shard()), Position(tokens[i].position())};
     if (token.shard.value() >= layout.shard_count) {
-      return Invalid(fmt::format("tokens[{}].shard", i),
-                     fmt::format("is no shard; there are {}", layout.shard_count));
+      return base::InvalidField(fmt::format("tokens[{}].shard", i),
+                                fmt::format("is no shard; there are {}", layout.shard_count));
     }
     if (!token.position.is_zero() && token.position.shard() != token.shard) {
-      return Invalid(fmt::format("tokens[{}].position", i), "is not a position of its shard");
+      return base::InvalidField(fmt::format("tokens[{}].position", i),
+                                "is not a position of its shard");
     }
     checked.push_back(token);
   }
@@ -326,7 +329,7 @@ absl::StatusOr<std::vector<Token>> CheckTokens(const RepeatedPtrField<v1::Token>
 
 absl::StatusOr<int> CheckPageSize(int32_t page_size, int size_default, int size_max) {
   if (page_size < 0) {
-    return Invalid("page_size", "is negative");
+    return base::InvalidField("page_size", "is negative");
   }
   return page_size == 0 ? size_default : std::min<int>(page_size, size_max);
 }
@@ -341,7 +344,7 @@ absl::Status CheckImportSize(int size) {
 
 absl::Status CheckSourceId(std::string_view source_id) {
   if (source_id.empty()) {
-    return Invalid("source_id", "is empty");
+    return base::InvalidField("source_id", "is empty");
   }
   return CheckString(source_id, limits::kRequestIdBytesMax, "source_id");
 }
@@ -350,18 +353,19 @@ absl::Status CheckOriginalTime(const v1::ImportedUpdate& update, base::WallTime 
   constexpr int32_t kNanosMax = 999'999'999;
   constexpr char kField[] = "original_time";
   if (!update.has_original_time()) {
-    return Invalid(kField, "is missing");
+    return base::InvalidField(kField, "is missing");
   }
   const google::protobuf::Timestamp& time = update.original_time();
   if (time.nanos() < 0 || time.nanos() > kNanosMax) {
-    return Invalid(kField, "has nanos that are no part of a second");
+    return base::InvalidField(kField, "has nanos that are no part of a second");
   }
   if (time.seconds() < 0) {
-    return Invalid(kField, "is before 1970");
+    return base::InvalidField(kField, "is before 1970");
   }
   const auto latest = std::chrono::duration_cast<std::chrono::seconds>(
       (now + limits::kImportAheadMax).time_since_epoch());
-  return time.seconds() <= latest.count() ? absl::OkStatus() : Invalid(kField, "is in the future");
+  return time.seconds() <= latest.count() ? absl::OkStatus()
+                                          : base::InvalidField(kField, "is in the future");
 }
 
 }  // namespace klatch

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/hash.h"
+#include "common/base/invalid_field.h"
 #include "services/accept/in_time.h"
 #include "services/accept/validate.h"
 #include "services/groups/group_calls.h"
@@ -18,21 +19,17 @@ namespace {
 
 constexpr size_t kClaimBytes = 8;
 
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
-
 absl::Status CheckSync(const v1::SyncMembersRequest& request, size_t members_max,
                        const Layout& layout) {
   KLATCH_RETURN_IF_ERROR(CheckNamespace(request.namespace_(), layout));
   KLATCH_RETURN_IF_ERROR(CheckId(request.group(), "group"));
   if (request.version() == 0) {
-    return Invalid("version", "is missing");
+    return base::InvalidField("version", "is missing");
   }
   KLATCH_RETURN_IF_ERROR(CheckMembers(request.members(), members_max));
   const bool has_owner = std::ranges::any_of(
       request.members(), [](const v1::Member& member) { return member.role() == v1::ROLE_OWNER; });
-  return has_owner ? absl::OkStatus() : Invalid("members", "has no owner");
+  return has_owner ? absl::OkStatus() : base::InvalidField("members", "has no owner");
 }
 
 // Counts and names persons of an answer, as many as it may name.

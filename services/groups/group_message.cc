@@ -6,15 +6,12 @@
 #include <algorithm>
 #include <string>
 
+#include "common/base/invalid_field.h"
 #include "services/accept/validate.h"
 #include "services/model/ids.h"
 
 namespace klatch {
 namespace {
-
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
 
 using google::protobuf::FieldMask;
 using google::protobuf::util::FieldMaskUtil;
@@ -105,10 +102,11 @@ bool IsSet(const v1::Group& group, const char* path) {
 absl::Status CheckPaths(const FieldMask& mask) {
   for (const std::string& path : mask.paths()) {
     if (std::ranges::none_of(kChangeable, [&](const auto& field) { return path == field.path; })) {
-      return Invalid("update_mask",
-                     "names more than display_name, description, history, history_count, "
-                     "default_audience, post_role, add_role, joining, closed and retention with "
-                     "its parts");
+      return base::InvalidField(
+          "update_mask",
+          "names more than display_name, description, history, history_count, "
+          "default_audience, post_role, add_role, joining, closed and retention with "
+          "its parts");
     }
   }
   return absl::OkStatus();
@@ -132,7 +130,7 @@ absl::Status Change(const v1::Group& group, const FieldMask& mask, UpdateGroupCo
       continue;
     }
     if (field.is_choice && !IsSet(group, field.path)) {
-      return Invalid(fmt::format("group.{}", field.path), "is unspecified");
+      return base::InvalidField(fmt::format("group.{}", field.path), "is unspecified");
     }
     field.change(group, command);
   }
@@ -144,7 +142,7 @@ absl::Status Change(const v1::Group& group, const FieldMask& mask, UpdateGroupCo
 absl::Status CompleteHistory(const v1::Group& group, FieldMask& mask) {
   const bool names_history = FieldMaskUtil::IsPathInFieldMask("history", mask);
   if (!names_history && FieldMaskUtil::IsPathInFieldMask("history_count", mask)) {
-    return Invalid("group.history_count", "changes only together with history");
+    return base::InvalidField("group.history_count", "changes only together with history");
   }
   if (names_history && group.history() == v1::HISTORY_LAST) {
     mask.add_paths("history_count");
@@ -227,7 +225,8 @@ absl::StatusOr<UpdateGroupCommand> ReadGroupUpdate(const v1::UpdateGroupRequest&
   FieldMask mask = is_masked ? request.update_mask() : MaskOf(request.group());
   KLATCH_RETURN_IF_ERROR(CheckPaths(mask));
   if (mask.paths_size() == 0) {
-    return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
+    return base::InvalidField("update_mask",
+                              "names nothing and nothing is set: there is nothing to change");
   }
   KLATCH_RETURN_IF_ERROR(CompleteHistory(request.group(), mask));
   // Values that the mask doesn't name are ignored, so they need not be valid.

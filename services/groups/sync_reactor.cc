@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/base/decimal.h"
+#include "common/base/invalid_field.h"
 #include "services/accept/call.h"
 #include "services/accept/grpc_status.h"
 #include "services/model/limits.h"
@@ -21,10 +22,6 @@ namespace {
 using Reactor = grpc::ServerReadReactor<grpc::ByteBuffer>;
 
 constexpr std::chrono::milliseconds kRetryWhenFull{1'000};
-
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
 
 // One of the streams that a node takes at once. It is given back by whoever destroys it.
 class Place {
@@ -178,17 +175,18 @@ absl::Status MembersUpload::Add(v1::SyncManyMembersRequest part, size_t bytes) {
     request_.set_group(part.group());
     request_.set_version(part.version());
     if (member_count_ == 0 || member_count_ > limits::kSyncMembersMax) {
-      return Invalid("member_count", fmt::format("is {}; 1 to {} are allowed", member_count_,
-                                                 limits::kSyncMembersMax));
+      return base::InvalidField(
+          "member_count",
+          fmt::format("is {}; 1 to {} are allowed", member_count_, limits::kSyncMembersMax));
     }
   } else if (!part.namespace_().empty()) {
-    return Invalid("namespace", "goes with the first message only");
+    return base::InvalidField("namespace", "goes with the first message only");
   } else if (!part.group().empty()) {
-    return Invalid("group", "goes with the first message only");
+    return base::InvalidField("group", "goes with the first message only");
   } else if (part.version() != 0) {
-    return Invalid("version", "goes with the first message only");
+    return base::InvalidField("version", "goes with the first message only");
   } else if (part.member_count() != 0) {
-    return Invalid("member_count", "goes with the first message only");
+    return base::InvalidField("member_count", "goes with the first message only");
   }
   bytes_ += bytes;
   if (bytes_ > limits::kSyncBytesMax) {
@@ -197,7 +195,8 @@ absl::Status MembersUpload::Add(v1::SyncManyMembersRequest part, size_t bytes) {
   }
   const auto members = static_cast<size_t>(request_.members_size() + part.members_size());
   if (members > member_count_) {
-    return Invalid("member_count", fmt::format("is {}, and more have come", member_count_));
+    return base::InvalidField("member_count",
+                              fmt::format("is {}, and more have come", member_count_));
   }
   for (v1::Member& member : *part.mutable_members()) {
     *request_.add_members() = std::move(member);
@@ -218,17 +217,18 @@ absl::Status MembersUpload::InWhole(const absl::Status& status) const {
     return status;
   }
   const uint64_t before = static_cast<uint64_t>(request_.members_size());
-  return Invalid(fmt::format("{}{}{}", kList, before + *index, rest.substr(digits)),
-                 violation->description);
+  return base::InvalidField(fmt::format("{}{}{}", kList, before + *index, rest.substr(digits)),
+                            violation->description);
 }
 
 absl::StatusOr<v1::SyncMembersRequest> MembersUpload::Take() {
   if (!has_begun_) {
-    return Invalid("group", "is missing: the stream has no message");
+    return base::InvalidField("group", "is missing: the stream has no message");
   }
   if (static_cast<uint32_t>(request_.members_size()) != member_count_) {
-    return Invalid("member_count", fmt::format("is {}, and {} have come: nothing was changed",
-                                               member_count_, request_.members_size()));
+    return base::InvalidField(
+        "member_count", fmt::format("is {}, and {} have come: nothing was changed", member_count_,
+                                    request_.members_size()));
   }
   return std::move(request_);
 }

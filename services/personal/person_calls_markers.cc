@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/invalid_field.h"
 #include "services/log/outcome.h"
 #include "services/model/limits.h"
 #include "services/personal/person_calls.h"
@@ -12,10 +13,6 @@
 namespace klatch {
 namespace {
 
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
-
 // What SetReadMarker is asked, but for whether the update is from the future.
 absl::Status CheckTarget(const v1::SetReadMarkerRequest& request) {
   switch (request.timeline_case()) {
@@ -24,21 +21,22 @@ absl::Status CheckTarget(const v1::SetReadMarkerRequest& request) {
       break;
     case v1::SetReadMarkerRequest::kHome:
       if (!request.home()) {
-        return Invalid("home", "is false, and no group is named");
+        return base::InvalidField("home", "is false, and no group is named");
       }
       break;
     case v1::SetReadMarkerRequest::TIMELINE_NOT_SET:
-      return Invalid("home", "is missing, and no group is named");
+      return base::InvalidField("home", "is missing, and no group is named");
   }
   switch (request.up_to_case()) {
     case v1::SetReadMarkerRequest::kUpdateId:
       return CheckUpdateId(request.update_id(), "update_id");
     case v1::SetReadMarkerRequest::kNow:
-      return request.now() ? absl::OkStatus() : Invalid("now", "is false, and no update is named");
+      return request.now() ? absl::OkStatus()
+                           : base::InvalidField("now", "is false, and no update is named");
     case v1::SetReadMarkerRequest::UP_TO_NOT_SET:
       break;
   }
-  return Invalid("update_id", "is missing, and now is not asked for");
+  return base::InvalidField("update_id", "is missing, and now is not asked for");
 }
 
 v1::ReadMarker MarkerMessage(const GroupId& group, UpdateId marker) {

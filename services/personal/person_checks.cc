@@ -5,32 +5,30 @@
 #include <set>
 #include <string>
 
+#include "common/base/invalid_field.h"
 #include "services/accept/validate.h"
 #include "services/model/limits.h"
 
 namespace klatch {
 namespace {
 
-absl::Status Invalid(std::string_view field, std::string_view description) {
-  return base::FieldError(absl::StatusCode::kInvalidArgument, field, description);
-}
-
 // Strings of a parsed message are UTF-8.
 absl::Status CheckBytes(std::string_view value, size_t bytes_max, std::string_view field) {
   return value.size() <= bytes_max
              ? absl::OkStatus()
-             : Invalid(field, fmt::format("has {} bytes; at most {} are allowed", value.size(),
-                                          bytes_max));
+             : base::InvalidField(field, fmt::format("has {} bytes; at most {} are allowed",
+                                                     value.size(), bytes_max));
 }
 
 absl::Status CheckProfileFields(const v1::Profile& profile) {
   if (profile.fields_size() > static_cast<int>(limits::kProfileFieldsMax)) {
-    return Invalid("profile.fields", fmt::format("has {} fields; at most {} are allowed",
-                                                 profile.fields_size(), limits::kProfileFieldsMax));
+    return base::InvalidField("profile.fields",
+                              fmt::format("has {} fields; at most {} are allowed",
+                                          profile.fields_size(), limits::kProfileFieldsMax));
   }
   for (const auto& [name, value] : profile.fields()) {
     if (name.empty()) {
-      return Invalid("profile.fields", "has a field without a name");
+      return base::InvalidField("profile.fields", "has a field without a name");
     }
     KLATCH_RETURN_IF_ERROR(CheckBytes(name, limits::kProfileFieldNameBytesMax, "profile.fields"));
     KLATCH_RETURN_IF_ERROR(CheckBytes(value, limits::kProfileFieldValueBytesMax,
@@ -50,7 +48,8 @@ absl::Status SetFromPaths(const google::protobuf::FieldMask& mask, ProfileChange
     } else if (path == "fields") {
       change.fields = true;
     } else {
-      return Invalid("update_mask", "names more than display_name, avatar_uri, bio and fields");
+      return base::InvalidField("update_mask",
+                                "names more than display_name, avatar_uri, bio and fields");
     }
   }
   return absl::OkStatus();
@@ -60,17 +59,17 @@ absl::Status SetFromPaths(const google::protobuf::FieldMask& mask, ProfileChange
 
 absl::Status CheckOther(std::string_view person, std::string_view actor) {
   KLATCH_RETURN_IF_ERROR(CheckId(person, "person"));
-  return person == actor ? Invalid("person", "is the actor") : absl::OkStatus();
+  return person == actor ? base::InvalidField("person", "is the actor") : absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<GroupId>> ReadTimelines(
     bool home, const google::protobuf::RepeatedPtrField<std::string>& groups) {
   if (!home && groups.empty()) {
-    return Invalid("groups", "is empty, and home is not asked for");
+    return base::InvalidField("groups", "is empty, and home is not asked for");
   }
   if (static_cast<size_t>(groups.size()) > limits::kUnreadGroupsMax) {
-    return Invalid("groups", fmt::format("has {} groups; at most {} are allowed", groups.size(),
-                                         limits::kUnreadGroupsMax));
+    return base::InvalidField("groups", fmt::format("has {} groups; at most {} are allowed",
+                                                    groups.size(), limits::kUnreadGroupsMax));
   }
   std::vector<GroupId> timelines;
   std::set<std::string_view> seen;
@@ -81,7 +80,7 @@ absl::StatusOr<std::vector<GroupId>> ReadTimelines(
     const std::string field = fmt::format("groups[{}]", i);
     KLATCH_RETURN_IF_ERROR(CheckId(groups[i], field));
     if (!seen.insert(groups[i]).second) {
-      return Invalid(field, "is listed twice");
+      return base::InvalidField(field, "is listed twice");
     }
     timelines.emplace_back(groups[i]);
   }
@@ -115,7 +114,8 @@ absl::StatusOr<ProfileChange> ReadProfileChange(const v1::UpdateProfileRequest& 
     change.fields = !profile.fields().empty();
   }
   if (!change.display_name && !change.avatar_uri && !change.bio && !change.fields) {
-    return Invalid("update_mask", "names nothing and nothing is set: there is nothing to change");
+    return base::InvalidField("update_mask",
+                              "names nothing and nothing is set: there is nothing to change");
   }
   change.values = profile;
   v1::Profile masked;
