@@ -44,7 +44,7 @@ constexpr std::string_view kBytesWanted =
 constexpr std::string_view kDurationWanted =
     "wants a number with its unit, such as 250ms, 3s, 10m or 24h";
 
-absl::Status Invalid(std::string_view message) {
+absl::Status InvalidValue(std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, message);
 }
 
@@ -52,17 +52,17 @@ absl::StatusOr<int64_t> ParseWithUnit(std::string_view text, std::span<const Uni
                                       std::string_view wanted) {
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   if (digits == 0) {
-    return Invalid(wanted);
+    return InvalidValue(wanted);
   }
   const auto unit = std::ranges::find(units, text.substr(digits), &Unit::name);
   if (unit == units.end()) {
-    return Invalid(wanted);
+    return InvalidValue(wanted);
   }
   int64_t number = 0;
   int64_t product = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + digits, number);
   if (parsed.ec != std::errc() || __builtin_mul_overflow(number, unit->factor, &product)) {
-    return Invalid("is more than 64 bits hold");
+    return InvalidValue("is more than 64 bits hold");
   }
   return product;
 }
@@ -79,19 +79,19 @@ std::string PrintWithUnit(int64_t value, std::span<const Unit> units, std::strin
 // For a number whose text was understood: within [min, max]?
 absl::Status CheckRange(int64_t value, int64_t min, int64_t max, const std::string& range) {
   if (value < min || value > max) {
-    return Invalid(fmt::format("wants {}", range));
+    return InvalidValue(fmt::format("wants {}", range));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckText(std::string_view text) {
   if (text.size() > kOptionTextBytesMax) {
-    return Invalid(fmt::format("has {} bytes; at most {}", text.size(), kOptionTextBytesMax));
+    return InvalidValue(fmt::format("has {} bytes; at most {}", text.size(), kOptionTextBytesMax));
   }
   const bool has_control = std::ranges::any_of(
       text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; });
   if (has_control || !IsValidUtf8(text)) {
-    return Invalid("wants UTF-8 without control characters");
+    return InvalidValue("wants UTF-8 without control characters");
   }
   return absl::OkStatus();
 }
@@ -112,15 +112,15 @@ std::vector<std::string> SplitAtCommas(std::string_view text) {
 absl::Status CheckItems(const std::vector<std::string>& items, size_t count_max,
                         const TextCheck& check_item) {
   if (items.size() > count_max) {
-    return Invalid(fmt::format("names {}; at most {}", items.size(), count_max));
+    return InvalidValue(fmt::format("names {}; at most {}", items.size(), count_max));
   }
   for (size_t i = 0; i < items.size(); ++i) {
     if (items[i].empty()) {
-      return Invalid("has an empty name between commas");
+      return InvalidValue("has an empty name between commas");
     }
     if (std::find(items.begin(), items.begin() + static_cast<ptrdiff_t>(i), items[i]) !=
         items.begin() + static_cast<ptrdiff_t>(i)) {
-      return Invalid(fmt::format("names {} twice", QuoteForMessage(items[i])));
+      return InvalidValue(fmt::format("names {} twice", QuoteForMessage(items[i])));
     }
     if (check_item) {
       KLATCH_RETURN_IF_ERROR(Annotate(check_item(items[i]), QuoteForMessage(items[i])));
@@ -153,10 +153,10 @@ absl::StatusOr<int64_t> ParseCount(std::string_view text) {
   int64_t number = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   if (parsed.ec == std::errc::result_out_of_range) {
-    return Invalid("is more than 64 bits hold");
+    return InvalidValue("is more than 64 bits hold");
   }
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
-    return Invalid("wants a whole number");
+    return InvalidValue("wants a whole number");
   }
   return number;
 }
@@ -201,7 +201,7 @@ OptionValue Flag(bool* field) {
     const bool on = text == "true" || text == "1" || text == "yes" || text == "on";
     const bool off = text == "false" || text == "0" || text == "no" || text == "off";
     if (!on && !off) {
-      return Invalid("wants true or false");
+      return InvalidValue("wants true or false");
     }
     *field = on;
     return absl::OkStatus();
@@ -266,7 +266,7 @@ OptionValue ChoiceValue(std::vector<std::string> names, std::function<void(size_
   auto read = [=](std::string_view text) {
     const auto name = std::ranges::find(names, text);
     if (name == names.end()) {
-      return Invalid(fmt::format("wants {}", fmt::join(names, ", ")));
+      return InvalidValue(fmt::format("wants {}", fmt::join(names, ", ")));
     }
     set(static_cast<size_t>(name - names.begin()));
     return absl::OkStatus();

@@ -7,6 +7,10 @@ target_compile_options(klatch_options INTERFACE -Wall -Wextra -Wpedantic -Wshado
                        -Werror -fno-omit-frame-pointer)
 target_include_directories(klatch_options INTERFACE ${CMAKE_SOURCE_DIR})
 
+if(CMAKE_UNITY_BUILD)
+  # To GCC what is in an included file's anonymous namespace looks as if others could include it, too.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 if(KLATCH_FAILPOINTS)
   add_compile_definitions(KLATCH_FAILPOINTS)
 endif()
@@ -18,13 +22,17 @@ if(KLATCH_SANITIZER)
   endif()
 endif()
 
-# klatch_library(name SOURCES a.cc … DEPS target …). Without SOURCES: header-only.
+# klatch_library(name SOURCES a.cc … DEPS target … [APART]). Without SOURCES: header-only. APART: its files use the
+# same names for things of their own, so that builds which compile several files at once compile these one by one.
 function(klatch_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "" "SOURCES;DEPS" ${ARGN})
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE klatch_options PUBLIC ${ARG_DEPS})
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    if(ARG_APART)
+      set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -39,10 +47,14 @@ function(klatch_executable name)
   target_link_libraries(${name} PRIVATE klatch_options ${ARG_DEPS})
 endfunction()
 
-# klatch_test(name SOURCES a.cc … DEPS target … [LABELS l …] [TIMEOUT seconds])
-# One GoogleTest program, one ctest entry. Names end in _test, _redis_test or _stress_test.
+# klatch_test(name [ONE_THREAD] SOURCES a.cc … DEPS target … [LABELS l …] [TIMEOUT seconds])
+# One GoogleTest program, one ctest entry. Names end in _test, _redis_test or _stress_test. ONE_THREAD: neither it nor
+# what it tests starts a thread, and so the thread sanitizer has no business there.
 function(klatch_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "ONE_THREAD" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(ARG_ONE_THREAD AND KLATCH_SANITIZER STREQUAL "thread")
+    return()
+  endif()
   find_package(GTest REQUIRED)
   klatch_executable(${name} SOURCES ${ARG_SOURCES} DEPS ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})

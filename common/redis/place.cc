@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kScheme = "sentinel://";
 constexpr int kSentinelPort = 26379;
 
-absl::Status Invalid(std::string_view what) {
+absl::Status InvalidSentinels(std::string_view what) {
   return base::Error(
       absl::StatusCode::kInvalidArgument,
       fmt::format("{}; expected sentinel://[[user]:password@]host[:port][,host[:port]…]/name",
@@ -32,11 +32,11 @@ bool IsName(std::string_view name) {
 absl::Status AddSentinel(std::string_view credentials, std::string_view host_and_port,
                          Place& place) {
   if (host_and_port.empty()) {
-    return Invalid("a Sentinel's host is empty");
+    return InvalidSentinels("a Sentinel's host is empty");
   }
   auto address = Address::Parse(fmt::format("redis://{}{}", credentials, host_and_port));
   if (!address.ok()) {
-    return Invalid(
+    return InvalidSentinels(
         base::MessageOf(address.status()).substr(0, base::MessageOf(address.status()).find(';')));
   }
   const bool has_port = host_and_port.ends_with(fmt::format(":{}", address->port));
@@ -106,7 +106,7 @@ absl::StatusOr<Place> Place::Parse(std::string_view uri) {
   uri.remove_prefix(credentials.size());
   const size_t slash = uri.find('/');
   if (slash == std::string_view::npos || !IsName(uri.substr(slash + 1))) {
-    return Invalid("the name of the group is missing, or is none");
+    return InvalidSentinels("the name of the group is missing, or is none");
   }
   place.name = uri.substr(slash + 1);
   uri = uri.substr(0, slash);
@@ -116,7 +116,7 @@ absl::StatusOr<Place> Place::Parse(std::string_view uri) {
     is_last = comma == std::string_view::npos;
     KLATCH_RETURN_IF_ERROR(AddSentinel(credentials, uri.substr(0, comma), place));
     if (place.sentinels.size() > kSentinelsMax) {
-      return Invalid(fmt::format("more than {} Sentinels", kSentinelsMax));
+      return InvalidSentinels(fmt::format("more than {} Sentinels", kSentinelsMax));
     }
     uri.remove_prefix(is_last ? uri.size() : comma + 1);
   }

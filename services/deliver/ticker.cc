@@ -3,7 +3,7 @@
 namespace klatch {
 namespace {
 
-constexpr std::chrono::milliseconds kPeriod{200};
+constexpr std::chrono::milliseconds kTickerPeriod{200};
 constexpr std::chrono::milliseconds kIdleFor{1000};
 constexpr std::chrono::milliseconds kReadWithin{2000};
 
@@ -15,7 +15,7 @@ Ticker::Ticker(uint32_t shard_count, Appender& appender, const Progress& progres
       progress_(progress),
       clock_(clock),
       shards_(shard_count),
-      thread_("ticker", kPeriod, [this] { DoWork(); }) {}
+      thread_("ticker", kTickerPeriod, [this] { DoWork(); }) {}
 
 void Ticker::DoWork() {
   const base::MonotonicTime now = clock_.Monotonic();

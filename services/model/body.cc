@@ -12,8 +12,8 @@
 namespace klatch {
 namespace {
 
-constexpr char kVersion = 1;
-constexpr char kVersionSeveral = 2;
+constexpr char kBodyVersion = 1;
+constexpr char kBodyVersionSeveral = 2;
 constexpr size_t kFixedBytes = 8;
 
 // Reads the table of targets behind the author; `offset` moves on to its end. False if it is cut
@@ -75,7 +75,7 @@ std::string EncodeBody(const BodyHeader& header, std::string_view update_bytes) 
   const std::string& author = header.author.value();
   const std::string& group = header.group.value();
   out.reserve(kFixedBytes + author.size() + group.size() + update_bytes.size());
-  out.push_back(header.is_of_several() ? kVersionSeveral : kVersion);
+  out.push_back(header.is_of_several() ? kBodyVersionSeveral : kBodyVersion);
   out.push_back(static_cast<char>(header.audience));
   base::AppendLittleEndian<uint32_t>(out, header.revision);
   out.push_back(static_cast<char>(author.size()));
@@ -90,11 +90,12 @@ std::string EncodeBody(const BodyHeader& header, std::string_view update_bytes) 
 }
 
 bool IsOfSeveral(std::string_view stored) {
-  return !stored.empty() && stored[0] == kVersionSeveral;
+  return !stored.empty() && stored[0] == kBodyVersionSeveral;
 }
 
 std::optional<Body> Body::Decode(std::string stored) {
-  if (stored.size() < kFixedBytes || (stored[0] != kVersion && stored[0] != kVersionSeveral)) {
+  if (stored.size() < kFixedBytes ||
+      (stored[0] != kBodyVersion && stored[0] != kBodyVersionSeveral)) {
     return std::nullopt;
   }
   std::string_view view = stored;
@@ -109,7 +110,7 @@ std::optional<Body> Body::Decode(std::string stored) {
   header.audience = static_cast<AudienceRule>(audience);
   header.revision = base::LoadLittleEndian<uint32_t>(view, 2);
   header.author = PersonId(view.substr(kFixedBytes, author_bytes));
-  if (stored[0] == kVersionSeveral) {
+  if (stored[0] == kBodyVersionSeveral) {
     if (!DecodeTargets(view, group_bytes_or_targets, offset, header.targets)) {
       return std::nullopt;
     }

@@ -9,7 +9,7 @@
 namespace klatch {
 namespace {
 
-constexpr char kVersion = 1;
+constexpr char kTokenVersion = 1;
 constexpr size_t kDigestOffset = 1;
 constexpr size_t kPayloadOffset = 17;
 
@@ -31,7 +31,7 @@ absl::Status NotOurs() {
 }  // namespace
 
 std::string PageTokens::Digest(const Scope& scope, std::string_view payload) const {
-  std::string bytes(1, kVersion);
+  std::string bytes(1, kTokenVersion);
   AppendDelimited(bytes, namespace_);
   for (const std::string& part : scope) {
     AppendDelimited(bytes, part);
@@ -41,7 +41,7 @@ std::string PageTokens::Digest(const Scope& scope, std::string_view payload) con
 }
 
 std::string PageTokens::Make(const Scope& scope, std::string_view payload) const {
-  std::string bytes(1, kVersion);
+  std::string bytes(1, kTokenVersion);
   bytes.append(Digest(scope, payload)).append(payload);
   return Escape(bytes);
 }
@@ -51,7 +51,7 @@ absl::StatusOr<std::string> PageTokens::Read(const Scope& scope, std::string_vie
   // The decoder forgives padding and white space; a token must be spelt as it was given out.
   if (token.size() > token_bytes_max_ ||
       !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &bytes) ||
-      bytes.size() < kPayloadOffset || bytes[0] != kVersion || Escape(bytes) != token) {
+      bytes.size() < kPayloadOffset || bytes[0] != kTokenVersion || Escape(bytes) != token) {
     return NotOurs();
   }
   std::string payload = bytes.substr(kPayloadOffset);

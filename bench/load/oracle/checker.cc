@@ -14,8 +14,6 @@ using klatch::v1::Update;
 constexpr std::chrono::milliseconds kHoleTimeout{10'000};
 constexpr std::chrono::milliseconds kHolePause{100};
 
-bool MustNotSee(Access access) { return access == Access::kNone || access == Access::kPast; }
-
 Surface SurfaceOf(CheckPath path) {
   switch (path) {
     case CheckPath::kHome:

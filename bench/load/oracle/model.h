@@ -28,6 +28,10 @@ enum class Access : uint8_t {
   kUncertain,  // may be shown or not: a call about the membership or the update is undecided
 };
 
+constexpr bool MustNotSee(Access access) {
+  return access == Access::kNone || access == Access::kPast;
+}
+
 struct DueUpdate {
   uint64_t id = 0;
   Access access = Access::kNone;

@@ -9,12 +9,6 @@
 #include "common/base/hash.h"
 
 namespace klatch::load {
-namespace {
-
-bool MustNotSee(Access access) { return access == Access::kNone || access == Access::kPast; }
-
-}  // namespace
-
 class WatchJudge::Viewing {
  public:
   Viewing(const WatchJudge& judge, const WatchLog& log, PersonNumber person)
