@@ -114,7 +114,7 @@ class TimeLimit {
 class Lifecycle {
  public:
   explicit Lifecycle(const KlatchdOptions& options)
-      : options_(options), memory_(static_cast<uint32_t>(options.shards)) {}
+      : options_(options), memory_(LayoutOf(options)) {}
 
   int Run();
 

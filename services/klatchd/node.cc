@@ -37,10 +37,6 @@ uint32_t SliceOf(uint32_t persons_max, uint32_t count) {
   return (count == 1 ? part : part + part / 8) + kPersonsReserve;
 }
 
-Layout LayoutOf(const KlatchdOptions& options) {
-  return Layout{options.namespaces.front(), options.shards, options.partitions};
-}
-
 redis::Pipeline::Options PipelineOptions(std::string name, const KlatchdOptions& options,
                                          const redis::Cutoff& cutoff) {
   redis::Pipeline::Options result;
@@ -77,6 +73,10 @@ Acks::Options AcksOptions(const KlatchdOptions& options) {
 
 }  // namespace
 
+Layout LayoutOf(const KlatchdOptions& options) {
+  return Layout{options.namespaces.front(), options.shards, options.partitions};
+}
+
 Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
            const base::Clock& clock, NodeMemory& memory)
     : options_(options),
@@ -93,7 +93,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
       progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
-      leases_(layout_, node_id_, options.lease_duration, clock),
+      leases_(layout_, node_id_, options.lease_duration, clock, memory.others_leases),
       people_(layout_, epochs_),
       pressure_(clock, people_, options.persons_max, groups_, options.groups_max),
       gate_(options.calls_max),

@@ -59,6 +59,8 @@
 
 namespace klatch {
 
+Layout LayoutOf(const KlatchdOptions& options);
+
 class Node {
  public:
   // Asked now and then while starting; true: give up.

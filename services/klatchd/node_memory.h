@@ -5,16 +5,19 @@
 // Thread safety: one node at a time; as its members say.
 
 #include <atomic>
-#include <cstdint>
 
 #include "services/log/log_trail.h"
+#include "services/model/layout.h"
+#include "services/persons/others_leases.h"
 
 namespace klatch {
 
 struct NodeMemory {
-  explicit NodeMemory(uint32_t shard_count) : trail(shard_count) {}
+  explicit NodeMemory(const Layout& layout)
+      : trail(layout.shard_count), others_leases(layout.partition_count) {}
 
   LogTrail trail;  // what has been read
+  OthersLeases others_leases;
   std::atomic<bool> has_seen_replicas{false};
 };
 

@@ -10,54 +10,62 @@
 namespace klatch {
 namespace {
 
-// Each returns {1, owner} if the caller holds the lease afterwards, {0, owner} if somebody else
-// does. Redis looks for free memory at the first write of a script only, and PERSIST needs none:
-// when memory is full, nobody can post, but who holds a lease goes on answering.
+// No script asks for the time: a lease is a promise between two nodes' own clocks, and Redis's, which
+// may jump, has no part in it. Each renewal leaves a new word in `renewal`; nothing, when let go.
+//
+// Redis looks for free memory at the first write of a script only, and PERSIST needs none: when memory
+// is full, nobody can post, but who holds a lease goes on answering.
 //
 // One that arrives late does no harm: a renewal whose nonce is still the current one only lengthens
 // this node's own lease, and nobody answers or writes by a lease that it did not see taken.
+
+// {1} if the caller holds the lease afterwards; {0, owner, renewal, duration in milliseconds} if
+// somebody else does, or if it only looks. ARGV: owner, nonce, renewal, duration, the renewal that has
+// been outwaited, and "look" or "take".
 const redis::Script& TakeScript() {
   static const redis::Script script("lease_take", R"lua(
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'until')
-local owner = held[1]
-if owner and owner ~= ARGV[1] and tonumber(held[3]) > now then
-  return {0, owner}
+local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'renewal', 'duration')
+local renewal = held[3] or ''
+local is_others = held[1] and held[1] ~= ARGV[1] and renewal ~= '' and renewal ~= ARGV[5]
+if is_others or ARGV[6] == 'look' then
+  return {0, held[1] or '', renewal, tonumber(held[4]) or 0}
 end
 redis.call('PERSIST', KEYS[1])
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', (tonumber(held[2]) or 0) + 1,
-           'nonce', ARGV[2], 'until', now + ARGV[3])
-return {1, ARGV[1]}
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', (tonumber(held[2]) or 0) + 1, 'nonce', ARGV[2],
+           'renewal', ARGV[3], 'duration', ARGV[4])
+return {1}
 )lua");
   return script;
 }
 
+// {1}, or {0} if the lease has another nonce. ARGV: nonce, renewal.
 const redis::Script& RenewScript() {
   static const redis::Script script("lease_renew", R"lua(
 if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
-  return {0, redis.call('HGET', KEYS[1], 'owner') or ''}
+  return {0}
 end
 redis.call('PERSIST', KEYS[1])
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'until', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
-return {1, ''}
+redis.call('HSET', KEYS[1], 'renewal', ARGV[2])
+return {1}
 )lua");
   return script;
 }
 
 constexpr std::chrono::milliseconds kTakePause{100};
 constexpr size_t kNonceBytes = 16;
+constexpr size_t kRenewalBytes = 8;
 
 }  // namespace
 
 LeaseKeeper::LeaseKeeper(const Layout& layout, std::string node_id,
-                         std::chrono::milliseconds duration, const base::Clock& clock)
+                         std::chrono::milliseconds duration, const base::Clock& clock,
+                         OthersLeases& others)
     : layout_(layout),
       keys_(layout),
       node_id_(std::move(node_id)),
       duration_(duration),
       clock_(clock),
+      others_(others),
       partitions_(layout.partition_count) {
   for (Partition& partition : partitions_) {
     partition.nonce = base::RandomBytes(kNonceBytes);
@@ -80,9 +88,13 @@ absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime 
   }
   while (true) {
     std::string holder;
+    const bool had_first = missing.front() != PartitionIndex(0);
     KLATCH_RETURN_IF_ERROR(TakeOnce(redis, missing, holder));
     if (missing.empty()) {
       return absl::OkStatus();
+    }
+    if (!had_first && missing.front() != PartitionIndex(0)) {
+      continue;  // to the others
     }
     if (clock_.Monotonic() >= deadline) {
       return base::Error(
@@ -100,23 +112,36 @@ absl::Status LeaseKeeper::TakeAll(redis::Connection& redis, base::MonotonicTime 
 
 absl::Status LeaseKeeper::TakeOnce(redis::Connection& redis, std::vector<PartitionIndex>& missing,
                                    std::string& holder) {
+  const base::MonotonicTime asked = clock_.Monotonic();
+  const std::string renewal = base::RandomBytes(kRenewalBytes);
   std::vector<redis::Command> commands;
+  // Who has the first takes the others. If each of two nodes took what it finds, each would wait for the
+  // other's part.
+  const bool has_first = missing.front() != PartitionIndex(0);
   for (const PartitionIndex partition : missing) {
-    commands.push_back(
-        redis::Command::Eval(TakeScript(), {keys_.Lease(partition)},
-                             {node_id_, NonceOf(partition), std::to_string(duration_.count())}));
+    const bool may_take = has_first || partition == PartitionIndex(0);
+    commands.push_back(redis::Command::Eval(
+        TakeScript(), {keys_.Lease(partition)},
+        {node_id_, NonceOf(partition), renewal, std::to_string(duration_.count()),
+         std::string(others_.Outwaited(partition, asked)), may_take ? "take" : "look"}));
   }
-  const int64_t until = HeldUntil(clock_.Monotonic());
+  const int64_t until = HeldUntil(asked);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
+  // Its holder sent the renewal that was found before now, and counts from there.
+  const base::MonotonicTime answered = clock_.Monotonic();
   std::vector<PartitionIndex> still_missing;
   for (size_t i = 0; i < missing.size(); ++i) {
     KLATCH_RETURN_IF_ERROR(base::Annotate(redis::ToStatus(replies[i].view()), "take lease"));
     if (replies[i][0].integer() == 1) {
       partitions_[missing[i].value()].held_until_ns.store(until, std::memory_order_relaxed);
-    } else {
-      holder = std::string(replies[i][1].text());
-      still_missing.push_back(missing[i]);
+      continue;
     }
+    if (const std::string_view owner = replies[i][1].text(); !owner.empty()) {
+      holder = std::string(owner);
+    }
+    others_.Note(missing[i], replies[i][2].text(), answered,
+                 std::chrono::milliseconds(replies[i][3].integer()));
+    still_missing.push_back(missing[i]);
   }
   missing = std::move(still_missing);
   return absl::OkStatus();
@@ -168,12 +193,12 @@ absl::Status LeaseKeeper::DoWork() {
 }
 
 absl::Status LeaseKeeper::Renew(redis::Connection& redis) {
+  const std::string renewal = base::RandomBytes(kRenewalBytes);
   std::vector<redis::Command> commands;
   for (uint32_t i = 0; i < layout_.partition_count; ++i) {
     const PartitionIndex partition(i);
-    commands.push_back(
-        redis::Command::Eval(RenewScript(), {keys_.Lease(partition)},
-                             {NonceOf(partition), std::to_string(duration_.count())}));
+    commands.push_back(redis::Command::Eval(RenewScript(), {keys_.Lease(partition)},
+                                            {NonceOf(partition), renewal}));
   }
   const int64_t until = HeldUntil(clock_.Monotonic());
   KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
@@ -194,7 +219,7 @@ absl::Status LeaseKeeper::Release(redis::Connection& redis) {
   for (uint32_t i = 0; i < layout_.partition_count; ++i) {
     partitions_[i].held_until_ns.store(0, std::memory_order_relaxed);
     commands.push_back(redis::Command::Eval(RenewScript(), {keys_.Lease(PartitionIndex(i))},
-                                            {partitions_[i].nonce, "0"}));
+                                            {partitions_[i].nonce, ""}));
   }
   return redis.CallAll(commands).status();
 }

@@ -1,12 +1,14 @@
 #pragma once
 // Takes and renews this node's leases on partitions: hash `lease` in each partition's slot with
-// owner, epoch, nonce and until (Redis's clock, milliseconds).
+// owner, epoch, nonce, duration (milliseconds) and renewal, a random word, new at each renewal.
 //
-// A lease that another owner held is taken when it has run out; our own (same node id) at once,
-// which is why a node id must be guarded by the lock of its data directory. Each taking raises the
-// epoch and draws a new nonce; every flush compares the nonce, so an owner that was replaced writes
-// nothing. Reads ask Holds, which counts from the moment a renewal was sent, less a margin for
-// clocks that drift, so this node stops answering before anybody else may begin.
+// A lease that another owner holds is taken once the same renewal has been seen there for its whole
+// duration, by this node's own monotonic clock: no time of day, ours or Redis's, has a part in it.
+// One that was let go is taken at once, and so is our own (same node id), which is why a node id must
+// be guarded by the lock of its data directory. Each taking raises the epoch and draws a new nonce;
+// every flush compares the nonce, so an owner that was replaced writes nothing. Reads ask Holds, which
+// counts from the moment a renewal was sent, less a margin for clocks that run at different speeds, so
+// this node stops answering before anybody else may begin.
 //
 // Thread safety: TakeAll, Start, Stop, Release by the owner; Holds, NonceOf, lost from any thread.
 
@@ -26,14 +28,16 @@
 #include "common/redis/connection.h"
 #include "common/redis/run_guard.h"
 #include "services/model/keys.h"
+#include "services/persons/others_leases.h"
 #include "services/persons/ownership.h"
 
 namespace klatch {
 
 class LeaseKeeper final : public Ownership {
  public:
+  // `others` outlives it; several keepers of one process may use it, one after the other.
   LeaseKeeper(const Layout& layout, std::string node_id, std::chrono::milliseconds duration,
-              const base::Clock& clock);
+              const base::Clock& clock, OthersLeases& others);
   ~LeaseKeeper() override;
 
   // Takes every partition's lease, waiting for others' to run out; gives up at `deadline` with
@@ -83,6 +87,7 @@ class LeaseKeeper final : public Ownership {
   const std::string node_id_;
   const std::chrono::milliseconds duration_;
   const base::Clock& clock_;
+  OthersLeases& others_;
   std::vector<Partition> partitions_;
 
   // -1, or a partition that was lost; never reset.

@@ -124,7 +124,7 @@ TEST_F(FlusherFaultsTest, LeaseThatIsRenewedMeanwhileHoldsUpNoTimelines) {
     SCOPED_TRACE(renewals);
     const uint64_t failed = flusher_->commands_failed();
     proxy_.BeforeNext({"SETRANGE", keys_.Timeline(PersonId("ann"))}, renewals, [&] {
-      EXPECT_TRUE(redis->Call({"HSET", keys_.Lease(PartitionOf("ann")), "until", "1"}).ok());
+      EXPECT_TRUE(redis->Call({"HSET", keys_.Lease(PartitionOf("ann")), "renewal", "again"}).ok());
     });
     const std::vector<uint64_t> more = PublishMany("bob", 3);
     ids.insert(ids.end(), more.begin(), more.end());
@@ -187,37 +187,6 @@ TEST_F(FlusherFaultsTest, TimelinesWaitWithoutReadingWhileMemoryIsFull) {
   EXPECT_EQ(StatisticsOfCommands().find("cmdstat_get:"), std::string::npos);
   EXPECT_EQ(StoredHome("ann").size(), 6u);
   EXPECT_FALSE(flusher_->stuck(milliseconds(0)).has_value());
-}
-
-TEST_F(FlusherFaultsTest, LeasesAreTakenAndRenewedWhenMemoryIsFull) {
-  SetMemoryMax("1");
-  auto redis = Connect();
-  redis::RunGuard guard(redis::Probe(*redis)->run_id);
-  LeaseKeeper leases(layout_, "node", milliseconds(300), clock_);
-  ASSERT_TRUE(leases.TakeAll(*redis, clock_.Monotonic() + kPatience).ok());
-  const auto until = [&] {
-    return std::string(redis->Call({"HGET", keys_.Lease(PartitionIndex(0)), "until"})->text());
-  };
-  const std::string taken = until();
-  leases.Start(Connect(), guard);
-  const auto deadline = clock_.Monotonic() + kPatience;
-  while (until() == taken) {
-    ASSERT_LT(clock_.Monotonic(), deadline);
-    std::this_thread::yield();
-  }
-}
-
-// With a tenth of the duration left for clocks that differ; nobody has to tell.
-TEST_F(FlusherFaultsTest, ALeaseThatIsNotRenewedIsHeldNoLonger) {
-  constexpr milliseconds kDuration{3'000};
-  LeaseKeeper leases(layout_, "node", kDuration, clock_);
-  auto redis = Connect();
-  ASSERT_TRUE(leases.TakeAll(*redis, clock_.Monotonic() + kPatience).ok());
-  const base::MonotonicTime taken = clock_.Monotonic();
-  EXPECT_TRUE(leases.Holds(PartitionIndex(0), taken));
-  EXPECT_FALSE(leases.Holds(PartitionIndex(0), taken + kDuration - kDuration / 10));
-  EXPECT_FALSE(leases.Holds(PartitionIndex(0), taken + kDuration));
-  EXPECT_EQ(leases.HeldFor(PartitionIndex(0), taken + kDuration).count(), 0);
 }
 
 TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {

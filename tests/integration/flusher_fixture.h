@@ -145,7 +145,8 @@ class FlusherFixture : public RedisTest {
   Progress progress_{layout_.shard_count, 1, executor_, clock_};
   GroupDirectory groups_{layout_, 100};
   GroupSizes sizes_{groups_, PullThresholds()};
-  LeaseKeeper leases_{layout_, "node", std::chrono::seconds(60), clock_};
+  OthersLeases others_leases_{layout_.partition_count};
+  LeaseKeeper leases_{layout_, "node", std::chrono::seconds(60), clock_, others_leases_};
   GroupIndex group_;
   std::unique_ptr<PersonStore> persons_;
   std::unique_ptr<redis::RunGuard> guard_;

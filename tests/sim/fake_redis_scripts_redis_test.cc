@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 #include "common/redis/info.h"
 #include "common/redis/probe.h"
@@ -293,14 +294,19 @@ void FakeRedisScriptsRedisTest::Lease() {
   const auto takes = [this](LeaseKeeper& keeper) {
     return keeper.TakeAll(*connection_, system_clock_.Monotonic(), [] { return false; }).ok();
   };
-  LeaseKeeper one(layout_, "one", hours(1), system_clock_);
-  LeaseKeeper two(layout_, "two", hours(1), system_clock_);
+  OthersLeases others(layout_.partition_count);
+  LeaseKeeper one(layout_, "one", hours(1), system_clock_, others);
+  LeaseKeeper two(layout_, "two", milliseconds(1), system_clock_, others);
   EXPECT_TRUE(takes(one));
   EXPECT_FALSE(takes(two));
   EXPECT_TRUE(takes(one));
   EXPECT_TRUE(one.Release(*connection_).ok());
   EXPECT_TRUE(takes(two));
   EXPECT_TRUE(one.Release(*connection_).ok());
+  // Of somebody who does not renew.
+  EXPECT_FALSE(takes(one));
+  std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_TRUE(takes(one));
 }
 
 void FakeRedisScriptsRedisTest::Flush() {

@@ -15,6 +15,7 @@ using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 constexpr milliseconds kLease{3'000};
+constexpr milliseconds kTakePause{200};
 constexpr milliseconds kFlushInterval{250};
 constexpr seconds kCallTimeout{5};
 constexpr size_t kRingSlots = 1'024;
@@ -40,7 +41,7 @@ Core::Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::str
       bodies_(1 << 20),
       ring_(kRingSlots, kWorkers),
       progress_(layout_.shard_count, kWorkers, executor_, scheduler.clock()),
-      leases_(layout_, node_id_, kLease, scheduler.clock()),
+      leases_(layout_, node_id_, kLease, scheduler.clock(), memory_->others_leases),
       log_clock_(scheduler.clock()),
       appends_(scheduler, redis, node_id_ + " appends"),
       one_copy_(scheduler, redis, node_id_ + " one copy"),
@@ -78,8 +79,15 @@ absl::Status Core::Claim(redis::Connection& redis) {
   KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
   guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
   KLATCH_RETURN_IF_ERROR(OpenNamespace(redis, layout_).status());
-  // Whoever waits for a lease asks again; not here, where that would stop the time.
-  return leases_.TakeAll(redis, scheduler_.clock().Monotonic());
+  // TakeAll's own waiting would stop the time.
+  while (!over()) {
+    const absl::Status taken = leases_.TakeAll(redis, scheduler_.clock().Monotonic());
+    if (taken.ok() || !redis.connected()) {
+      return taken;
+    }
+    scheduler_.SleepFor(kTakePause);
+  }
+  return absl::UnavailableError("stopping");
 }
 
 absl::Status Core::Start() {

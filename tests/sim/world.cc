@@ -120,7 +120,7 @@ std::optional<T> World::Await(base::Task<T> task) {
 }
 
 std::shared_ptr<NodeMemory> World::NewMemory() const {
-  auto memory = std::make_shared<NodeMemory>(layout_.shard_count);
+  auto memory = std::make_shared<NodeMemory>(layout_);
   memory->has_seen_replicas = true;  // there is one, as Sentinels would say
   return memory;
 }
@@ -135,21 +135,8 @@ void World::StartProcess(size_t which) {
       scheduler_.Spawn("process " + started.name, [this, &started] { RunProcess(started); });
 }
 
-// A standby makes no core just to learn that.
-bool World::IsHeldByAnother(const Process& process) const {
-  const auto lease = redis_.fake().data().find(keys_.Lease(PartitionIndex(0)));
-  const Hash* held =
-      lease == redis_.fake().data().end() ? nullptr : std::get_if<Hash>(&lease->second.value);
-  return held != nullptr && held->contains("owner") && held->at("owner") != process.name &&
-         std::stoll(held->at("until")) * 1'000 > redis_.fake().now_us;
-}
-
 void World::RunProcess(Process& process) {
   while (!scheduler_.finishing()) {
-    if (IsHeldByAnother(process)) {
-      scheduler_.SleepFor(milliseconds(200));
-      continue;
-    }
     process.core = std::make_shared<Core>(scheduler_, redis_, layout_, process.name, promises_.ack,
                                           process.memory);
     cores_.push_back(process.core);
@@ -196,14 +183,20 @@ void World::Kill(Process& process) {
   SetFrozen(process, true);
 }
 
-std::shared_ptr<Core> World::Serving() const {
+std::shared_ptr<Core> World::Serving() {
+  std::shared_ptr<Core> serving;
   for (const auto& process : processes_) {
-    if (!process->is_dead && !process->is_frozen && process->serving &&
-        process->serving->HoldsAll()) {
-      return process->serving;
+    if (process->is_dead || process->is_frozen || !process->serving ||
+        !process->serving->HoldsAll()) {
+      continue;
     }
+    // The lost end of a Redis can be a lease.
+    if (serving && !promises_.fails_over && !promises_.may_lose_removals()) {
+      Violate("two nodes answer");
+    }
+    serving = process->serving;
   }
-  return nullptr;
+  return serving;
 }
 
 std::shared_ptr<Core> World::AwaitServing() {
@@ -444,8 +437,7 @@ void World::Befall() {
       redis_.set_replica_linked(true);
       break;
     case 7:
-      // Not back: who waits for a lease waits by Redis's clock until it would have run out.
-      redis_.Skew(seconds(random.Between(0, 3'600)));
+      redis_.Skew(seconds(random.Between(-3'600, 3'600)));
       break;
     default:
       scheduler_.clock().Skew(seconds(random.Between(-3'600, 3'600)));

@@ -84,11 +84,10 @@ class World {
   void StartProcess(size_t which);
   std::shared_ptr<NodeMemory> NewMemory() const;
   void RunProcess(Process& process);
-  bool IsHeldByAnother(const Process& process) const;
   void Kill(Process& process);
   void SetFrozen(Process& process, bool is_frozen);
   // Who serves now; null if nobody does.
-  std::shared_ptr<Core> Serving() const;
+  std::shared_ptr<Core> Serving();
   // The same, waiting; null when the world ends.
   std::shared_ptr<Core> AwaitServing();
   // What the task yields; nothing if that took too long, be it that its node is gone.
