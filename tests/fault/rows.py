@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import pathlib
 import re
 import signal
@@ -18,7 +19,8 @@ SHARDS = 64
 POINT_REACHED_WITHIN = 15.0
 BACKUP = pathlib.Path(__file__).resolve().parent.parent.parent / "deploy/backup"
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load",
-            "tests/fault/libklatch_fault_shim.so")
+            "tests/fault/libklatch_fault_shim.so", "tests/integration/log_faults_redis_test",
+            "tests/integration/klatchd_privacy_redis_test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,6 +314,21 @@ def full_memory(lab, times):
     under_load(lab, node, redis, times, 7.0, inject)
 
 
+def by_test(lab, program, *arguments, environment=None):
+    """A row that a test of one program plays whole."""
+    done = subprocess.run([lab.build / "tests/integration" / program, "--gtest_brief=1", *arguments], text=True,
+                          capture_output=True, check=False, env=os.environ | (environment or {}))
+    if done.returncode != 0:
+        raise Violation(f"{program} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-4_000:]}")
+    if "[  PASSED  ]" not in done.stdout:
+        raise Unfit(f"{program} has not said that it passed:\n{done.stdout[-1_000:]}")
+
+
+@row(14, "a key of another type, or with garbage, in the place of each that a script touches", gate=1, release=1)
+def wrong_types(lab, times):
+    by_test(lab, "log_faults_redis_test", "--gtest_filter=*WrongType*:*Garbage*")
+
+
 @row(15, "errors of Redis: scripts flushed, connections closed, BUSY, READONLY, NOREPLICAS, NOAUTH, writes paused",
      gate=7, release=70, batch=7)
 def redis_errors(lab, times):
@@ -460,6 +477,12 @@ def race_removals(lab, times):
     if load.told("departures") + load.told("quarrels") < times / 2:
         raise Unfit("too few have left or quarrelled")
     lab.scrub(node)
+
+
+@row(20, "each reason to hide an update on each path to it, of copied and pulled groups; before and after a kill, and rebuilt",
+     gate=100, release=10_000, batch=100, test=2)
+def privacy_matrix(lab, times):
+    by_test(lab, "klatchd_privacy_redis_test", environment={"KLATCH_PRIVACY_PAIRS": str(times)})
 
 
 FLIPS_PER_GROUP = 4  # it grows and shrinks, twice

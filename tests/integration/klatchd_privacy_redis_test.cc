@@ -1,0 +1,390 @@
+// The privacy matrix: each reason for which an update must not be seen, on each path by which it
+// reaches somebody, of groups that are copied to their members and of those that are read from their
+// feeds, of posts to one group and to several; at once, after klatchd and its Redis were killed, and
+// after timelines were made anew. privacy_registry.h says what there is and what is due.
+//
+// KLATCH_PRIVACY_PAIRS is how many viewers and updates each cell has, 2 if it isn't set.
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "google/protobuf/util/time_util.h"
+#include "tests/integration/privacy_viewer.h"
+
+namespace klatch::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr char kAuthor[] = "ann";
+constexpr char kOwner[] = "oda";
+constexpr char kOtherOwner[] = "hal";
+constexpr char kBell[] = "bell";  // of the lobby
+constexpr char kWitness[] = "con";
+// Members beyond the pairs of a group that is copied, and of one that is read from its feed.
+constexpr int kCopiedMax = 10;
+constexpr int kFillers = 20;
+// Beyond this an update of a scene has expired, if it does; before it, it must have been seen.
+constexpr milliseconds kExpiresAfter{4'000};
+constexpr milliseconds kExpiresAfterPair{300};
+
+int Pairs() {
+  const char* text = std::getenv("KLATCH_PRIVACY_PAIRS");
+  return text == nullptr ? 2 : std::atoi(text);
+}
+
+struct Scene {
+  Reason reason{};
+  bool is_pulled = false;
+  bool is_to_several = false;
+  std::string name;
+  std::vector<PrivacyViewer> viewers;  // of each pair
+  std::vector<Target> targets;
+  std::vector<PrivacyViewer> witness;  // one
+
+  std::vector<std::string> people() const {
+    std::vector<std::string> people;
+    for (const PrivacyViewer& viewer : viewers) {
+      people.push_back(viewer.person());
+    }
+    return people;
+  }
+  std::string lobby() const { return name + "-lobby"; }
+  std::string other() const { return name + "-other"; }
+};
+
+class KlatchdPrivacyTest : public ::testing::Test {
+ protected:
+  void Connect() { client_ = std::make_unique<Client>(klatchd_.Channel()); }
+
+  Scene MakeScene(Reason reason, bool is_pulled, bool is_to_several);
+  void MakeGroups(Scene& scene);
+  void Post(Scene& scene);
+  void TakeEffect(const Scene& scene);
+  void EditAudience(const Scene& scene);
+  void KeepOnlyTheLast(const Scene& scene);
+  void AwaitUnseen(const Scene& scene);
+
+  // A new update of the lobby.
+  std::string Mark(const Scene& scene) {
+    std::string text = fmt::format("mark {}", ++marks_);
+    EXPECT_THAT(client_->Publish(kBell, scene.lobby(), text), Succeeds());
+    return text;
+  }
+  void ExpectShown(const Scene& scene);
+  void ExpectHidden(const Scene& scene);
+  void RebuildAll();
+
+  const int pairs_ = Pairs();
+  Klatchd klatchd_{
+      {.arguments = {"--shards", "8", "--partitions", "8", "--workers", "2", "--flush-interval",
+                     "50ms", "--expire-min", "100ms", "--http-listen", "127.0.0.1:0",
+                     "--pull-above", std::to_string(pairs_ + kCopiedMax)}}};
+  std::unique_ptr<Client> client_ = std::make_unique<Client>(klatchd_.Channel());
+  int marks_ = 0;
+  std::vector<std::string> people_;
+};
+
+Scene KlatchdPrivacyTest::MakeScene(Reason reason, bool is_pulled, bool is_to_several) {
+  Scene scene;
+  scene.reason = reason;
+  scene.is_pulled = is_pulled;
+  scene.is_to_several = is_to_several;
+  scene.name = fmt::format("{}-{}-{}", NameOf(reason), is_pulled ? "pulled" : "copied",
+                           is_to_several ? "several" : "one");
+  for (int i = 0; i < pairs_; ++i) {
+    scene.viewers.emplace_back(fmt::format("{}-{}", scene.name, i), scene.name, kAuthor,
+                               scene.lobby());
+  }
+  scene.witness.emplace_back(fmt::format("{}-{}", scene.name, kWitness), scene.name, kAuthor,
+                             scene.lobby());
+  return scene;
+}
+
+void KlatchdPrivacyTest::MakeGroups(Scene& scene) {
+  const bool is_for_members_now =
+      scene.reason == Reason::kAudience || scene.reason == Reason::kJoinedAgainWithoutPast;
+  const auto history = scene.reason == Reason::kAudience ? v1::HISTORY_ALL : v1::HISTORY_NONE;
+  const auto audience =
+      is_for_members_now ? v1::AUDIENCE_MEMBERS_NOW : v1::AUDIENCE_MEMBERS_AT_POSTING;
+  ASSERT_THAT(client_->CreateGroup(kOwner, scene.name, history, audience), Succeeds());
+  std::vector<std::string> members{kAuthor, scene.witness.front().person()};
+  for (int i = 0; scene.is_pulled && i < pairs_ + kFillers; ++i) {
+    members.push_back(fmt::format("filler-{}", i));
+  }
+  ASSERT_THAT(client_->Add(kOwner, scene.name, members), Succeeds());
+  if (scene.is_to_several) {
+    ASSERT_THAT(client_->CreateGroup(kOtherOwner, scene.other(), history, audience), Succeeds());
+    ASSERT_THAT(client_->Add(kOtherOwner, scene.other(), {kAuthor, scene.witness.front().person()}),
+                Succeeds());
+  }
+  std::vector<std::string> all = scene.people();
+  if (scene.reason != Reason::kAudience) {
+    ASSERT_THAT(client_->Add(kOwner, scene.name, all), Succeeds());
+  }
+  all.push_back(scene.witness.front().person());
+  people_.insert(people_.end(), all.begin(), all.end());
+  ASSERT_THAT(client_->CreateGroup(kBell, scene.lobby()), Succeeds());
+  ASSERT_THAT(client_->AddApplied(kBell, scene.lobby(), all), Succeeds());
+  v1::GetGroupRequest request;
+  request.set_actor(kOwner);
+  request.set_group(scene.name);
+  ASSERT_TRUE(Eventually([&] {
+    return client_->Groups(&v1::GroupService::Stub::GetGroup, request)->group().pulled() ==
+           scene.is_pulled;
+  }));
+}
+
+// The targets, and a later one of the same author, behind which pages end.
+void KlatchdPrivacyTest::Post(Scene& scene) {
+  Tokens tokens;
+  for (int i = 0; i <= pairs_; ++i) {
+    const bool is_last = i == pairs_;
+    auto request =
+        Client::Post(kAuthor, scene.name, is_last ? "last" : fmt::format("target {}", i));
+    if (scene.is_to_several) {
+      request.mutable_update()->add_groups(scene.other());
+    }
+    if (scene.reason == Reason::kExpired && !is_last) {
+      const auto at = std::chrono::system_clock::now() + kExpiresAfter + pairs_ * kExpiresAfterPair;
+      *request.mutable_update()->mutable_expire_time() =
+          google::protobuf::util::TimeUtil::TimeTToTimestamp(
+              std::chrono::system_clock::to_time_t(at));
+    }
+    const auto posted = client_->Publish(request);
+    ASSERT_THAT(posted, Succeeds());
+    tokens = posted->tokens();
+    if (!is_last) {
+      scene.targets.push_back({posted->update_id(), request.update().text()});
+    }
+  }
+  if (scene.reason == Reason::kAudience) {
+    const auto added = client_->Add(kOwner, scene.name, scene.people());
+    ASSERT_THAT(added, Succeeds());
+    tokens.MergeFrom(added->tokens());
+  }
+  ASSERT_THAT(client_->Home(kAuthor, tokens), Succeeds());
+}
+
+void KlatchdPrivacyTest::EditAudience(const Scene& scene) {
+  for (const Target& target : scene.targets) {
+    v1::EditUpdateRequest request;
+    request.set_actor(kAuthor);
+    request.set_update_id(target.id);
+    request.mutable_update()->set_audience(v1::AUDIENCE_MEMBERS_AT_POSTING);
+    request.mutable_update_mask()->add_paths("audience");
+    ASSERT_THAT(client_->Feed(&v1::FeedService::Stub::EditUpdate, request), Succeeds());
+  }
+}
+
+void KlatchdPrivacyTest::KeepOnlyTheLast(const Scene& scene) {
+  v1::UpdateGroupRequest request;
+  request.set_actor(kOwner);
+  request.mutable_group()->set_id(scene.name);
+  request.mutable_group()->mutable_retention()->set_count(1);
+  request.mutable_update_mask()->add_paths("retention");
+  ASSERT_THAT(client_->Groups(&v1::GroupService::Stub::UpdateGroup, request), Succeeds());
+}
+
+// What happens by itself is waited for by the only path that nobody else looks at.
+void KlatchdPrivacyTest::AwaitUnseen(const Scene& scene) {
+  for (const Target& target : scene.targets) {
+    ASSERT_TRUE(
+        Eventually([&] { return !client_->Get(scene.viewers.front().person(), target.id).ok(); }));
+  }
+}
+
+void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
+  const auto each_viewer = [&](auto call) {
+    for (size_t i = 0; i < scene.viewers.size(); ++i) {
+      ASSERT_THAT(call(scene.viewers[i].person(), scene.targets[i]), Succeeds());
+    }
+  };
+  const auto block = [&](const std::string& actor, const std::string& person) {
+    v1::BlockPersonRequest request;
+    request.set_actor(actor);
+    request.set_person(person);
+    return client_->Persons(&v1::PersonService::Stub::BlockPerson, request);
+  };
+  switch (scene.reason) {
+    case Reason::kDeleted:
+      each_viewer([&](auto&, const Target& target) { return client_->Delete(kAuthor, target.id); });
+      return;
+    case Reason::kDeletedByModerator:
+      each_viewer([&](auto&, const Target& target) { return client_->Delete(kOwner, target.id); });
+      return;
+    case Reason::kGroupDeleted:
+      ASSERT_THAT(client_->DeleteGroup(kOwner, scene.name), Succeeds());
+      return;
+    case Reason::kEdited:
+      each_viewer([&](auto&, const Target& target) {
+        return client_->Edit(kAuthor, target.id, "something else");
+      });
+      return;
+    case Reason::kAudience:
+      EditAudience(scene);
+      return;
+    case Reason::kExpired:
+      AwaitUnseen(scene);
+      return;
+    case Reason::kBeyondCount:
+      KeepOnlyTheLast(scene);
+      AwaitUnseen(scene);
+      return;
+    case Reason::kLeft:
+      ASSERT_THAT(client_->Remove(kOwner, scene.name, scene.people()), Succeeds());
+      return;
+    case Reason::kJoinedAgain:
+    case Reason::kJoinedAgainWithoutPast:
+      ASSERT_THAT(client_->Remove(kOwner, scene.name, scene.people()), Succeeds());
+      ASSERT_THAT(client_->AddApplied(kOwner, scene.name, scene.people()), Succeeds());
+      return;
+    case Reason::kBlocks:
+      each_viewer([&](const std::string& viewer, auto&) { return block(viewer, kAuthor); });
+      return;
+    case Reason::kIsBlocked:
+      each_viewer([&](const std::string& viewer, auto&) { return block(kAuthor, viewer); });
+      return;
+    case Reason::kMutesAuthor:
+      each_viewer([&](const std::string& viewer, auto&) {
+        v1::MutePersonRequest request;
+        request.set_actor(viewer);
+        request.set_person(kAuthor);
+        return client_->Persons(&v1::PersonService::Stub::MutePerson, request);
+      });
+      return;
+    case Reason::kMutesGroup:
+      each_viewer([&](const std::string& viewer, auto&) {
+        v1::MuteGroupRequest request;
+        request.set_actor(viewer);
+        request.set_group(scene.name);
+        return client_->Persons(&v1::PersonService::Stub::MuteGroup, request);
+      });
+      return;
+    case Reason::kHides:
+      each_viewer([&](const std::string& viewer, const Target& target) {
+        v1::HideUpdateRequest request;
+        request.set_actor(viewer);
+        request.set_update_id(target.id);
+        return client_->Persons(&v1::PersonService::Stub::HideUpdate, request);
+      });
+      return;
+  }
+}
+
+std::set<uint64_t> IdsOf(const std::vector<Target>& targets) {
+  std::set<uint64_t> ids;
+  for (const Target& target : targets) {
+    ids.insert(target.id);
+  }
+  return ids;
+}
+
+// What a path that asks for one update can show of them all.
+std::set<uint64_t> AskedFor(Path path, std::set<uint64_t> ids, const Target& own) {
+  if (IsAsked(path)) {
+    std::erase_if(ids, [&](uint64_t id) { return id != own.id; });
+  }
+  return ids;
+}
+
+void KlatchdPrivacyTest::ExpectShown(const Scene& scene) {
+  const std::set<uint64_t> all = IdsOf(scene.targets);
+  const std::string mark = Mark(scene);
+  for (size_t i = 0; i < scene.viewers.size(); ++i) {
+    const auto shown =
+        scene.viewers[i].Look(klatchd_, *client_, scene.targets, scene.targets[i], mark);
+    for (const Path path : kPaths) {
+      if (Meets(scene.reason, path)) {
+        EXPECT_EQ(shown.at(path), AskedFor(path, all, scene.targets[i]))
+            << scene.name << ", before, " << NameOf(path);
+      }
+    }
+  }
+}
+
+void KlatchdPrivacyTest::ExpectHidden(const Scene& scene) {
+  const std::set<uint64_t> all = IdsOf(scene.targets);
+  const std::string mark = Mark(scene);
+  for (size_t i = 0; i < scene.viewers.size(); ++i) {
+    const Target& own = scene.targets[i];
+    const auto shown = scene.viewers[i].Look(klatchd_, *client_, scene.targets, own, mark);
+    for (const Path path : kPaths) {
+      std::set<uint64_t> due;
+      if (ShowsInSpite(scene.reason, path)) {
+        due = all;
+      } else if (scene.reason == Reason::kHides) {
+        due = all;
+        due.erase(own.id);
+      }
+      EXPECT_EQ(shown.at(path), AskedFor(path, due, own)) << scene.name << ", " << NameOf(path);
+    }
+  }
+  if (OthersSee(scene.reason, scene.is_to_several)) {
+    const std::vector<std::string> texts = TextsOf(*client_->Home(scene.witness.front().person()));
+    for (const Target& target : scene.targets) {
+      EXPECT_THAT(texts, ::testing::Contains(target.text)) << scene.name << ", the witness";
+    }
+  }
+}
+
+void KlatchdPrivacyTest::RebuildAll() {
+  constexpr size_t kAtOnce = 1'000;
+  for (size_t begin = 0; begin < people_.size(); begin += kAtOnce) {
+    v1::RebuildTimelinesRequest request;
+    for (size_t i = begin; i < std::min(people_.size(), begin + kAtOnce); ++i) {
+      request.add_persons(people_[i]);
+    }
+    const auto rebuilt = client_->Admin(&v1::AdminService::Stub::RebuildTimelines, request);
+    ASSERT_THAT(rebuilt, Succeeds());
+    for (const v1::RebuildResult& result : rebuilt->results()) {
+      EXPECT_EQ(result.outcome(), v1::REBUILD_OUTCOME_REBUILT) << result.person();
+    }
+  }
+}
+
+TEST_F(KlatchdPrivacyTest, NoPathShowsWhatThereIsAReasonToHide) {
+  std::vector<Scene> scenes;
+  for (const Reason reason : kReasons) {
+    for (const bool is_pulled : {false, true}) {
+      for (const bool is_to_several : {false, true}) {
+        scenes.push_back(MakeScene(reason, is_pulled, is_to_several));
+      }
+    }
+  }
+  for (Scene& scene : scenes) {
+    SCOPED_TRACE("at once");
+    MakeGroups(scene);
+    for (PrivacyViewer& viewer : scene.viewers) {
+      viewer.BeginWatches(klatchd_);
+    }
+    Post(scene);
+    ASSERT_FALSE(HasFatalFailure()) << scene.name;
+    for (PrivacyViewer& viewer : scene.viewers) {
+      viewer.TurnPages(*client_);
+    }
+    ExpectShown(scene);
+    TakeEffect(scene);
+    ExpectHidden(scene);
+    ASSERT_FALSE(HasFailure());
+  }
+  const auto expect_all_hidden = [&](const char* when) {
+    SCOPED_TRACE(when);
+    for (const Scene& scene : scenes) {
+      ExpectHidden(scene);
+    }
+  };
+  klatchd_.Kill();
+  klatchd_.Start();
+  Connect();
+  expect_all_hidden("klatchd was killed");
+  RebuildAll();
+  expect_all_hidden("timelines were made anew");
+}
+
+}  // namespace
+}  // namespace klatch::testing
