@@ -304,7 +304,7 @@ void HttpConnection::WriteEvent(std::string event) {
   if (stream_has_ended_ && stream_is_chunked_) {
     event_ += "0\r\n\r\n";
   }
-  Limit(shared_.times.write);
+  Limit(shared_.times.event);
   asio::async_write(socket_, asio::buffer(event_),
                     [self = shared_from_this()](const ErrorCode& error, size_t) {
                       self->Unlimit();

@@ -12,6 +12,7 @@ struct HttpTimes {
   std::chrono::milliseconds body{limits::kHttpBodyTime};
   std::chrono::milliseconds idle{limits::kHttpIdleTime};
   std::chrono::milliseconds write{limits::kHttpWriteTime};
+  std::chrono::milliseconds event{limits::kWatchStallMax};
   std::chrono::milliseconds linger{limits::kHttpLingerTime};
 };
 

@@ -250,6 +250,11 @@ void AddBounds(OptionTable& table, KlatchdOptions& options) {
        .group = "Bounds",
        .description = "Streams that watch at once, which count as calls too; more are refused",
        .value = base::Count(&options.watches_max, 1, 1'000'000)});
+  table.Add(
+      {.name = "watch-stall-max",
+       .group = "Bounds",
+       .description = "How long a watch waits for its client to take a message before it ends",
+       .value = base::Duration(&options.watch_stall_max, seconds(1), minutes(10))});
   table.Add({.name = "watched-persons-max",
              .group = "Bounds",
              .description = "Persons watched at once on all streams; more are refused",

@@ -59,6 +59,7 @@ struct KlatchdOptions {
   int64_t message_bytes_max = limits::kMessageBytesMax;
   uint32_t http_connections_max = limits::kHttpConnectionsMax;
   uint32_t watches_max = limits::kWatchesMax;
+  std::chrono::milliseconds watch_stall_max{limits::kWatchStallMax};
   uint32_t watched_persons_max = limits::kWatchedPersonsMax;
 
   // Memory.

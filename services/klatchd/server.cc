@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
   edge.services = ServicesOverHttp();
   edge.connections_max = options.http_connections_max;
   edge.body_bytes_max = static_cast<size_t>(options.message_bytes_max);
+  edge.times.event = options.watch_stall_max;
   return HttpEdge::Bind(std::move(edge));
 }
 

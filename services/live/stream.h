@@ -146,6 +146,7 @@ struct WatchStream {
   bool is_due = false;     // a message is due even if it is empty
   bool is_queued = false;  // for writing
   bool is_writing = false;
+  base::MonotonicTime write_began{};  // of the last one
   base::MonotonicTime next_heartbeat{};
   // Since when bodies of what is to be sent are missing.
   std::optional<base::MonotonicTime> starved_since;

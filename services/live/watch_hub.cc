@@ -13,6 +13,7 @@ constexpr std::chrono::milliseconds kIdleWait{200};
 constexpr std::chrono::milliseconds kRetryWait{20};
 // A message that is under way when the node stops is given so long.
 constexpr std::chrono::milliseconds kLastWriteGrace{200};
+constexpr std::chrono::milliseconds kStalledLook{500};
 constexpr std::chrono::milliseconds kRetryElsewhereAfter{100};
 
 absl::Status Stopping() {
@@ -151,6 +152,7 @@ bool WatchHub::DoWork() {
   work += BeginQueued();
   Heartbeats();
   CancelLate();
+  CancelStalled();
   NoteReads();
   WriteQueued();
   ReadBodies();
@@ -284,6 +286,23 @@ void WatchHub::OnClose() {
   }
   for (const uint64_t id : ids) {
     End(*Find(id), Stopping());
+  }
+}
+
+// Who takes nothing keeps the message under way, and all that waits behind it. The call is reset, since
+// a status would wait behind the message, too.
+void WatchHub::CancelStalled() {
+  const base::MonotonicTime now = d_.clock.Monotonic();
+  if (now - looked_for_stalled_ < kStalledLook) {
+    return;
+  }
+  looked_for_stalled_ = now;
+  for (const auto& [id, stream] : streams_) {
+    if (stream->is_writing && !stream->end && now - stream->write_began >= d_.stall_max) {
+      stalled_.fetch_add(1, std::memory_order_relaxed);
+      End(*stream, base::Error(absl::StatusCode::kCancelled, "the client takes nothing"));
+      stream->sink->Cancel();
+    }
   }
 }
 

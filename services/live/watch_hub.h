@@ -74,6 +74,8 @@ class WatchHub final : public WatchFence {
     std::chrono::milliseconds stale_limit{2'000};
     uint32_t watches_max = limits::kWatchesMax;
     uint32_t persons_max = limits::kWatchedPersonsMax;
+    // A stream whose client takes no message for so long is ended.
+    std::chrono::milliseconds stall_max{limits::kWatchStallMax};
   };
 
   // One tap per worker, in their order; the workers begin behind `replay_after`.
@@ -111,6 +113,7 @@ class WatchHub final : public WatchFence {
   uint64_t messages_sent() const { return messages_sent_.load(std::memory_order_relaxed); }
   // Resumed timelines that feeds were asked for.
   uint64_t pulled_reads() const { return resume_reader_.pulled_reads(); }
+  uint64_t stalled() const { return stalled_.load(std::memory_order_relaxed); }
   uint64_t gaps_sent(v1::GapReason reason) const {
     return gaps_sent_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   }
@@ -151,6 +154,7 @@ class WatchHub final : public WatchFence {
   void FinishIfEnded(WatchStream& stream);
   void OnClose();
   void CancelLate();
+  void CancelStalled();
 
   // watch_hub_starts.cc: persons come and go.
   absl::Status AddPersons(WatchStream& stream, WatchAddition addition);
@@ -215,6 +219,7 @@ class WatchHub final : public WatchFence {
   std::atomic<uint64_t> person_count_{0};
   std::atomic<uint64_t> events_sent_{0};
   std::atomic<uint64_t> messages_sent_{0};
+  std::atomic<uint64_t> stalled_{0};
   std::array<std::atomic<uint64_t>, v1::GapReason_ARRAYSIZE> gaps_sent_{};
 
   // The live thread's own from here on.
@@ -225,6 +230,7 @@ class WatchHub final : public WatchFence {
   bool caught_up_ = false;
   // Since when the node has been stopping.
   std::optional<base::MonotonicTime> closing_since_;
+  base::MonotonicTime looked_for_stalled_{};
   // How far all workers had come when the round began. Shared with reads for resumes.
   std::shared_ptr<const Positions> applied_;
   // Up to where everything is in the outboxes: of an earlier round while items are taken.

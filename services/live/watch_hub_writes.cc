@@ -405,6 +405,7 @@ void WatchHub::Write(WatchStream& stream) {
   }
   stream.is_due = false;
   stream.is_writing = true;
+  stream.write_began = now;
   heartbeats_.erase({stream.next_heartbeat, stream.id});
   stream.next_heartbeat = now + stream.heartbeat;
   heartbeats_.emplace(stream.next_heartbeat, stream.id);

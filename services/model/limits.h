@@ -113,8 +113,9 @@ constexpr size_t kWatchReadsMax = 64;              // timelines read at once for
 constexpr size_t kWatchBodiesPerFetch = 256;
 constexpr int kWatchHeartbeatSecondsDefault = 10;
 constexpr int kWatchHeartbeatSecondsMax = 60;
-constexpr uint32_t kWatchesMax = 10'000;            // streams on a node
-constexpr uint32_t kWatchedPersonsMax = 1'000'000;  // on a node
+constexpr std::chrono::milliseconds kWatchStallMax{10'000};  // that a client takes nothing
+constexpr uint32_t kWatchesMax = 10'000;                     // streams on a node
+constexpr uint32_t kWatchedPersonsMax = 1'000'000;           // on a node
 constexpr std::chrono::milliseconds kWatchPatience{
     2'000};  // for a token from the future, for bodies
 
@@ -128,7 +129,7 @@ constexpr std::chrono::milliseconds kHttpHeadTime{
     10'000};  // from its first byte, or the connection
 constexpr std::chrono::milliseconds kHttpBodyTime{30'000};
 constexpr std::chrono::milliseconds kHttpIdleTime{30'000};   // between two requests
-constexpr std::chrono::milliseconds kHttpWriteTime{30'000};  // of an answer, or an event
+constexpr std::chrono::milliseconds kHttpWriteTime{30'000};  // of an answer
 constexpr std::chrono::milliseconds kHttpLingerTime{1'000};  // for the last answer to be taken
 
 // Waits.

@@ -20,7 +20,7 @@ POINT_REACHED_WITHIN = 15.0
 BACKUP = pathlib.Path(__file__).resolve().parent.parent.parent / "deploy/backup"
 PROGRAMS = ("services/klatchd/klatchd", "services/klatch/klatch", "bench/load/klatch-load",
             "tests/fault/libklatch_fault_shim.so", "tests/integration/log_faults_redis_test",
-            "tests/integration/klatchd_privacy_redis_test")
+            "tests/integration/klatchd_privacy_redis_test", "tests/integration/klatchd_stalled_watches_redis_test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -502,6 +502,11 @@ def flip_groups(lab, times):
     if flips < times / 2:
         raise Unfit(f"groups flipped {flips} times only:\n{load.tail(40)}")
     lab.scrub(node)
+
+
+@row(22, "1,000 watchers that stop reading, among 20 who read", gate=1, release=1)
+def stall_watchers(lab, times):
+    by_test(lab, "klatchd_stalled_watches_redis_test", environment={"KLATCH_STALLED_WATCHES": "1000"})
 
 
 @row(25, "SIGTERM, started again: what is under way is answered, and everything is written", gate=3, release=20, batch=3)

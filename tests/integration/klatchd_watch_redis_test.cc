@@ -23,7 +23,9 @@ using ::testing::Not;
 using ::testing::UnorderedElementsAreArray;
 
 Klatchd::Options Small() {
-  return {.arguments = {"--shards", "4", "--partitions", "4", "--workers", "2"}};
+  // A sanitizer may need longer than a watch may stand still.
+  return {.arguments = {"--shards", "4", "--partitions", "4", "--workers", "2", "--watch-stall-max",
+                        "10m"}};
 }
 
 class KlatchdWatchTest : public ::testing::Test {
