@@ -24,6 +24,7 @@
 #include "klatch/v1/import_service.pb.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
+#include "services/accept/caller_rates.h"
 #include "services/accept/carrier.h"
 #include "services/accept/edit_mask.h"
 #include "services/accept/group_rights.h"
@@ -54,6 +55,7 @@ class FeedWrites {
     // How near and how far an update's expire_time may be; never beyond limits::kExpireMax.
     std::chrono::milliseconds expire_min{limits::kExpireMin};
     std::chrono::milliseconds body_retention{limits::kBodyRetention};
+    CallerRates* rates = nullptr;  // null: everybody may post as often as they like
   };
 
   explicit FeedWrites(Dependencies dependencies)
@@ -83,6 +85,7 @@ class FeedWrites {
     bool was_gone = false;      // an earlier call had done it
   };
 
+  // What the request says, and then whether its actor may post again.
   absl::Status CheckPublish(const v1::PublishUpdateRequest& request) const;
   base::Task<absl::StatusOr<PublishCommand>> Prepare(v1::PublishUpdateRequest request,
                                                      base::MonotonicTime deadline);

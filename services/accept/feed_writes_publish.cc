@@ -81,7 +81,13 @@ absl::Status FeedWrites::CheckPublish(const v1::PublishUpdateRequest& request) c
   KLATCH_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   KLATCH_RETURN_IF_ERROR(CheckTargets(request));
   KLATCH_RETURN_IF_ERROR(CheckAck(request.ack()));
-  return CheckUpdateContent(request.update(), "update");
+  KLATCH_RETURN_IF_ERROR(CheckUpdateContent(request.update(), "update"));
+  if (dependencies_.rates == nullptr) {
+    return absl::OkStatus();
+  }
+  // Each group has a record of it.
+  const int groups = std::max(1, request.update().groups_size());
+  return dependencies_.rates->Take(request.actor(), static_cast<uint32_t>(groups));
 }
 
 base::Task<absl::StatusOr<bool>> FeedWrites::Sees(PersonId actor, uint64_t id, std::string field,

@@ -106,6 +106,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       admission_(appender_, pressure_,
                  {.append_age_max = options.admission_queue_time,
                   .unflushed_age_max = options.admission_flush_age}),
+      rates_({.per_second = options.actor_posts_max, .burst = options.actor_posts_burst}, clock),
       barrier_(progress_, leases_, layout_, clock),
       bodies_reader_(read_pipeline_, layout_),
       group_store_(read_pipeline_, layout_),
@@ -370,7 +371,8 @@ void Node::BuildServices(const std::string& cursor_key) {
                                .executor = executor_,
                                .clock = clock_,
                                .expire_min = options_.expire_min,
-                               .body_retention = options_.body_retention});
+                               .body_retention = options_.body_retention,
+                               .rates = &rates_});
   group_calls_ =
       std::make_unique<GroupCalls>(GroupCalls::Dependencies{.layout = layout_,
                                                             .appender = appender_,

@@ -176,6 +176,7 @@ class Node {
   std::unique_ptr<RetentionKeeper> keeper_;
 
   Admission admission_;
+  CallerRates rates_;
   ProgressBarrier barrier_;
   Bodies bodies_reader_;
   GroupStore group_store_;

@@ -90,6 +90,9 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
   metrics.AddCounter("klatch_copy_waits_unknown_total",
                      "Those whose copies were not known of in time.", {},
                      [this] { return acks_.unknown(); });
+  metrics.AddCounter("klatch_posts_rate_limited_total",
+                     "Posts that were refused because their actor posts too often.", {},
+                     [this] { return rates_.refused(); });
   metrics.AddGauge("klatch_calls_under_way", "Calls that have come in and not been answered.", {},
                    [this] { return static_cast<double>(gate_.under_way()); });
   metrics.AddGauge("klatch_watches", "Streams that watch.", {},

@@ -226,6 +226,17 @@ void AddDelivery(OptionTable& table, KlatchdOptions& options) {
        .group = "Delivery",
        .description = "Posts are refused when an entry has waited longer than this to be written",
        .value = base::Duration(&options.admission_flush_age, milliseconds(100), minutes(10))});
+  table.Add({.name = "actor-posts-max",
+             .group = "Delivery",
+             .description =
+                 "Posts of one actor a second, each counted once for each of its groups; "
+                 "0: no bound",
+             .value = base::Count(&options.actor_posts_max, 0, 1'000'000)});
+  table.Add(
+      {.name = "actor-posts-burst",
+       .group = "Delivery",
+       .description = "How many of them pass at once after a pause",
+       .value = base::Count(&options.actor_posts_burst, limits::kGroupsPerUpdateMax, 1'000'000)});
 }
 
 void AddBounds(OptionTable& table, KlatchdOptions& options) {

@@ -314,6 +314,27 @@ TEST_F(FeedWritesTest, RefusesPostsWhenBehindButNeverRemovals) {
   EXPECT_TRUE(absl::IsResourceExhausted(Publish(Request("x")).status()));
 }
 
+TEST_F(FeedWritesTest, AnActorWhoPostsTooOftenIsRefusedAndOthersAreNot) {
+  CallerRates rates({.per_second = 1, .burst = 100}, clock_);
+  FeedWrites::Dependencies dependencies{layout_, appender_, bodies_,    facts_,    facts_,
+                                        rights_, barrier_,  admission_, executor_, clock_};
+  dependencies.rates = &rates;
+  FeedWrites writes(dependencies);
+  v1::BatchPublishUpdatesRequest batch;
+  for (int i = 0; i < 100; ++i) {
+    *batch.add_requests() = Request("hi");
+    batch.mutable_requests(i)->set_request_id("key" + std::to_string(i));
+  }
+  ASSERT_TRUE(Await(writes.BatchPublish(batch, kDeadline)).ok());
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(Await(writes.Publish(Request("one more"), kDeadline)).status()));
+  v1::PublishUpdateRequest by_another = Request("first");
+  by_another.set_actor("bob");
+  EXPECT_TRUE(Await(writes.Publish(by_another, kDeadline)).ok());
+  // What can't be taken anyhow costs nothing.
+  EXPECT_TRUE(absl::IsInvalidArgument(Await(writes.Publish(Request(""), kDeadline)).status()));
+}
+
 TEST_F(FeedWritesTest, BatchAnswersInOrderWithErrorsInPlace) {
   v1::BatchPublishUpdatesRequest batch;
   std::set<uint32_t> shards;
