@@ -22,7 +22,7 @@ constexpr std::chrono::milliseconds kCatchUpCheck{2};
 constexpr std::chrono::milliseconds kDrainCheck{200};
 constexpr std::chrono::milliseconds kMendedWait{2'000};
 constexpr std::chrono::milliseconds kCopiesSlice{200};
-// Others' leases run out within one duration; twice that says that somebody renews.
+// Others' leases run out within one duration of theirs; who waits for longer says for whom, and goes on.
 constexpr int kLeaseWaits = 2;
 
 // Room beyond --persons-max and --groups-max for what is in the log when they are reached: calls
@@ -86,7 +86,8 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       bodies_(static_cast<size_t>(options.body_cache_bytes)),
       ring_(kRingSlots, WorkerCount(options, std::thread::hardware_concurrency())),
       progress_(layout_.shard_count, static_cast<uint32_t>(ring_.consumers()), executor_, clock),
-      leases_(layout_, node_id_, options.lease_duration, clock, memory.others_leases),
+      others_leases_(memory.others_leases),
+      leases_(layout_, node_id_, options.lease_duration, clock, others_leases_),
       people_(layout_, epochs_),
       pressure_(clock, people_, options.persons_max, groups_, options.groups_max),
       gate_(options.calls_max),
@@ -240,6 +241,7 @@ absl::Status Node::StartKeeper() {
 absl::StatusOr<NamespaceFacts> Node::Claim(redis::Connection& redis,
                                            const Interrupted& interrupted) {
   KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
+  others_leases_.Meet(server.run_id);
   guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
   KLATCH_RETURN_IF_ERROR(CheckRights(redis, layout_));
   KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(redis, layout_));

@@ -155,6 +155,7 @@ class Node {
   lockfree::BroadcastRing<Event> ring_;
   Progress progress_;
   std::unique_ptr<redis::RunGuard> guard_;
+  OthersLeases& others_leases_;  // of the process
   LeaseKeeper leases_;
   std::vector<std::unique_ptr<Slice>> slices_;
   LocalPeople people_;

@@ -16,8 +16,10 @@ namespace {
 // Redis looks for free memory at the first write of a script only, and PERSIST needs none: when memory
 // is full, nobody can post, but who holds a lease goes on answering.
 //
-// One that arrives late does no harm: a renewal whose nonce is still the current one only lengthens
-// this node's own lease, and nobody answers or writes by a lease that it did not see taken.
+// One that arrives late lets nobody answer or write who may not: a renewal whose nonce is still the
+// current one only lengthens this node's own lease, and nobody goes by a lease that it did not see taken.
+// A take of an earlier attempt of the same process, behind that of a later one, costs that one its
+// lease: it ends, and is started again.
 
 // {1} if the caller holds the lease afterwards; {0, owner, renewal, duration in milliseconds} if
 // somebody else does, or if it only looks. ARGV: owner, nonce, renewal, duration, the renewal that has
@@ -136,7 +138,7 @@ absl::Status LeaseKeeper::TakeOnce(redis::Connection& redis, std::vector<Partiti
       partitions_[missing[i].value()].held_until_ns.store(until, std::memory_order_relaxed);
       continue;
     }
-    if (const std::string_view owner = replies[i][1].text(); !owner.empty()) {
+    if (const std::string_view owner = replies[i][1].text(); holder.empty() && owner != node_id_) {
       holder = std::string(owner);
     }
     others_.Note(missing[i], replies[i][2].text(), answered,

@@ -4,7 +4,9 @@
 //
 // Thread safety: one thread at a time.
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,13 @@ class OthersLeases {
  public:
   explicit OthersLeases(uint32_t partition_count) : seen_(partition_count) {}
 
+  // What another run of Redis has said counts for nothing: it may have lost what came behind it.
+  void Meet(std::string_view run_id) {
+    if (run_id_ != run_id) {
+      run_id_ = std::string(run_id);
+      std::ranges::fill(seen_, Seen());
+    }
+  }
   // `renewal` was found in Redis before `now`, by a node whose leases last for `duration`.
   void Note(PartitionIndex partition, std::string_view renewal, base::MonotonicTime now,
             std::chrono::milliseconds duration) {
@@ -38,6 +47,7 @@ class OthersLeases {
     base::MonotonicTime runs_out;
   };
   std::vector<Seen> seen_;
+  std::string run_id_;
 };
 
 }  // namespace klatch

@@ -77,6 +77,7 @@ void Core::Loop(std::string name, std::function<nanoseconds()> step) {
 
 absl::Status Core::Claim(redis::Connection& redis) {
   KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
+  memory_->others_leases.Meet(server.run_id);
   guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
   KLATCH_RETURN_IF_ERROR(OpenNamespace(redis, layout_).status());
   // TakeAll's own waiting would stop the time.
@@ -191,9 +192,13 @@ absl::Status Core::health() const {
   return tailer_ ? tailer_->failure() : absl::OkStatus();
 }
 
+bool Core::Holds(PartitionIndex partition) const {
+  return leases_.Holds(partition, scheduler_.clock().Monotonic());
+}
+
 bool Core::HoldsAll() const {
   for (uint32_t i = 0; i < layout_.partition_count; ++i) {
-    if (!leases_.Holds(PartitionIndex(i), scheduler_.clock().Monotonic())) {
+    if (!Holds(PartitionIndex(i))) {
       return false;
     }
   }

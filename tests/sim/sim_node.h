@@ -47,6 +47,7 @@ class Core {
 
   Appender& appender() { return *appender_; }
   bool Applied(Position position) const { return progress_.Applied(position.shard()) >= position; }
+  bool Holds(PartitionIndex partition) const;
   bool HoldsAll() const;
   // Whether every flusher has written what its worker had applied by now.
   std::vector<uint64_t> AskDrain();

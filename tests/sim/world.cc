@@ -190,13 +190,29 @@ std::shared_ptr<Core> World::Serving() {
         !process->serving->HoldsAll()) {
       continue;
     }
-    // The lost end of a Redis can be a lease.
-    if (serving && !promises_.fails_over && !promises_.may_lose_removals()) {
-      Violate("two nodes answer");
-    }
     serving = process->serving;
   }
   return serving;
+}
+
+void World::WatchHolders() {
+  // The lost end of a Redis can be a lease.
+  if (promises_.fails_over || promises_.may_lose_removals()) {
+    return;
+  }
+  while (!scheduler_.finishing()) {
+    for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+      const auto holders = std::ranges::count_if(processes_, [&](const auto& process) {
+        return !process->is_dead && !process->is_frozen && process->core &&
+               process->core->Holds(PartitionIndex(i));
+      });
+      if (holders > 1) {
+        Violate(fmt::format("{} processes hold partition {}", holders, i));
+        return;
+      }
+    }
+    scheduler_.SleepFor(milliseconds(20));
+  }
 }
 
 std::shared_ptr<Core> World::AwaitServing() {
@@ -455,6 +471,7 @@ Verdict World::Run() {
     scheduler_.Spawn(fmt::format("client {}", client), [this, client] { RunClient(client); });
   }
   scheduler_.Spawn("chaos", [this] { RunChaos(); });
+  scheduler_.Spawn("holders", [this] { WatchHolders(); });
   scheduler_.SleepFor(kLife);
   Settle();
   if (verdict_.violations.empty()) {

@@ -90,6 +90,8 @@ class World {
   std::shared_ptr<Core> Serving();
   // The same, waiting; null when the world ends.
   std::shared_ptr<Core> AwaitServing();
+  // Looks again and again whether two processes hold the same.
+  void WatchHolders();
   // What the task yields; nothing if that took too long, be it that its node is gone.
   template <typename T>
   std::optional<T> Await(base::Task<T> task);
