@@ -228,9 +228,8 @@ void AddDelivery(OptionTable& table, KlatchdOptions& options) {
        .value = base::Duration(&options.admission_flush_age, milliseconds(100), minutes(10))});
   table.Add({.name = "actor-posts-max",
              .group = "Delivery",
-             .description =
-                 "Posts of one actor a second, each counted once for each of its groups; "
-                 "0: no bound",
+             .description = "Posts of one actor a second, each counted once for each group "
+                            "that it names; 0: no bound",
              .value = base::Count(&options.actor_posts_max, 0, 1'000'000)});
   table.Add(
       {.name = "actor-posts-burst",

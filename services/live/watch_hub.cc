@@ -106,7 +106,7 @@ void WatchHub::NoteDone(uint64_t stream) {
   // The inbox is open as long as the gate has a call in it, which this one is until it is destroyed.
   inbox_.Post([this, stream] {
     const auto finishing = finishing_.find(stream);
-    WatchSink* const sink = finishing->second;
+    WatchSink* const sink = finishing->second.sink;
     finishing_.erase(finishing);
     sink->Destroy();
   });
@@ -267,7 +267,7 @@ void WatchHub::FinishIfEnded(WatchStream& stream) {
   if (stream.is_writing) {
     return;
   }
-  finishing_[stream.id] = stream.sink;
+  finishing_[stream.id] = {stream.sink, d_.clock.Monotonic()};
   stream.sink->Finish(*stream.end);
   streams_.erase(stream.id);
   stream_count_.fetch_sub(1, std::memory_order_seq_cst);
@@ -298,10 +298,17 @@ void WatchHub::CancelStalled() {
   }
   looked_for_stalled_ = now;
   for (const auto& [id, stream] : streams_) {
-    if (stream->is_writing && !stream->end && now - stream->write_began >= d_.stall_max) {
-      stalled_.fetch_add(1, std::memory_order_relaxed);
-      End(*stream, base::Error(absl::StatusCode::kCancelled, "the client takes nothing"));
+    if (stream->is_writing && now - stream->write_began >= d_.stall_max) {
+      if (!stream->end) {
+        stalled_.fetch_add(1, std::memory_order_relaxed);
+        End(*stream, base::Error(absl::StatusCode::kCancelled, "the client takes nothing"));
+      }
       stream->sink->Cancel();
+    }
+  }
+  for (const auto& [id, finishing] : finishing_) {
+    if (now - finishing.since >= d_.stall_max) {
+      finishing.sink->Cancel();
     }
   }
 }
@@ -314,8 +321,8 @@ void WatchHub::CancelLate() {
   for (const auto& [id, stream] : streams_) {
     stream->sink->Cancel();
   }
-  for (const auto& [id, sink] : finishing_) {
-    sink->Cancel();
+  for (const auto& [id, finishing] : finishing_) {
+    finishing.sink->Cancel();
   }
 }
 

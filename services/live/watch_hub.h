@@ -241,7 +241,12 @@ class WatchHub final : public WatchFence {
 
   absl::flat_hash_map<uint64_t, std::unique_ptr<WatchStream>> streams_;
   // Those that were told to end, until gRPC is done with them.
-  absl::flat_hash_map<uint64_t, WatchSink*> finishing_;
+  // Their last word is under way.
+  struct Finishing {
+    WatchSink* sink;
+    base::MonotonicTime since;
+  };
+  absl::flat_hash_map<uint64_t, Finishing> finishing_;
   absl::flat_hash_map<std::string, std::unique_ptr<WatchedPerson>> persons_;
   std::vector<Answered> answered_;
   std::deque<Queued> queued_;

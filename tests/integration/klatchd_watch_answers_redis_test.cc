@@ -26,7 +26,8 @@ v1::WatchHomeTimelinesRequest Adding(const std::string& person, int count) {
 TEST(KlatchdWatchAnswersTest, GatewayThatDoesNotReadIsStoppedAndGetsAllItsAnswersWhenItDoes) {
   constexpr size_t kAdds = 300;
   constexpr int kPersons = 5'000;
-  Klatchd klatchd({.arguments = {"--shards", "4", "--partitions", "4", "--workers", "1"}});
+  Klatchd klatchd({.arguments = {"--shards", "4", "--partitions", "4", "--workers", "1",
+                                 "--watch-stall-max", "10m"}});
   Gateway gateway(klatchd.Channel(), Gateway::Begin::kHeldBack);
   const std::string bob(128, 'b');
   ASSERT_TRUE(gateway.Send(Adding(bob, 1)));

@@ -57,8 +57,8 @@ class KlatchdWatchTakenTest : public ::testing::Test {
     EXPECT_THAT(WordsOf(events), Not(Contains("+the last")));
   }
 
-  Klatchd klatchd_{
-      Klatchd::Options{.arguments = {"--shards", "4", "--partitions", "4", "--workers", "2"}}};
+  Klatchd klatchd_{Klatchd::Options{.arguments = {"--shards", "4", "--partitions", "4", "--workers",
+                                                  "2", "--watch-stall-max", "10m"}}};
   Client client_{klatchd_.Channel()};
 };
 

@@ -435,7 +435,7 @@ TEST_F(HttpEdgeTest, CancelsTheWatchOfAClientThatHasGone) {
 }
 
 TEST_F(HttpEdgeTest, HoldsLittleForAClientThatDoesNotReadAndEndsItsWatch) {
-  Start({.write = milliseconds(200)});
+  Start({.event = milliseconds(200)});
   HttpPeer peer(address(), /*receive_bytes=*/4'096);
   peer.Send(Getting(std::string(kWatch) + "?actor=endless"));
   ASSERT_TRUE(feed_.Await(&FakeFeed::watches_ended_, 1));
