@@ -12,8 +12,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "common/base/clock.h"
 #include "google/protobuf/util/time_util.h"
 #include "tests/integration/privacy_viewer.h"
+#include "tests/integration/sanitized.h"
 
 namespace klatch::testing {
 namespace {
@@ -25,6 +27,7 @@ constexpr char kOwner[] = "oda";
 constexpr char kOtherOwner[] = "hal";
 constexpr char kBell[] = "bell";  // of the lobby
 constexpr char kWitness[] = "con";
+constexpr char kEditedText[] = "something else";
 // Members beyond the pairs of a group that is copied, and of one that is read from its feed.
 constexpr int kCopiedMax = 10;
 constexpr int kFillers = 20;
@@ -98,10 +101,10 @@ Scene KlatchdPrivacyTest::MakeScene(Reason reason, bool is_pulled, bool is_to_se
                            is_to_several ? "several" : "one");
   for (int i = 0; i < pairs_; ++i) {
     scene.viewers.emplace_back(fmt::format("{}-{}", scene.name, i), scene.name, kAuthor,
-                               scene.lobby());
+                               fmt::format("{}-desk-{}", scene.name, i));
   }
   scene.witness.emplace_back(fmt::format("{}-{}", scene.name, kWitness), scene.name, kAuthor,
-                             scene.lobby());
+                             scene.name + "-desk");
   return scene;
 }
 
@@ -130,6 +133,9 @@ void KlatchdPrivacyTest::MakeGroups(Scene& scene) {
   people_.insert(people_.end(), all.begin(), all.end());
   ASSERT_THAT(client_->CreateGroup(kBell, scene.lobby()), Succeeds());
   ASSERT_THAT(client_->AddApplied(kBell, scene.lobby(), all), Succeeds());
+  for (const PrivacyViewer& viewer : scene.viewers) {
+    ASSERT_THAT(client_->CreateGroup(viewer.person(), viewer.desk()), Succeeds());
+  }
   v1::GetGroupRequest request;
   request.set_actor(kOwner);
   request.set_group(scene.name);
@@ -150,10 +156,11 @@ void KlatchdPrivacyTest::Post(Scene& scene) {
       request.mutable_update()->add_groups(scene.other());
     }
     if (scene.reason == Reason::kExpired && !is_last) {
-      const auto at = std::chrono::system_clock::now() + kExpiresAfter + pairs_ * kExpiresAfterPair;
+      const milliseconds ahead =
+          (kExpiresAfter + pairs_ * kExpiresAfterPair) * (kIsSanitized ? 10 : 1);
       *request.mutable_update()->mutable_expire_time() =
-          google::protobuf::util::TimeUtil::TimeTToTimestamp(
-              std::chrono::system_clock::to_time_t(at));
+          google::protobuf::util::TimeUtil::MillisecondsToTimestamp(
+              base::UnixMs(std::chrono::system_clock::now() + ahead));
     }
     const auto posted = client_->Publish(request);
     ASSERT_THAT(posted, Succeeds());
@@ -222,7 +229,7 @@ void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
       return;
     case Reason::kEdited:
       each_viewer([&](auto&, const Target& target) {
-        return client_->Edit(kAuthor, target.id, "something else");
+        return client_->Edit(kAuthor, target.id, kEditedText);
       });
       return;
     case Reason::kAudience:
@@ -322,6 +329,9 @@ void KlatchdPrivacyTest::ExpectHidden(const Scene& scene) {
         due.erase(own.id);
       }
       EXPECT_EQ(shown.at(path), AskedFor(path, due, own)) << scene.name << ", " << NameOf(path);
+    }
+    if (scene.reason == Reason::kEdited) {
+      EXPECT_EQ(client_->Get(scene.viewers[i].person(), own.id)->update().text(), kEditedText);
     }
   }
   if (OthersSee(scene.reason, scene.is_to_several)) {

@@ -36,6 +36,8 @@ inline constexpr std::array kPaths = {
     Path::kGateway, Path::kHttpHome,        Path::kHttpWatch, Path::kReply,
     Path::kReshare};
 
+static_assert(kPaths.size() == static_cast<size_t>(Path::kReshare) + 1);
+
 constexpr std::string_view NameOf(Path path) {
   switch (path) {
     case Path::kHome:
@@ -109,6 +111,8 @@ inline constexpr std::array kReasons = {Reason::kDeleted,      Reason::kDeletedB
                                         Reason::kBlocks,       Reason::kIsBlocked,
                                         Reason::kMutesAuthor,  Reason::kMutesGroup,
                                         Reason::kHides};
+
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kHides) + 1);
 
 constexpr std::string_view NameOf(Reason reason) {
   switch (reason) {

@@ -78,13 +78,17 @@ void PrivacyViewer::TurnPages(Client& client) {
   cursors_.home = client.Home(person_, {}, 1)->next_page_token();
   cursors_.group = client.GroupPage(person_, group_, {}, 1)->next_page_token();
   cursors_.profile = client.Profile(person_, author_, {}, 1)->next_page_token();
+  EXPECT_FALSE(cursors_.group.empty() || cursors_.profile.empty());
 }
 
 std::set<std::string> PrivacyViewer::TextsOf(Path path, const Klatchd& klatchd, Client& client,
                                              const std::string& mark) const {
   switch (path) {
-    case Path::kHome:
-      return TextsOn(client.Home(person_));
+    case Path::kHome: {
+      const auto page = client.Home(person_);
+      EXPECT_THAT(page->next_page_token(), ::testing::IsEmpty()) << "a page does not hold it all";
+      return TextsOn(page);
+    }
     case Path::kHomeNextPage:
       return cursors_.home.empty() ? std::set<std::string>()
                                    : TextsOn(client.Home(person_, {}, 200, cursors_.home));
@@ -134,7 +138,7 @@ bool PrivacyViewer::Answers(Path path, Client& client, const Target& target) con
         << got.status.error_message();
     return got.ok() && got->update().text() == target.text;
   }
-  v1::PublishUpdateRequest request = Client::Post(person_, lobby_, "to " + target.text);
+  v1::PublishUpdateRequest request = Client::Post(person_, desk_, "to " + target.text);
   if (path == Path::kReply) {
     request.mutable_update()->set_reply_to(target.id);
   } else {

@@ -32,14 +32,15 @@ struct Cursors {
 
 class PrivacyViewer {
  public:
-  // `lobby` is a group of all viewers, for their own posts.
-  PrivacyViewer(std::string person, std::string group, std::string author, std::string lobby)
+  // `desk` is a group of the viewer alone, for their own posts.
+  PrivacyViewer(std::string person, std::string group, std::string author, std::string desk)
       : person_(std::move(person)),
         group_(std::move(group)),
         author_(std::move(author)),
-        lobby_(std::move(lobby)) {}
+        desk_(std::move(desk)) {}
 
   const std::string& person() const { return person_; }
+  const std::string& desk() const { return desk_; }
 
   // Tokens of watches that begin now.
   void BeginWatches(const Klatchd& klatchd);
@@ -60,7 +61,7 @@ class PrivacyViewer {
   const std::string person_;
   const std::string group_;
   const std::string author_;
-  const std::string lobby_;
+  const std::string desk_;
   Cursors cursors_;
 };
 
