@@ -81,6 +81,7 @@ TEST_F(LeaseKeeperRedisTest, OneThatIsRenewedIsWaitedForAnew) {
   ASSERT_TRUE(Renew(first_).ok());
   second_.clock.Advance(milliseconds(1));
   EXPECT_FALSE(Take(second_).ok());
+  EXPECT_EQ(Stored("owner"), "first") << "not even the first of them";
   second_.clock.Advance(kDuration - milliseconds(1));
   EXPECT_FALSE(Take(second_).ok());
   second_.clock.Advance(milliseconds(1));
