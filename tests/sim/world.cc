@@ -183,16 +183,14 @@ void World::Kill(Process& process) {
   SetFrozen(process, true);
 }
 
-std::shared_ptr<Core> World::Serving() {
-  std::shared_ptr<Core> serving;
+std::shared_ptr<Core> World::Serving() const {
   for (const auto& process : processes_) {
-    if (process->is_dead || process->is_frozen || !process->serving ||
-        !process->serving->HoldsAll()) {
-      continue;
+    if (!process->is_dead && !process->is_frozen && process->serving &&
+        process->serving->HoldsAll()) {
+      return process->serving;
     }
-    serving = process->serving;
   }
-  return serving;
+  return nullptr;
 }
 
 void World::WatchHolders() {

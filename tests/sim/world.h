@@ -87,7 +87,7 @@ class World {
   void Kill(Process& process);
   void SetFrozen(Process& process, bool is_frozen);
   // Who serves now; null if nobody does.
-  std::shared_ptr<Core> Serving();
+  std::shared_ptr<Core> Serving() const;
   // The same, waiting; null when the world ends.
   std::shared_ptr<Core> AwaitServing();
   // Looks again and again whether two processes hold the same.
