@@ -1,7 +1,7 @@
 // Watches whose clients stop reading: what each holds of the node's memory, what others notice, and how
 // they end. Row 22 of the faults plays it with 1,000 of them.
 //
-// KLATCH_STALLED_WATCHES is how many there are, 100 if it isn't set.
+// KLATCH_STALLED_WATCHES is how many there are, 300 if it isn't set.
 
 #include <fmt/format.h>
 
@@ -33,7 +33,7 @@ constexpr double kSlowerMax = 1.5;
 
 size_t Stalled() {
   const char* text = std::getenv("KLATCH_STALLED_WATCHES");
-  return text == nullptr ? 100 : static_cast<size_t>(std::atoi(text));
+  return text == nullptr ? 300 : static_cast<size_t>(std::atoi(text));
 }
 
 class KlatchdStalledWatchesTest : public ::testing::Test {
