@@ -59,11 +59,6 @@ bool IsOfNoGroup(const LogRecord& record) {
   }
 }
 
-absl::Status NoRoomForGroup() {
-  return base::Error(absl::StatusCode::kResourceExhausted,
-                     "more groups than --groups-max; raise it and restart");
-}
-
 absl::Status AddGroups(const google::protobuf::RepeatedPtrField<std::string>& names,
                        GroupDirectory& groups, Event& event) {
   for (const std::string& name : names) {

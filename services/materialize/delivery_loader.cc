@@ -46,8 +46,7 @@ absl::Status Loader::LoadDeliveries(const TellDelivery& tell) {
       }
       const auto group = groups_.FindOrAdd(GroupId(replies[i][field].text()));
       if (!group) {
-        return base::Error(absl::StatusCode::kResourceExhausted,
-                           "more groups than --groups-max; raise it and start again");
+        return NoRoomForGroup();
       }
       groups_.NoteDelivery(*group, stored->switched, stored->is_pulled);
       tell(*group, stored->is_pulled);

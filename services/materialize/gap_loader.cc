@@ -63,8 +63,7 @@ absl::StatusOr<std::unordered_set<uint32_t>> GapLoader::GroupsOf(ShardIndex shar
         for (size_t i = 0; i < page.size(); ++i) {
           const auto group = groups_.FindOrAdd(GroupId(page[i].text()));
           if (!group) {
-            return base::Error(absl::StatusCode::kResourceExhausted,
-                               "more groups than --groups-max; raise it and start again");
+            return NoRoomForGroup();
           }
           groups.insert(group->value());
         }

@@ -2,23 +2,58 @@
 
 #include <utility>
 
+#include "common/base/hash.h"
+
 namespace klatch {
+
+absl::Status NoRoomForGroup() {
+  return base::Error(absl::StatusCode::kResourceExhausted,
+                     "more groups than --groups-max; raise it and restart");
+}
 
 GroupDirectory::GroupDirectory(const Layout& layout, uint32_t groups_max)
     : layout_(layout), groups_max_(groups_max), table_(groups_max) {}
 
 GroupDirectory::~GroupDirectory() = default;
 
-std::optional<GroupIndex> GroupDirectory::FindOrAdd(const GroupId& group) {
-  if (const GroupEntry* entry = table_.Find(group.value())) {
+std::optional<GroupIndex> GroupDirectory::FindOrAdd(std::string_view group) {
+  return FindOrAdd(group, base::StableHash64(group));
+}
+
+std::optional<GroupIndex> GroupDirectory::FindOrAdd(std::string_view group, uint64_t hash) {
+  if (const GroupEntry* entry = table_.Find(group, hash)) {
     return entry->index;
   }
   if (table_.size() >= groups_max_) {
     return std::nullopt;
   }
+  const GroupId id(group);
   const GroupIndex index(static_cast<uint32_t>(table_.size()));
-  table_.Insert(std::make_unique<GroupEntry>(group, layout_.ShardOf(group), index));
+  table_.Insert(std::make_unique<GroupEntry>(id, layout_.ShardOf(id), index), hash);
   return index;
+}
+
+absl::StatusOr<std::vector<GroupIndex>> GroupDirectory::FindOrAddAll(
+    std::span<const std::string_view> groups) {
+  std::vector<uint64_t> hashes;
+  hashes.reserve(groups.size());
+  for (const std::string_view group : groups) {
+    hashes.push_back(base::StableHash64(group));
+    table_.PrefetchSlot(hashes.back());
+  }
+  for (const uint64_t hash : hashes) {
+    table_.PrefetchFirst(hash);
+  }
+  std::vector<GroupIndex> indexes;
+  indexes.reserve(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const auto index = FindOrAdd(groups[i], hashes[i]);
+    if (!index) {
+      return NoRoomForGroup();
+    }
+    indexes.push_back(*index);
+  }
+  return indexes;
 }
 
 void GroupDirectory::RaiseKeptSince(GroupIndex group, Position kept_since) {

@@ -17,8 +17,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
+#include "common/base/status.h"
 #include "common/lockfree/insert_only_table.h"
 #include "services/model/ids.h"
 #include "services/model/layout.h"
@@ -26,7 +29,8 @@
 
 namespace klatch {
 
-struct GroupEntry {
+// In one cache line: who finds the name has the rest.
+struct alignas(64) GroupEntry {
   GroupId id;
   ShardIndex shard;
   GroupIndex index;
@@ -49,13 +53,20 @@ struct GroupEntry {
   std::string_view key() const { return id.value(); }
 };
 
+// RESOURCE_EXHAUSTED, with what the operator can do about a directory that is full.
+absl::Status NoRoomForGroup();
+
 class GroupDirectory {
  public:
   GroupDirectory(const Layout& layout, uint32_t groups_max);
   ~GroupDirectory();
 
   // Writer only. Nothing if the directory is full.
-  std::optional<GroupIndex> FindOrAdd(const GroupId& group);
+  std::optional<GroupIndex> FindOrAdd(std::string_view group);
+  std::optional<GroupIndex> FindOrAdd(const GroupId& group) { return FindOrAdd(group.value()); }
+  // The same of many at once, which waits for memory once and not for each. RESOURCE_EXHAUSTED if the
+  // directory is full.
+  absl::StatusOr<std::vector<GroupIndex>> FindOrAddAll(std::span<const std::string_view> groups);
 
   // Writer only. A position that is not later than what is known changes nothing: what is gone does
   // not come back, whatever a replay says.
@@ -75,11 +86,15 @@ class GroupDirectory {
 
   // Null if this process has not seen the group.
   const GroupEntry* Find(const GroupId& group) const;
+  // Asks for the cache line of what At says.
+  void Prefetch(GroupIndex index) const { __builtin_prefetch(&At(index)); }
   // REQUIRES: index was given out by this directory.
   const GroupEntry& At(GroupIndex index) const;
   uint32_t size() const;
 
  private:
+  std::optional<GroupIndex> FindOrAdd(std::string_view group, uint64_t hash);
+
   const Layout layout_;
   const uint32_t groups_max_;
   lockfree::InsertOnlyTable<GroupEntry> table_;

@@ -22,6 +22,8 @@ class GroupSizes {
       : groups_(groups), thresholds_(thresholds) {}
 
   void Add(GroupIndex group);
+  // Asks for the cache line that Add will touch.
+  void Prefetch(GroupIndex group) const { groups_.Prefetch(group); }
   void Remove(GroupIndex group, uint32_t count);
 
   // To be decided anew, whatever its count is.

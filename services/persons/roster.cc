@@ -17,6 +17,20 @@ void Roster::Add(GroupIndex group, uint32_t person) {
   sizes_.Add(group);
 }
 
+void Roster::PrefetchGroup(GroupIndex group) const {
+  if (group.value() < groups_.size()) {
+    __builtin_prefetch(&groups_[group.value()]);
+  }
+  sizes_.Prefetch(group);
+}
+
+void Roster::PrefetchEnd(GroupIndex group) const {
+  if (group.value() < groups_.size()) {
+    const std::vector<uint32_t>& persons = groups_[group.value()].persons;
+    __builtin_prefetch(persons.data() + persons.size());
+  }
+}
+
 void Roster::Remove(GroupIndex group, uint32_t person) {
   if (group.value() >= groups_.size()) {
     return;
