@@ -35,8 +35,11 @@ Worker::Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies,
 
 Worker::~Worker() { Stop(); }
 
-absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>& memberships,
+absl::Status Worker::Restore(std::string_view id, std::vector<Membership> memberships,
                              UpdateId floor, uint64_t hole_since) {
+  for (const Membership& membership : memberships) {
+    roster_.PrefetchGroup(membership.group);
+  }
   Person* person = persons_.FindOrAdd(id);
   if (person == nullptr) {
     return TooManyPersons();
@@ -47,6 +50,9 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
   NoteSeen(*person);
   person->home->RaiseFloor(floor.value());
   person->posts->RaiseFloor(floor.value());
+  for (const Membership& membership : memberships) {
+    roster_.PrefetchEnd(membership.group);
+  }
   for (const Membership& membership : memberships) {
     Position& newest = restored_[membership.position.shard().value()];
     newest = std::max(newest, membership.position);
@@ -64,9 +70,8 @@ absl::Status Worker::Restore(std::string_view id, const std::vector<Membership>&
       memberships_changed_.fetch_add(1, std::memory_order_relaxed);
     }
   }
-  std::vector<Membership> sorted = memberships;
-  std::ranges::sort(sorted, {}, &Membership::group);
-  person->memberships.Replace(std::make_unique<MembershipList>(std::move(sorted)), d_.epochs);
+  std::ranges::sort(memberships, {}, &Membership::group);
+  person->memberships.Replace(std::make_unique<MembershipList>(std::move(memberships)), d_.epochs);
   if (hole_since != 0) {
     person->hole_since.store(hole_since, std::memory_order_relaxed);
     holes_.fetch_add(1, std::memory_order_relaxed);

@@ -56,8 +56,8 @@ class Worker {
 
   // Before Start: what Redis holds about a person. Copies of updates up to `floor` are only in
   // Redis.
-  absl::Status Restore(std::string_view person, const std::vector<Membership>& memberships,
-                       UpdateId floor, uint64_t hole_since);
+  absl::Status Restore(std::string_view person, std::vector<Membership> memberships, UpdateId floor,
+                       uint64_t hole_since);
 
   // Before Start: the person, restored already, gets no copies since then.
   void RestoreQuiet(std::string_view person, uint64_t since);

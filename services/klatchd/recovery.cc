@@ -42,18 +42,20 @@ absl::Status Recovery::FollowTrail() {
 
 absl::StatusOr<LoadSummary> Recovery::Load() {
   uint64_t restored = 0;
-  Loader loader(d_.layout, d_.redis, d_.groups, [&](const RestoredPerson& person) -> absl::Status {
-    if (++restored % kRestoredPerLook == 0) {
-      KLATCH_RETURN_IF_ERROR(CheckInterrupted());
-    }
-    Worker& worker = WorkerOf(person.partition);
-    KLATCH_RETURN_IF_ERROR(
-        worker.Restore(person.id, person.memberships, person.floor, person.hole_since));
-    if (person.quiet_since != 0) {
-      worker.RestoreQuiet(person.id, person.quiet_since);
-    }
-    return absl::OkStatus();
-  });
+  Loader loader(
+      d_.layout, d_.redis, d_.groups,
+      [&](PartitionIndex partition, UpdateId floor, RestoredPerson person) -> absl::Status {
+        if (++restored % kRestoredPerLook == 0) {
+          KLATCH_RETURN_IF_ERROR(CheckInterrupted());
+        }
+        Worker& worker = WorkerOf(partition);
+        KLATCH_RETURN_IF_ERROR(
+            worker.Restore(person.id, std::move(person.memberships), floor, person.hole_since));
+        if (person.quiet_since != 0) {
+          worker.RestoreQuiet(person.id, person.quiet_since);
+        }
+        return absl::OkStatus();
+      });
   KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, loader.LoadAll());
   KLATCH_RETURN_IF_ERROR(loader.LoadDeliveries([this](GroupIndex group, bool is_pulled) {
     for (Worker* worker : d_.workers) {

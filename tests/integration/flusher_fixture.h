@@ -44,9 +44,11 @@ class FlusherFixture : public RedisTest {
     worker_ = std::make_unique<Worker>(
         0, 1, Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_, clock_}, *persons_);
     guard_ = std::make_unique<redis::RunGuard>(redis::Probe(*redis)->run_id);
-    Loader loader(layout_, *redis, groups_, [this](const RestoredPerson& person) {
-      return worker_->Restore(person.id, person.memberships, person.floor, person.hole_since);
-    });
+    Loader loader(layout_, *redis, groups_,
+                  [this](PartitionIndex /*partition*/, UpdateId floor, RestoredPerson person) {
+                    return worker_->Restore(person.id, std::move(person.memberships), floor,
+                                            person.hole_since);
+                  });
     ASSERT_TRUE(loader.LoadAll().ok());
     flusher_ = std::make_unique<Flusher>(
         Flusher::Dependencies{layout_, *worker_, groups_, leases_, *guard_, epochs_, clock_},
