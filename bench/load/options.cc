@@ -67,6 +67,13 @@ void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Server",
              .description = "How long a call is tried again with the same key",
              .value = base::Duration(&options.retry_for, 100ms, 600s)});
+  table.Add(
+      {.name = "shed",
+       .group = "Server",
+       .description =
+           "What the schedule sends and the node refuses as it has too much to do is not tried "
+           "again, and no failure",
+       .value = base::Flag(&options.shed)});
   table.Add({.name = "drain-timeout",
              .group = "Server",
              .description = "How long the node may take to bring everything into Redis",
@@ -121,10 +128,11 @@ void AddArrivalOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "What is played",
              .description = "Operations per second of the schedule, all connections together",
              .value = base::Count(&options.rate, 1, 10'000'000)});
-  table.Add({.name = "rate-end",
-             .group = "What is played",
-             .description = "What --rate has become at the end of a step or a line",
-             .value = base::Count(&options.rate_end, 0, 10'000'000)});
+  table.Add(
+      {.name = "rate-end",
+       .group = "What is played",
+       .description = "What --rate has become at the end of a step or a line, or amid a surge",
+       .value = base::Count(&options.rate_end, 0, 10'000'000)});
   table.Add({.name = "burst",
              .group = "What is played",
              .description = "Operations that bursts send at once",
@@ -323,11 +331,15 @@ absl::Status ValidateOptions(const LoadOptions& options) {
   if (!options.fault.empty() && !node_is_known) {
     return error("--fault wants --node-pid or --node-pid-file");
   }
-  const bool rises =
-      options.arrivals == ArrivalKind::kStep || options.arrivals == ArrivalKind::kLine;
-  if (rises && options.rate_end == 0) {
+  const bool has_two_rates = options.arrivals == ArrivalKind::kStep ||
+                             options.arrivals == ArrivalKind::kLine ||
+                             options.arrivals == ArrivalKind::kSurge;
+  if (has_two_rates && options.rate_end == 0) {
     return error(
         fmt::format("--arrivals {} wants --rate-end, at least 1", NameOf(options.arrivals)));
+  }
+  if (options.arrivals == ArrivalKind::kClosedLoop && options.shed) {
+    return error("--shed is for a schedule, and --arrivals closed has none");
   }
   if (options.arrivals == ArrivalKind::kClosedLoop && options.duration.count() != 0) {
     return error("--duration is for a schedule, and --arrivals closed has none: give --updates");

@@ -70,6 +70,7 @@ struct LoadOptions {
   std::string hgrm;
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds retry_for{30'000};
+  bool shed = false;
   std::chrono::milliseconds drain_timeout{60'000};
 };
 

@@ -379,6 +379,7 @@ void Play::Report() {
   more_.departures = state_.departures.load(std::memory_order_relaxed);
   more_.returns = state_.returns.load(std::memory_order_relaxed);
   more_.retries = state_.retries.load(std::memory_order_relaxed);
+  more_.shed = state_.shed.load(std::memory_order_relaxed);
   more_.quiet = quiet_.size();
   more_.groups_to_flip = options_.flip_groups;
   more_.several = state_.several.load(std::memory_order_relaxed);

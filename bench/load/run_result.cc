@@ -66,6 +66,9 @@ std::vector<Spectrum> Spectra(const Latencies& latencies) {
     }
   };
   add("publish", "from the moment that a post was due to its acknowledgement", latencies.publish);
+  add("refused",
+      "from the moment that an operation was due to its refusal by a node with too much to do",
+      latencies.refused);
   add("visible", "from the moment that a post was due to the page that shows it to a member",
       latencies.visible);
   add("last_member", "from the moment that a post was due to its arrival at the last member",

@@ -88,6 +88,7 @@ class Sampler::Distribution {
 struct Sampler::Look {
   std::chrono::steady_clock::time_point moment;
   uint64_t answered = 0;
+  uint64_t shed = 0;
   uint64_t published = 0;
   uint64_t due = 0;
   double own_cpu = 0;
@@ -104,6 +105,7 @@ struct Sampler::Look {
   std::optional<double> cpu_redis = {};
   std::optional<double> memory_redis = {};
   Distribution publish;
+  Distribution refused;
   Distribution visible;
   Distribution home_page;
   Distribution profile_page;
@@ -182,10 +184,12 @@ void Sampler::AskRedis(Look& look) {
 Sampler::Look Sampler::TakeLook() {
   Look look{.moment = std::chrono::steady_clock::now(),
             .answered = state_.answered.load(std::memory_order_relaxed),
+            .shed = state_.shed.load(std::memory_order_relaxed),
             .published = state_.published.load(std::memory_order_relaxed),
             .due = state_.deliveries_expected.load(std::memory_order_relaxed),
             .own_cpu = OwnCpuSeconds(),
             .publish = Distribution(latencies_.publish),
+            .refused = Distribution(latencies_.refused),
             .visible = Distribution(latencies_.visible),
             .home_page = Distribution(latencies_.home_page),
             .profile_page = Distribution(latencies_.profile_page)};
@@ -223,6 +227,7 @@ void Sampler::PutLatencies(size_t second, const Look& before, const Look& after)
     PutPoint(name + "_p99", "latency", "µs", second, to.Since(from, kTail));
   };
   put("publish", before.publish, after.publish);
+  put("refused", before.refused, after.refused);
   put("visible", before.visible, after.visible);
   put("home_page", before.home_page, after.home_page);
   put("profile_page", before.profile_page, after.profile_page);
@@ -240,6 +245,7 @@ void Sampler::Put(size_t second, const Look& before, const Look& after) {
     PutPoint("offered", "rate", "1/s", second, OfferedIn(second));
   }
   rate("answered", "rate", "1/s", count(before.answered), count(after.answered));
+  rate("shed", "rate", "1/s", count(before.shed), count(after.shed));
   rate("published", "rate", "1/s", count(before.published), count(after.published));
   rate("deliveries_due", "deliveries", "1/s", count(before.due), count(after.due));
   rate("deliveries_memory", "deliveries", "1/s", before.deliveries, after.deliveries);

@@ -159,6 +159,25 @@ TEST_F(LoadOpenLoopRedisTest, FindsPagesOutOfOrderAndPagesThatAreRefused) {
   }
 }
 
+TEST_F(LoadOpenLoopRedisTest, WhatIsShedIsCountedAndNoFailure) {
+  options_.shed = true;
+  std::atomic<uint64_t> refused{0};
+  std::atomic<uint64_t> asked{0};
+  Faults faults;
+  faults.read = [&](const ReadCall& call, grpc::Status& status, Updates&) {
+    if (IsOpenLoops(call) && asked.fetch_add(1) % 3 == 0) {
+      refused.fetch_add(1);
+      status = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "behind");
+    }
+  };
+  Run(std::move(faults));
+  EXPECT_EQ(exit_, ExitCode::kGood) << ::testing::PrintToString(more_.examples);
+  EXPECT_GT(refused, 50u);
+  EXPECT_EQ(more_.shed, refused);
+  EXPECT_EQ(play_->latencies().refused.Count(), refused);
+  EXPECT_EQ(more_.retries, 0u);
+}
+
 // A closed loop would have sent nothing during the pause, and seen it once per connection.
 TEST_F(LoadOpenLoopRedisTest, APauseIsInTheLatencyOfAllThatWasDueMeanwhile) {
   constexpr std::chrono::milliseconds kPause = kSlower * std::chrono::milliseconds(400);

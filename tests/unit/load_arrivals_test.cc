@@ -80,6 +80,17 @@ TEST(ArrivalsTest, StepsAreConstantEach) {
   }
 }
 
+TEST(ArrivalsTest, ASurgeIsTheSecondThird) {
+  const ArrivalPlan plan{
+      .kind = ArrivalKind::kSurge, .rate = 100, .rate_end = 1'000, .duration = 9s};
+  const auto times = All(plan);
+  EXPECT_NEAR(static_cast<double>(times.size()), plan.Count(), 1);
+  for (int second = 0; second < 9; ++second) {
+    const double rate = second >= 3 && second < 6 ? 1'000 : 100;
+    EXPECT_NEAR(static_cast<double>(CountIn(times, second, second + 1)), rate, 1) << second;
+  }
+}
+
 TEST(ArrivalsTest, BurstsComeTogetherAndKeepTheRate) {
   const auto times = All({.kind = ArrivalKind::kBurst, .rate = 100, .burst = 50, .duration = 10s});
   ASSERT_EQ(times.size(), 1'000u);

@@ -72,7 +72,7 @@ TEST(ReportTest, NoLineForPeopleIsLongerThanAHundredColumns) {
   summary.gaps = summary.resumes = summary.trimmed = 123'456'789;
   Circumstances more;
   more.checked = true;
-  more.memberships = more.seed = more.several = more.refused_rightly = 123'456'789;
+  more.memberships = more.seed = more.several = more.refused_rightly = more.shed = 123'456'789;
   more.departures = more.returns = more.revisions = more.quarrels = more.node_kills = 123'456;
   more.watched = more.watch_shown = more.watch_paged = 123'456'789;
   more.stored_rings = {1'000'000, 123'456'789};
@@ -219,6 +219,13 @@ TEST(LoadOptionsTest, ASchedulesOptionsFitTogether) {
   using std::chrono_literals::operator""s;
   EXPECT_THAT(error([](LoadOptions& o) { o.arrivals = ArrivalKind::kStep; }),
               HasSubstr("--arrivals step wants --rate-end"));
+  EXPECT_THAT(error([](LoadOptions& o) { o.arrivals = ArrivalKind::kSurge; }),
+              HasSubstr("--arrivals surge wants --rate-end"));
+  EXPECT_THAT(error([](LoadOptions& o) {
+                o.arrivals = ArrivalKind::kClosedLoop;
+                o.shed = true;
+              }),
+              HasSubstr("--shed is for a schedule"));
   EXPECT_THAT(error([](LoadOptions& o) {
                 o.arrivals = ArrivalKind::kClosedLoop;
                 o.duration = 1s;
@@ -305,10 +312,17 @@ class RetryTest : public testing::Test {
   Graph graph_{{"ann"}, {{"g", 0, {0}}}, std::nullopt};
   std::atomic<bool> interrupted_{false};
   RunState state_{interrupted_, graph_};
+
+  static Client::Options For(std::chrono::milliseconds retry_for, bool sheds = false) {
+    Client::Options options;
+    options.retry_for = retry_for;
+    options.sheds = sheds;
+    return options;
+  }
 };
 
 TEST_F(RetryTest, ADefiniteAnswerEndsRetriesAndIsDefinite) {
-  Retry retry(std::chrono::seconds(30), state_);
+  Retry retry(For(std::chrono::seconds(30)), state_);
   grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
   EXPECT_TRUE(retry.PauseAfter(lost).has_value());
   grpc::Status refused(grpc::StatusCode::PERMISSION_DENIED, "no member");
@@ -318,21 +332,29 @@ TEST_F(RetryTest, ADefiniteAnswerEndsRetriesAndIsDefinite) {
 }
 
 TEST_F(RetryTest, ACallThatMayHaveHappenedStaysUnknownWhenTheTimeIsOver) {
-  Retry retry(std::chrono::milliseconds(0), state_);
+  Retry retry(For(std::chrono::milliseconds(0)), state_);
   grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
   EXPECT_FALSE(retry.PauseAfter(lost).has_value());
   EXPECT_EQ(retry.CertaintyOf(lost), Certainty::kUnknown);
 }
 
 TEST_F(RetryTest, ARefusalForOverloadDidNotHappen) {
-  Retry retry(std::chrono::milliseconds(0), state_);
+  Retry retry(For(std::chrono::milliseconds(0)), state_);
   grpc::Status busy(grpc::StatusCode::RESOURCE_EXHAUSTED, "behind");
   EXPECT_FALSE(retry.PauseAfter(busy).has_value());
   EXPECT_EQ(retry.CertaintyOf(busy), Certainty::kRefused);
 }
 
+TEST_F(RetryTest, WhoShedsTriesNothingAgainThatWasRefusedForOverload) {
+  Retry retry(For(std::chrono::seconds(30), true), state_);
+  const grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  const grpc::Status busy(grpc::StatusCode::RESOURCE_EXHAUSTED, "behind");
+  EXPECT_TRUE(retry.PauseAfter(lost).has_value());
+  EXPECT_FALSE(retry.PauseAfter(busy).has_value());
+}
+
 TEST_F(RetryTest, AnInterruptEndsRetriesAtOnce) {
-  Retry retry(std::chrono::seconds(30), state_);
+  Retry retry(For(std::chrono::seconds(30)), state_);
   interrupted_.store(true, std::memory_order_relaxed);
   EXPECT_FALSE(retry.PauseAfter(grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone")).has_value());
 }

@@ -99,7 +99,7 @@ bool Client::WaitConnected(std::chrono::milliseconds timeout) {
 
 template <typename Response, typename Call>
 Outcome<Response> Client::Try(const Call& call) {
-  Retry retry(options_.retry_for, state_);
+  Retry retry(options_, state_);
   Outcome<Response> outcome;
   do {
     grpc::ClientContext context;
@@ -170,7 +170,7 @@ grpc::Status Client::PublishApart(PublishBatch& batch) {
 
 std::vector<PublishOutcome> Client::Publish(const std::vector<PublishUpdateRequest>& requests) {
   PublishBatch batch(requests);
-  Retry retry(options_.retry_for, state_);
+  Retry retry(options_, state_);
   grpc::Status worst;
   do {
     worst = batch.Take(PublishOnce(batch), state_);

@@ -66,6 +66,8 @@ class Client {
     std::string target;  // host:port or unix:path
     std::chrono::milliseconds call_deadline{10'000};
     std::chrono::milliseconds retry_for{30'000};  // longer than a node needs to come back
+    // What a node refuses as it has too much to do is not tried again.
+    bool sheds = false;
     // Several posts go each in a call of its own, all under way together.
     bool one_per_call = false;
   };

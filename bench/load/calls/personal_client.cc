@@ -30,7 +30,7 @@ PersonalClient::~PersonalClient() = default;
 
 template <typename Call>
 grpc::Status PersonalClient::Try(const Call& call) {
-  Retry retry(options_.retry_for, state_);
+  Retry retry(options_, state_);
   grpc::Status status;
   do {
     grpc::ClientContext context;

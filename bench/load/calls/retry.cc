@@ -32,8 +32,12 @@ bool MayHelpToRetry(const grpc::Status& status) {
   }
 }
 
+bool IsOverload(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+}
+
 bool MayHaveHappened(const grpc::Status& status) {
-  return MayHelpToRetry(status) && status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED;
+  return MayHelpToRetry(status) && !IsOverload(status);
 }
 
 std::chrono::milliseconds RetryAfter(const grpc::Status& status) {
@@ -53,8 +57,11 @@ std::chrono::milliseconds RetryAfter(const grpc::Status& status) {
   return {};
 }
 
-Retry::Retry(std::chrono::milliseconds retry_for, RunState& state)
-    : state_(state), retry_for_(retry_for), end_(std::chrono::steady_clock::now() + retry_for) {}
+Retry::Retry(const Client::Options& options, RunState& state)
+    : state_(state),
+      retry_for_(options.retry_for),
+      sheds_(options.sheds),
+      end_(std::chrono::steady_clock::now() + retry_for_) {}
 
 std::optional<std::chrono::milliseconds> Retry::PauseAfter(const grpc::Status& status) {
   if (status.ok() || !MayHelpToRetry(status)) {
@@ -62,8 +69,11 @@ std::optional<std::chrono::milliseconds> Retry::PauseAfter(const grpc::Status& s
     return std::nullopt;
   }
   may_have_happened_ = may_have_happened_ || MayHaveHappened(status);
-  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+  if (IsOverload(status)) {
     state_.last_answer_ms.store(SteadyMilliseconds(), std::memory_order_relaxed);
+    if (sheds_) {
+      return std::nullopt;
+    }
   }
   std::chrono::milliseconds pause = std::max(RetryAfter(status), next_pause_);
   next_pause_ = std::min(next_pause_ * 2, kPauseMax);

@@ -1,7 +1,7 @@
 #pragma once
 // When to try a call again, and what its end means.
 //
-//   Retry retry(std::chrono::seconds(30), state);
+//   Retry retry(options, state);
 //   do { status = Call(); } while (retry.Again(status, [&](auto pause) { connection.Pause(pause); }));
 //   Certainty certainty = retry.CertaintyOf(status);
 //
@@ -22,6 +22,8 @@ grpc::Status ToGrpcStatus(const google::rpc::Status& status);
 
 // Whether the same call may succeed later.
 bool MayHelpToRetry(const grpc::Status& status);
+// Whether the node had too much to do.
+bool IsOverload(const grpc::Status& status);
 // Whether a call that ended so may have happened nevertheless.
 bool MayHaveHappened(const grpc::Status& status);
 // The server's hint; zero if it gave none.
@@ -29,7 +31,7 @@ std::chrono::milliseconds RetryAfter(const grpc::Status& status);
 
 class Retry {
  public:
-  Retry(std::chrono::milliseconds retry_for, RunState& state);
+  Retry(const Client::Options& options, RunState& state);
 
   // How long to wait before the next try of a call that ended with `status`; nothing if it is not
   // worth another, if the time is over or if the run must stop.
@@ -49,6 +51,7 @@ class Retry {
  private:
   RunState& state_;
   const std::chrono::milliseconds retry_for_;
+  const bool sheds_;
   const std::chrono::steady_clock::time_point end_;
   std::chrono::milliseconds next_pause_{10};
   bool may_have_happened_ = false;

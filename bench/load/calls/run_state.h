@@ -102,6 +102,8 @@ struct RunState {
   // Blocks, mutes and hidden updates that were made and undone.
   std::atomic<uint64_t> quarrels{0};
   std::atomic<uint64_t> retries{0};
+  // Posts and pages of an open loop that the node refused, having too much to do.
+  std::atomic<uint64_t> shed{0};
   // Posts and pages that publishers, or the open loop, had answered.
   std::atomic<uint64_t> answered{0};
   // Of an open loop: operations that were due, and those that we, not the node, sent late.

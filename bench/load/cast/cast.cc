@@ -244,8 +244,10 @@ void Cast::Run() {
   if (programme_.arrivals.kind == ArrivalKind::kClosedLoop) {
     PublishInClosedLoop();
   } else {
+    Client::Options client = client_;
+    client.sheds = options_.shed;
     open_loop_ =
-        std::make_unique<OpenLoop>(stage_, OpenLoop::Options{.client = client_,
+        std::make_unique<OpenLoop>(stage_, OpenLoop::Options{.client = client,
                                                              .connections = options_.connections,
                                                              .batch = options_.batch,
                                                              .linger = options_.linger,

@@ -51,6 +51,11 @@ class PublishCall : public OpenCall {
     const Moment now = std::chrono::steady_clock::now();
     for (size_t i = 0; i < posts_.size(); ++i) {
       const PublishOutcome& outcome = batch_.outcomes()[i];
+      if (connection_.client.sheds && outcome.certainty == Certainty::kRefused &&
+          IsOverload(outcome.status)) {
+        TakeDownShed(due_[i]);
+        continue;
+      }
       if (outcome.certainty == Certainty::kDone) {
         connection_.stage.latencies.publish.Record(now - due_[i]);
         connection_.stage.state.answered.fetch_add(1, std::memory_order_relaxed);
@@ -109,6 +114,8 @@ class ReadCall : public OpenCall {
       stage.latencies.PagesOf(page_.operation).Record(std::chrono::steady_clock::now() - due_);
       stage.state.answered.fetch_add(1, std::memory_order_relaxed);
       LookAt(response_.updates());
+    } else if (connection_.client.sheds && IsOverload(last)) {
+      TakeDownShed(due_);
     } else if (!stage.state.MustStop()) {
       stage.violations.AddOther(fmt::format("a page of {} could not be read: {}",
                                             stage.graph.person(page_.reader),
@@ -171,6 +178,11 @@ bool OpenCall::Advance() {
   pausing_ = true;
   pause_.Set(&connection_.queue, std::chrono::system_clock::now() + *pause, this);
   return false;
+}
+
+void OpenCall::TakeDownShed(Moment due) const {
+  connection_.stage.latencies.refused.Record(std::chrono::steady_clock::now() - due);
+  connection_.stage.state.shed.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::unique_ptr<OpenCall> MakePublishCall(const Connection& connection,

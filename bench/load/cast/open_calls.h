@@ -33,7 +33,7 @@ class OpenCall {
   using Moment = std::chrono::steady_clock::time_point;
 
   explicit OpenCall(const Connection& connection)
-      : connection_(connection), retry_(connection.client.retry_for, connection.stage.state) {}
+      : connection_(connection), retry_(connection.client, connection.stage.state) {}
   virtual ~OpenCall() = default;
   OpenCall(const OpenCall&) = delete;
   OpenCall& operator=(const OpenCall&) = delete;
@@ -57,6 +57,9 @@ class OpenCall {
     handed_over_.store(true, std::memory_order_release);
     reader.Finish(response, status, this);
   }
+
+  // An operation that was due then, and that the node had too much to do for.
+  void TakeDownShed(Moment due) const;
 
   const Connection connection_;
 

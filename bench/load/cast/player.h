@@ -37,6 +37,7 @@ struct Target {
 
 struct Latencies {
   obs::LatencyHistogram publish;
+  obs::LatencyHistogram refused;  // what was shed
   obs::LatencyHistogram visible;
   obs::LatencyHistogram home_page;
   obs::LatencyHistogram profile_page;

@@ -6,12 +6,13 @@
 namespace klatch::load {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ArrivalKind>, 6> kNames = {{
+constexpr std::array<std::pair<std::string_view, ArrivalKind>, 7> kNames = {{
     {"closed", ArrivalKind::kClosedLoop},
     {"constant", ArrivalKind::kConstant},
     {"poisson", ArrivalKind::kPoisson},
     {"step", ArrivalKind::kStep},
     {"line", ArrivalKind::kLine},
+    {"surge", ArrivalKind::kSurge},
     {"burst", ArrivalKind::kBurst},
 }};
 
@@ -36,6 +37,9 @@ std::vector<std::pair<std::string, ArrivalKind>> ArrivalKinds() {
 
 double ArrivalPlan::Count() const {
   const double seconds = Seconds(duration);
+  if (kind == ArrivalKind::kSurge) {
+    return seconds * (2 * rate + rate_end) / 3;
+  }
   const bool moves = kind == ArrivalKind::kStep || kind == ArrivalKind::kLine;
   return moves ? seconds * (rate + rate_end) / 2 : seconds * rate;
 }
@@ -62,6 +66,17 @@ double Arrivals::TimeOnLine(double number) const {
   return inside < 0 ? Seconds(plan_.duration) : 2 * number / (plan_.rate + std::sqrt(inside));
 }
 
+double Arrivals::TimeOnSurge(double number) const {
+  const double third = Seconds(plan_.duration) / 3;
+  const double before = plan_.rate * third;
+  const double within = plan_.rate_end * third;
+  if (number < before) {
+    return number / plan_.rate;
+  }
+  return number < before + within ? third + (number - before) / plan_.rate_end
+                                  : 2 * third + (number - before - within) / plan_.rate;
+}
+
 double Arrivals::TimeOf(uint64_t number) {
   const auto count = static_cast<double>(number);
   switch (plan_.kind) {
@@ -72,6 +87,8 @@ double Arrivals::TimeOf(uint64_t number) {
       return TimeOnSteps(count);
     case ArrivalKind::kLine:
       return TimeOnLine(count);
+    case ArrivalKind::kSurge:
+      return TimeOnSurge(count);
     case ArrivalKind::kBurst:
       return static_cast<double>(number / plan_.burst * plan_.burst) / plan_.rate;
     case ArrivalKind::kConstant:

@@ -6,6 +6,7 @@
 //   poisson   at random, as independent people do; `rate` on average
 //   step      constant, in kSteps steps from `rate` to `rate_end`
 //   line      from `rate` to `rate_end`, evenly
+//   surge     constant: `rate`, in the second of three thirds `rate_end`, then `rate` again
 //   burst     `burst` at once, as often as `rate` wants
 //
 // A closed loop (kClosedLoop) has no schedule: the next is sent when the last is answered.
@@ -24,14 +25,14 @@
 
 namespace klatch::load {
 
-enum class ArrivalKind { kClosedLoop, kConstant, kPoisson, kStep, kLine, kBurst };
+enum class ArrivalKind { kClosedLoop, kConstant, kPoisson, kStep, kLine, kSurge, kBurst };
 
 struct ArrivalPlan {
   static constexpr int kSteps = 10;
 
   ArrivalKind kind = ArrivalKind::kConstant;
   double rate = 0;      // per second
-  double rate_end = 0;  // of a step or a line
+  double rate_end = 0;  // of a step, a line or a surge
   uint64_t burst = 1;
   std::chrono::nanoseconds duration{0};
 
@@ -56,6 +57,7 @@ class Arrivals {
   double TimeOf(uint64_t number);
   double TimeOnSteps(double number) const;
   double TimeOnLine(double number) const;
+  double TimeOnSurge(double number) const;
 
   const ArrivalPlan plan_;
   Random random_;

@@ -20,6 +20,10 @@ std::string PostsText(const Summary& summary, const Circumstances& more) {
     text += fmt::format(", {} refused as their author had just left",
                         WithThousands(more.refused_rightly));
   }
+  if (more.shed != 0) {
+    text += fmt::format(", {} operations refused by a node that had too much to do",
+                        WithThousands(more.shed));
+  }
   if (summary.unknown != 0) {
     text += fmt::format(", {} calls undecided", WithThousands(summary.unknown));
   }

@@ -55,6 +55,7 @@ struct Circumstances {
   uint64_t revisions = 0;
   uint64_t refused_rightly = 0;
   uint64_t retries = 0;
+  uint64_t shed = 0;  // refused as the node had too much to do, and given up
   uint64_t node_kills = 0;
   uint64_t several = 0;  // posts to several groups
   uint64_t quarrels = 0;

@@ -86,6 +86,7 @@ void Visit(Of<Circumstances> auto& more, auto&& field) {
   field("revisions", more.revisions);
   field("refused_rightly", more.refused_rightly);
   field("retries", more.retries);
+  field("shed", more.shed);
   field("node_kills", more.node_kills);
   field("several", more.several);
   field("quarrels", more.quarrels);
