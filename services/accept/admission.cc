@@ -51,9 +51,13 @@ double Admission::OpenShare() const {
 }
 
 absl::Status Admission::Admit() const {
+  const auto wait = std::chrono::duration_cast<milliseconds>(appender_.ExpectedWait());
+  if (wait > bounds_.queue_time_max) {
+    return Behind("too many posts wait for Redis", RetryAfter(wait, bounds_.queue_time_max));
+  }
   const auto append_age = std::chrono::duration_cast<milliseconds>(appender_.OldestAge());
-  if (append_age > bounds_.append_age_max) {
-    return Behind("the log is behind", RetryAfter(append_age, bounds_.append_age_max));
+  if (append_age > bounds_.queue_time_max) {
+    return Behind("the log is behind", RetryAfter(append_age, bounds_.queue_time_max));
   }
   const milliseconds unflushed_age = pressure_.OldestUnflushedAge();
   if (unflushed_age > bounds_.unflushed_age_max) {

@@ -1,9 +1,10 @@
 #pragma once
 // Whether more work may come in now: posts slow down before timelines get holes (DESIGN: accept).
 //
-// Looks at how long the oldest append has waited for Redis, at the age of the oldest entry that is
-// not flushed yet, and at whether memory for timelines is short. Removals, edits and deletions are
-// never refused here: a leak is worse than a late delivery.
+// Looks at how long a post would wait for its turn, since by the time that the oldest is late many
+// more have come; at how long the oldest append has waited for Redis, which may stand still; at the
+// age of the oldest entry that is not flushed yet, and at whether memory for timelines is short.
+// Removals, edits and deletions are never refused here: a leak is worse than a late delivery.
 //
 // Thread safety: any thread; gauges are read racily, which is fine for a valve.
 
@@ -33,7 +34,7 @@ class Pressure {
 class Admission {
  public:
   struct Bounds {
-    std::chrono::milliseconds append_age_max{250};
+    std::chrono::milliseconds queue_time_max{500};
     std::chrono::milliseconds unflushed_age_max{3'000};
   };
 

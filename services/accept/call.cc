@@ -97,9 +97,9 @@ absl::Status RefusalStatus(CallGate::Pass::Refusal refusal) {
 }
 
 grpc::ServerUnaryReactor* Calls::Refuse(grpc::CallbackServerContext* context,
-                                        CallGate::Pass::Refusal refusal) {
+                                        const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(RefusalStatus(refusal)));
+  reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 

@@ -59,9 +59,21 @@ class Calls {
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* in, grpc::ByteBuffer* out,
       Target* target,
       base::Task<absl::StatusOr<Response>> (Base::*method)(Request, base::MonotonicTime)) {
+    return RunIf(absl::OkStatus(), context, in, out, target, method);
+  }
+
+  // The same, or what `admitted` says: then the request is not even read, as who refuses has no time.
+  template <typename Target, typename Base, typename Request, typename Response>
+  grpc::ServerUnaryReactor* RunIf(
+      const absl::Status& admitted, grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* in, grpc::ByteBuffer* out, Target* target,
+      base::Task<absl::StatusOr<Response>> (Base::*method)(Request, base::MonotonicTime)) {
     CallGate::Pass pass = gate_.Enter();
     if (!pass.granted()) {
-      return Refuse(context, pass.refusal());
+      return Refuse(context, RefusalStatus(pass.refusal()));
+    }
+    if (!admitted.ok()) {
+      return Refuse(context, admitted);
     }
     const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
     return RunCall(context, std::move(pass),
@@ -92,7 +104,7 @@ class Calls {
   }
 
   static grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context,
-                                          CallGate::Pass::Refusal refusal);
+                                          const absl::Status& status);
 
   const base::Clock& clock_;
   CallGate& gate_;

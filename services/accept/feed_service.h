@@ -33,12 +33,12 @@ class FeedServiceImpl final : public RawFeedService {
   grpc::ServerUnaryReactor* PublishUpdate(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* in,
                                           grpc::ByteBuffer* out) override {
-    return calls_.Run(context, in, out, &writes_, &FeedWrites::Publish);
+    return calls_.RunIf(writes_.Admit(), context, in, out, &writes_, &FeedWrites::Publish);
   }
   grpc::ServerUnaryReactor* BatchPublishUpdates(grpc::CallbackServerContext* context,
                                                 const grpc::ByteBuffer* in,
                                                 grpc::ByteBuffer* out) override {
-    return calls_.Run(context, in, out, &writes_, &FeedWrites::BatchPublish);
+    return calls_.RunIf(writes_.Admit(), context, in, out, &writes_, &FeedWrites::BatchPublish);
   }
   grpc::ServerUnaryReactor* EditUpdate(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* in, grpc::ByteBuffer* out) override {

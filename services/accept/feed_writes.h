@@ -61,6 +61,8 @@ class FeedWrites {
   explicit FeedWrites(Dependencies dependencies)
       : dependencies_(std::move(dependencies)), carrier_(dependencies_.appender) {}
 
+  // Whether posts may come now. Publish looks again.
+  absl::Status Admit() const { return dependencies_.admission.Admit(); }
   base::Task<absl::StatusOr<v1::PublishUpdateResponse>> Publish(v1::PublishUpdateRequest request,
                                                                 base::MonotonicTime deadline);
   base::Task<absl::StatusOr<v1::BatchPublishUpdatesResponse>> BatchPublish(

@@ -105,7 +105,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
                    .cutoff = &cutoff_},
                   layout_, log_clock_),
       admission_(appender_, pressure_,
-                 {.append_age_max = options.admission_queue_time,
+                 {.queue_time_max = options.admission_queue_time,
                   .unflushed_age_max = options.admission_flush_age}),
       rates_({.per_second = options.actor_posts_max, .burst = options.actor_posts_burst}, clock),
       barrier_(progress_, leases_, layout_, clock),

@@ -333,6 +333,9 @@ class Appender {
 
   // How long the oldest unanswered append has waited; what admission looks at.
   virtual std::chrono::nanoseconds OldestAge() const = 0;
+  // How long a post that came now would wait for its turn, as others go now. Admission looks at it, too: by the time
+  // that the oldest is late, many more have come.
+  virtual std::chrono::nanoseconds ExpectedWait() const = 0;
 };
 
 }  // namespace klatch

@@ -13,6 +13,9 @@ namespace klatch {
 namespace {
 
 constexpr std::chrono::milliseconds kOverloadRetryAfter{50};
+// As many of the last updates say how fast it goes.
+constexpr double kPaceUpdates = 512;
+constexpr double kPaceOutlier = 8;
 
 base::MonotonicTime Now() { return std::chrono::steady_clock::now(); }
 
@@ -56,6 +59,30 @@ std::chrono::nanoseconds PublishQueue::OldestAge() const {
                         : Now() - lanes_[ready_.front()].front()->submitted;
 }
 
+std::chrono::nanoseconds PublishQueue::ExpectedWait() const {
+  std::lock_guard lock(mutex_);
+  const double rounds = std::max(static_cast<double>(waiting_) / static_cast<double>(per_round_),
+                                 static_cast<double>(waiting_bytes_) / double{kBytesPerRoundMax});
+  return std::chrono::nanoseconds(static_cast<int64_t>(1e9 * rounds * pace_.RoundSeconds()));
+}
+
+void PublishQueue::Pace::Add(size_t updates, std::chrono::nanoseconds took) {
+  const auto count = static_cast<double>(updates);
+  double seconds = std::chrono::duration<double>(took).count();
+  if (updates_ > kPaceUpdates / 2) {
+    seconds = std::min(seconds, kPaceOutlier * RoundSeconds());
+  }
+  updates_ += count;
+  seconds_ += count * seconds;
+  if (updates_ > kPaceUpdates) {
+    const double kept = kPaceUpdates / updates_;
+    updates_ *= kept;
+    seconds_ *= kept;
+  }
+}
+
+double PublishQueue::Pace::RoundSeconds() const { return updates_ == 0 ? 0 : seconds_ / updates_; }
+
 bool PublishQueue::Submit(Call& call) {
   const size_t count = call.commands.size();
   const size_t bytes = BytesOf(call.commands);
@@ -83,13 +110,14 @@ bool PublishQueue::Submit(Call& call) {
     }
   }
   // The call may be over, and gone, when this returns.
-  StartRound();
+  StartRound(/*goes_on=*/false);
   return true;
 }
 
 std::vector<PublishQueue::Post> PublishQueue::Take(std::vector<Call*>& late) {
   const double open = open_share_() * double{kPerRoundMax};
   const size_t count_max = std::clamp(static_cast<size_t>(open), kPerRoundMin, kPerRoundMax);
+  per_round_ = count_max;
   const base::MonotonicTime earliest = Now() - wait_max_;
   std::vector<Post> posts;
   size_t bytes = 0;
@@ -145,13 +173,19 @@ bool PublishQueue::GiveUp(Call& call) {
   return call.answered == call.commands.size();
 }
 
-void PublishQueue::StartRound() {
+void PublishQueue::StartRound(bool goes_on) {
   std::vector<Call*> late;
   std::vector<Post> posts;
   bool has_something = true;
   {
     std::lock_guard lock(mutex_);
+    const base::MonotonicTime now = Now();
+    if (goes_on) {
+      pace_.Add(round_took_, now - round_begun_);
+    }
     posts = Take(late);
+    round_begun_ = now;
+    round_took_ = posts.size();
     has_something = !posts.empty() || planned_ != nullptr || !scripts_.empty();
     is_under_way_ = has_something;
   }
@@ -228,7 +262,7 @@ void PublishQueue::EndRound(Round& round, const redis::Pipeline::Replies& replie
   KLATCH_FAILPOINT("round-answered");
   const std::vector<Call*> done = std::exchange(done_, {});
   // Redis has something to do before the callers have.
-  StartRound();
+  StartRound(/*goes_on=*/true);
   for (Call* call : done) {
     call->handle.resume();
   }

@@ -62,6 +62,8 @@ class PublishQueue {
   // How long the first of those that wait has been here, to within a round over the lanes; 0 if none
   // does.
   std::chrono::nanoseconds OldestAge() const;
+  // How long an update that came now would wait here, at the pace of the last rounds.
+  std::chrono::nanoseconds ExpectedWait() const;
 
   // Updates written by transactions, and sent by scripts, since the start.
   uint64_t by_transaction() const { return by_transaction_.load(std::memory_order_relaxed); }
@@ -94,6 +96,19 @@ class PublishQueue {
     std::vector<Post> posts;  // those of a lane in its order
     PublishTransaction transaction;
   };
+  // How long the rounds of the last updates took; each round counts by what it took along, so that those of a node with
+  // little to do soon count for little. One that took much longer than others says that Redis stood still, not how
+  // fast it goes: only so much of it counts.
+  class Pace {
+   public:
+    void Add(size_t updates, std::chrono::nanoseconds took);
+    // 0 if there was none yet.
+    double RoundSeconds() const;
+
+   private:
+    double updates_ = 0;
+    double seconds_ = 0;  // times updates
+  };
   // Updates of one lane.
   struct Script {
     std::vector<Post> posts;
@@ -117,7 +132,8 @@ class PublishQueue {
 
   // What follows is for whoever runs the round, one thread at a time.
 
-  void StartRound();
+  // `goes_on`: right behind another.
+  void StartRound(bool goes_on);
   // `posts` are new.
   void Send(std::vector<Post> posts);
   void EndRound(Round& round, const redis::Pipeline::Replies& replies);
@@ -142,6 +158,10 @@ class PublishQueue {
   size_t waiting_ = 0;
   size_t waiting_bytes_ = 0;
   bool is_under_way_ = false;  // a round
+  Pace pace_;
+  base::MonotonicTime round_begun_{};
+  size_t round_took_ = 0;            // of those that waited
+  size_t per_round_ = kPerRoundMax;  // as open_share_ said last
 
   // Of whoever runs the round.
   std::unique_ptr<Batch> planned_;  // to be written

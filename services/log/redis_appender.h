@@ -77,6 +77,7 @@ class RedisAppender final : public Appender {
   std::chrono::nanoseconds OldestAge() const override {
     return std::max(pipeline_.OldestAge(), queue_.OldestAge());
   }
+  std::chrono::nanoseconds ExpectedWait() const override { return queue_.ExpectedWait(); }
   const PublishQueue& posts() const { return queue_; }
 
  private:

@@ -424,6 +424,41 @@ TEST_F(LogPublishQueueRedisTest, WhatWaitedForTooLongIsNotSent) {
   EXPECT_FALSE(again->replayed);
 }
 
+TEST_F(LogPublishQueueRedisTest, SaysHowLongAPostWouldWait) {
+  constexpr size_t kPosts = 2'000;
+  const auto posts = [](const std::string& run) {
+    std::vector<PublishCommand> commands;
+    for (size_t i = 0; i < kPosts; ++i) {
+      commands.push_back(Post("ann", "hiking", fmt::format("{}{}", run, i)));
+    }
+    return commands;
+  };
+  const auto take_all = [](std::future<Results>& waiting) {
+    for (const absl::StatusOr<Appended>& result : waiting.get()) {
+      ASSERT_THAT(result, IsOk());
+    }
+  };
+  EXPECT_EQ(appender_->ExpectedWait(), milliseconds(0));
+  const base::MonotonicTime begun = std::chrono::steady_clock::now();
+  std::future<Results> first = Start(posts("first"));
+  take_all(first);
+  const auto took = std::chrono::steady_clock::now() - begun;
+  EXPECT_EQ(appender_->ExpectedWait(), milliseconds(0));
+
+  // The second time behind a round that took very long: Redis stood still, but goes no slower.
+  for (const std::string run : {"second", "third"}) {
+    Hold();
+    std::future<Results> held = StartPost(run);
+    std::future<Results> waiting = Start(posts(run));
+    std::this_thread::sleep_for(milliseconds(500));
+    EXPECT_GT(appender_->ExpectedWait(), took / 4) << run;
+    EXPECT_LT(appender_->ExpectedWait(), took * 4) << run;
+    Release();
+    EXPECT_THAT(First(held), IsOk());
+    take_all(waiting);
+  }
+}
+
 TEST_F(LogPublishQueueRedisTest, RefusesMoreThanMayWait) {
   std::vector<PublishCommand> commands(PublishQueue::kWaitingMax + 1, Post("ann", "hiking", "a"));
   const Results results = Start(std::move(commands)).get();

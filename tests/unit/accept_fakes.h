@@ -217,6 +217,7 @@ class FakeAppender final : public Appender {
     co_return appended;
   }
   std::chrono::nanoseconds OldestAge() const override { return oldest_age; }
+  std::chrono::nanoseconds ExpectedWait() const override { return expected_wait; }
 
   size_t publish_calls = 0;
   std::vector<PublishCommand> published;
@@ -249,6 +250,7 @@ class FakeAppender final : public Appender {
   bool nobody_changes = false;
   Position last;
   std::chrono::nanoseconds oldest_age{0};
+  std::chrono::nanoseconds expected_wait{0};
 
  private:
   absl::StatusOr<Appended> Append(ShardIndex shard) {

@@ -296,9 +296,21 @@ TEST_F(FeedWritesTest, TheWayIntoTheLogNarrowsBeforePostsAreRefused) {
   EXPECT_EQ(admission_.OpenShare(), 0);
 }
 
+TEST_F(FeedWritesTest, RefusesPostsThatWouldWaitForTooLongButNeverRemovals) {
+  const UpdateId id = StoredUpdate();
+  appender_.expected_wait = milliseconds(500);
+  EXPECT_TRUE(Publish(Request("x")).ok());
+  appender_.expected_wait = milliseconds(540);
+  const absl::Status status = Publish(Request("x")).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_EQ(base::ReasonOf(status), "OVERLOADED");
+  EXPECT_EQ(base::RetryAfterOf(status), milliseconds(40));
+  EXPECT_TRUE(Delete(id, "ann").ok());
+}
+
 TEST_F(FeedWritesTest, RefusesPostsWhenBehindButNeverRemovals) {
   const UpdateId id = StoredUpdate();
-  appender_.oldest_age = milliseconds(300);
+  appender_.oldest_age = milliseconds(550);
   absl::Status status = Publish(Request("x")).status();
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_EQ(base::RetryAfterOf(status), milliseconds(50));
