@@ -70,11 +70,14 @@ class Process:
         self.output = folder / f"{name}.log"
         self.environment = {**os.environ, **(environment or {})}
         self.process = None
+        self.cores = None  # which it may use; all, or those of a set from its next start on
 
     def start(self):
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(self.command, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                                             env=self.environment)
+        if self.cores is not None:
+            os.sched_setaffinity(self.process.pid, self.cores)
 
     @property
     def pid(self):
@@ -293,7 +296,8 @@ class Load(Process):
                    "arrivals": "constant", "rate": 1_000, "duration": f"{seconds:.0f}s", "batch": 20,
                    "seed": lab.random.randrange(2**31), "retry-for": "60s", "check-timelines": 300, "show-timelines": 0,
                    "watched": 100, "quarrels": 3, "probers": 0, **options}
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        words = [word for name, value in options.items()
+                 for word in ((f"--{name}",) if value is True else (f"--{name}", value))]
         super().__init__("load", [lab.build / "bench/load/klatch-load", "play", "--json", *words], lab.folder)
 
     def __enter__(self):
@@ -389,8 +393,9 @@ class Lab:
         self.started.append(proxy)
         return proxy
 
-    def redis(self, name="redis", **options):
+    def redis(self, name="redis", cores=None, **options):
         redis = Redis(name, self.folder, **options)
+        redis.cores = cores
         self.started.append(redis)
         redis.start()
         return redis
@@ -412,15 +417,17 @@ class Lab:
         addresses = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in watching)
         return servers, watching, f"sentinel://{addresses}/main"
 
-    def node(self, redis_address, name="klatchd", **options):
+    def node(self, redis_address, name="klatchd", cores=None, **options):
         node = Node(name, self.build, redis_address, self.folder, **options)
+        node.cores = cores
         self.started.append(node)
         node.start_and_wait()
         return node
 
-    def load(self, node, redis, seconds, **options):
-        """Options of klatch-load play, with _ for -."""
+    def load(self, node, redis, seconds, cores=None, **options):
+        """Options of klatch-load play, with _ for -; True for one that takes no value."""
         load = Load(self, node, redis, seconds, {name.replace("_", "-"): value for name, value in options.items()})
+        load.cores = cores
         self.started.append(load)
         return load
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import json
+import operator
 import os
 import pathlib
 import re
@@ -507,6 +509,81 @@ def flip_groups(lab, times):
 @row(22, "1,000 watchers that stop reading, among 20 who read", gate=1, release=1)
 def stall_watchers(lab, times):
     by_test(lab, "klatchd_stalled_watches_redis_test", environment={"KLATCH_STALLED_WATCHES": "1000"})
+
+
+OVERLOAD = 5  # times the peak
+THIRD = 10  # seconds of the surge, and of what is before and behind it
+POSTS_PER_CALL = 100
+PEAK_POSTS = 200_000
+LATE_MAX = 0.05  # of the posts, that the load sent late; it was another load then
+
+
+class Seconds:
+    """What a load took down each second; None where nobody could tell, 0 for those."""
+
+    def __init__(self, file):
+        self._points = {one["name"]: one["points"] for one in json.loads(file.read_text(encoding="utf-8"))["series"]}
+
+    def of(self, name, begin, end):
+        return [point or 0 for point in self._points.get(name, [])[begin:end]]
+
+    def mean(self, name, begin, end):
+        points = self.of(name, begin, end)
+        return sum(points) / max(1, len(points))
+
+    def mean_of_posts(self, name, begin, end):
+        """Each second counts as much as it has posts."""
+        posts = self.of("published", begin, end)
+        return sum(map(operator.mul, self.of(name, begin, end), posts)) / max(1, sum(posts))
+
+
+@row(23, "five times as much as can be carried, by a schedule that doesn't wait", gate=1, release=5)
+def overload(lab, times):
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise Unfit("one core is needed for the node and Redis, and another for the load")
+    redis = lab.redis(fsync="everysec", cores=cores[:1])
+    node = lab.node(redis.address, cores=cores[:1], options=("--admission-queue-time", "50ms"))
+    posts_alone = {"persons": 10_000, "group_size": 400, "groups_per_person": 10, "batch": POSTS_PER_CALL, "churn": 0,
+                   "revisions": 0, "several": 0, "watched": 0, "quarrels": 0, "cores": cores[1:]}
+    file = lab.folder / "load.json"
+    with lab.load(node, redis, 0, arrivals="closed", updates=PEAK_POSTS, duration="0s", connections=4, result=file,
+                  **posts_alone) as load:
+        pass
+    load.verdict()
+    seconds = Seconds(file)
+    # Timelines are full by then, and what is not written yet has grown to what it stays at.
+    peak = seconds.mean("published", THIRD, -1)
+    p99 = seconds.mean_of_posts("publish_p99", THIRD, -1)
+    if peak == 0:
+        raise Unfit("the peak was over before it was one")
+    lab.note("peak posts/s", peak)
+    lab.note("p99 ms at peak", p99 / 1e3)
+    for _ in range(times):
+        with lab.load(node, redis, 3 * THIRD, arrivals="surge", rate=int(peak / 2), rate_end=int(OVERLOAD * peak),
+                      linger="5ms", shed=True, result=file, **posts_alone) as load:
+            pass
+        load.verdict()
+        seconds = Seconds(file)
+        judge_surge(lab, seconds, peak, p99, load.told("were sent late"))
+    lab.scrub(node)
+
+
+def judge_surge(lab, seconds, peak, p99, late):
+    offered = seconds.mean("offered", THIRD, 2 * THIRD)
+    if late > LATE_MAX * offered * THIRD:
+        raise Unfit(f"{late} of {offered * THIRD:.0f} posts were sent late")
+    goodput = seconds.mean("published", THIRD, 2 * THIRD) / peak
+    lateness = seconds.mean_of_posts("publish_p99", THIRD, 2 * THIRD) / p99
+    lab.note("goodput of peak", goodput)
+    lab.note("p99 of that at peak", lateness)
+    recovered = next((second for second in range(THIRD)
+                      if not any(seconds.of("shed", 2 * THIRD + second, 3 * THIRD))
+                      and max(seconds.of("publish_p99", 2 * THIRD + second, 3 * THIRD)) <= 2 * p99), THIRD)
+    lab.note("recovered after s", recovered)
+    if goodput < 0.8 or lateness > 2 or recovered > 5:
+        raise Violation(f"of {offered:.0f} posts/s offered {goodput:.0%} of the peak were taken, {lateness:.1f} times as late, "
+                        f"and it took {recovered} s to recover")
 
 
 @row(25, "SIGTERM, started again: what is under way is answered, and everything is written", gate=3, release=20, batch=3)
