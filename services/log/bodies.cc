@@ -1,7 +1,5 @@
 #include "services/log/bodies.h"
 
-#include <fmt/format.h>
-
 #include <map>
 #include <optional>
 
@@ -84,7 +82,7 @@ absl::StatusOr<std::vector<UpdateId>> DecodeFeed(redis::ReplyView reply, const s
   }
   const std::string_view ring = reply.text();
   if (ring.size() % sizeof(uint64_t) != 0) {
-    return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no feed", key));
+    return UnreadableKey(key, "holds no feed");
   }
   std::vector<UpdateId> ids;
   ids.reserve(ring.size() / sizeof(uint64_t));
@@ -153,7 +151,7 @@ base::Task<absl::StatusOr<std::shared_ptr<const Body>>> Bodies::ReadBody(UpdateI
   }
   std::shared_ptr<const Body> body = DecodeBody(reply->view());
   if (body == nullptr) {
-    co_return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} holds no body", key));
+    co_return UnreadableKey(key, "holds no body");
   }
   if (body->is_decided()) {
     co_return body;

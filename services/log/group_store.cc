@@ -1,7 +1,5 @@
 #include "services/log/group_store.h"
 
-#include <fmt/format.h>
-
 #include "common/base/decimal.h"
 #include "common/redis/connection.h"
 #include "services/log/group_hash.h"
@@ -11,22 +9,18 @@ namespace {
 
 using absl::StatusCode;
 
-absl::Status DataLoss(const std::string& key, std::string_view what) {
-  return base::Error(StatusCode::kDataLoss, fmt::format("key {} {}", key, what));
-}
-
 absl::StatusOr<MemberScan> DecodeScan(redis::ReplyView reply, const std::string& key) {
   MemberScan scan;
   const auto cursor = base::ParseDecimal(reply[0].text());
   const redis::ReplyView pairs = reply[1];
   if (!cursor || pairs.size() % 2 != 0) {
-    return DataLoss(key, "was scanned with an answer of unknown shape");
+    return UnreadableKey(key, "was scanned with an answer of unknown shape");
   }
   scan.next_cursor = *cursor;
   for (size_t i = 0; i < pairs.size(); i += 2) {
     std::optional<Stay> stay = DecodeStay(pairs[i + 1].text());
     if (!stay) {
-      return DataLoss(key, "holds a stay that can't be decoded");
+      return UnreadableKey(key, "holds a stay that can't be decoded");
     }
     scan.members.push_back({PersonId(pairs[i].text()), *stay});
   }
@@ -53,7 +47,7 @@ base::Task<absl::StatusOr<StoredGroup>> GroupStore::ReadGroup(GroupId group) {
   }
   std::optional<StoredGroup> stored = group_hash::Decode(reply->view());
   if (!stored) {
-    co_return DataLoss(key, "holds a group that can't be decoded");
+    co_return UnreadableKey(key, "holds a group that can't be decoded");
   }
   stored->fields.id = std::move(group);
   co_return std::move(*stored);
@@ -73,7 +67,7 @@ base::Task<absl::StatusOr<std::optional<Stay>>> GroupStore::ReadStay(PersonId pe
   if (!reply->is_nil()) {
     stay = DecodeStay(reply->text());
     if (!stay) {
-      co_return DataLoss(key, "holds a stay that can't be decoded");
+      co_return UnreadableKey(key, "holds a stay that can't be decoded");
     }
   }
   co_return stay;

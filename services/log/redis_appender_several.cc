@@ -106,8 +106,7 @@ base::Task<absl::StatusOr<PublishedSeveral>> RedisAppender::PublishSeveral(
   if (!stored.empty()) {
     published.stored = Body::Decode(std::string(stored));
     if (!published.stored || !published.stored->header().is_of_several()) {
-      co_return base::Error(absl::StatusCode::kDataLoss,
-                            fmt::format("key {} holds no body", keys_.Update(published.id)));
+      co_return UnreadableKey(keys_.Update(published.id), "holds no body");
     }
   }
   co_return published;
@@ -210,8 +209,7 @@ base::Task<absl::StatusOr<std::vector<PendingPost>>> RedisAppender::TakePending(
   for (size_t i = 0; i < members.size(); ++i) {
     std::optional<PendingPost> post = DecodePending(members[i].text());
     if (!post || post->update.shard() != shard) {
-      co_return base::Error(absl::StatusCode::kDataLoss,
-                            fmt::format("key {} holds what is no post", keys_.Pending(shard)));
+      co_return UnreadableKey(keys_.Pending(shard), "holds what is no post");
     }
     posts.push_back(*std::move(post));
   }

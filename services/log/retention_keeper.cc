@@ -1,7 +1,5 @@
 #include "services/log/retention_keeper.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -21,10 +19,6 @@ std::string Packed(Position position) {
   std::string bytes;
   base::AppendLittleEndian<uint64_t>(bytes, position.value());
   return bytes;
-}
-
-absl::Status Unreadable(const std::string& key, std::string_view what) {
-  return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} {}", key, what));
 }
 
 }  // namespace
@@ -220,7 +214,7 @@ absl::StatusOr<RetentionKeeper::FeedEnd> RetentionKeeper::ReadFeedEnd(const Fact
   const std::string_view ring = reply->text();
   const uint64_t slots = ring.size() / sizeof(uint64_t);
   if (ring.size() % sizeof(uint64_t) != 0 || slots > limits::kStoredSlotsMax) {
-    return Unreadable(key, "holds no feed");
+    return UnreadableKey(key, "holds no feed");
   }
   FeedEnd end;
   end.first = facts.feed_count - std::min(facts.feed_count, slots);

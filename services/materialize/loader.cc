@@ -1,7 +1,5 @@
 #include "services/materialize/loader.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -12,10 +10,6 @@ namespace klatch {
 namespace {
 
 constexpr const char* kGroupsPerScan = "1000";
-
-absl::Status Unreadable(const std::string& key, std::string_view what) {
-  return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {}: {}", key, what));
-}
 
 }  // namespace
 
@@ -76,7 +70,7 @@ absl::Status Loader::DecodeKept(const std::string& key, redis::ReplyView pairs) 
   for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
     const std::string_view packed = pairs[i + 1].text();
     if (packed.size() != sizeof(uint64_t)) {
-      return Unreadable(key, "holds what is no position");
+      return UnreadableKey(key, "holds what is no position");
     }
     const Position since(base::LoadLittleEndian<uint64_t>(packed, 0));
     if (since.is_zero()) {

@@ -1,7 +1,5 @@
 #include "services/materialize/person_pages.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -12,10 +10,6 @@ namespace {
 
 constexpr uint32_t kPersonsPerPage = 1000;
 constexpr size_t kPagesAhead = 4;
-
-absl::Status Unreadable(const std::string& key, std::string_view what) {
-  return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {}: {}", key, what));
-}
 
 // A hash of persons and since when something is missing, sorted by person.
 auto SincesOf(const redis::Reply& hash) {
@@ -109,7 +103,7 @@ absl::StatusOr<PersonPages::PartitionFacts> PersonPages::AskFacts(PartitionIndex
   PartitionFacts facts;
   const std::string_view packed = replies[0].text();
   if (!packed.empty() && packed.size() != layout_.shard_count * sizeof(uint64_t)) {
-    return Unreadable(keys_.Checkpoint(partition), "is not one position per shard");
+    return UnreadableKey(keys_.Checkpoint(partition), "is not one position per shard");
   }
   for (uint32_t shard = 0; shard < layout_.shard_count; ++shard) {
     const Position position(
@@ -174,7 +168,7 @@ absl::StatusOr<std::vector<Membership>> PersonPages::DecodeView(const std::strin
     const std::string_view value = reply[2 * i + 1].text();
     const auto stay = DecodeStay(value);
     if (!stay || value.size() != kViewBytes) {
-      return Unreadable(key(), "holds a membership that this version can't read");
+      return UnreadableKey(key(), "holds a membership that this version can't read");
     }
     memberships.push_back(
         {groups[i], *stay, Position(base::LoadLittleEndian<uint64_t>(value, kStayBytes))});

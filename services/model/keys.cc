@@ -25,6 +25,10 @@ std::string Join(std::string key, std::string_view kind, std::string_view id) {
 
 }  // namespace
 
+absl::Status UnreadableKey(std::string_view key, std::string_view what) {
+  return base::Error(absl::StatusCode::kDataLoss, fmt::format("key {} {}", key, what));
+}
+
 std::string Keys::ShardTag(ShardIndex shard) const {
   return fmt::format("{{{}:g{}}}", layout_.name, shard.value());
 }

@@ -10,11 +10,15 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/status.h"
 #include "services/model/ids.h"
 #include "services/model/layout.h"
 #include "services/model/position.h"
 
 namespace klatch {
+
+// DATA_LOSS: the key's value is not what is kept there. `what` says so behind the key, as in "holds no feed".
+absl::Status UnreadableKey(std::string_view key, std::string_view what);
 
 class Keys {
  public:

@@ -1,7 +1,5 @@
 #include "services/personal/personal_loader.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -72,9 +70,7 @@ absl::Status PersonalLoader::LoadPersons(const std::vector<std::string>& persons
     KLATCH_RETURN_IF_ERROR(ReadOn(scans, [&states](const Scan& scan, std::string_view member) {
       return personal::RestoreMember(scan.kind, member, states[scan.owner])
                  ? absl::OkStatus()
-                 : base::Error(absl::StatusCode::kDataLoss,
-                               fmt::format("key {}: holds a member that this version can't read",
-                                           scan.key));
+                 : UnreadableKey(scan.key, "holds a member that this version can't read");
     }));
   }
   for (auto& [person, state] : states) {
