@@ -23,12 +23,14 @@ inline Due IsDue(UpdateId update, const Stay& stay, const std::vector<Position>&
   if (update.shard() != stay.joined.shard()) {
     return update.ms() > stay.joined.ms() ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
   }
+  if (update < stay.joined) {
+    // However far is applied: a restored membership may be ahead of that, and the replay brings a member
+    // nothing from before it.
+    return may_be_seen ? Due::kPerhaps : Due::kNo;
+  }
   // Behind what is applied a leave may stand that the memberships don't know of; those ids come by
   // delivery.
-  if (update > written[update.shard().value()]) {
-    return Due::kNo;
-  }
-  return update >= stay.joined ? Due::kYes : may_be_seen ? Due::kPerhaps : Due::kNo;
+  return update > written[update.shard().value()] ? Due::kNo : Due::kYes;
 }
 
 }  // namespace klatch

@@ -113,6 +113,44 @@ TEST_F(FlusherRedisTest, RebuildKeepsWhatWasPostedToSeveralGroupsAfterJoining) {
   EXPECT_EQ(StoredHome("ann"), due);
 }
 
+// Killed when views and holes were written and the checkpoint was not: the membership is ahead of the
+// replay, which brings a member nothing from before they joined.
+TEST_F(FlusherRedisTest, RestoredHoleIsRebuiltThoughTheReplayHasNotComeSoFar) {
+  const PersonId ann("ann");
+  const PartitionIndex partition = layout_.PartitionOf(ann);
+  auto redis = Connect();
+  std::vector<uint64_t> past;
+  for (uint64_t ms = 1; ms <= 3; ++ms) {
+    const UpdateId id(ms, ShardIndex(0), 0);
+    past.push_back(id.value());
+    ASSERT_TRUE(redis->Call({"SET", keys_.Update(id), "\x01\x02 for members now"}).ok());
+  }
+  ASSERT_TRUE(redis->Call({"SET", keys_.Feed(GroupId("g")), PackRing(past, 8)}).ok());
+  const Position joined(4, ShardIndex(0), 0);
+  std::string view = EncodeStay({Role::kMember, joined, Position()});
+  base::AppendLittleEndian<uint64_t>(view, joined.value());
+  ASSERT_TRUE(redis->Call({"SADD", keys_.Persons(partition), "ann"}).ok());
+  ASSERT_TRUE(redis->Call({"HSET", keys_.PersonGroups(ann), "g", view}).ok());
+  ASSERT_TRUE(redis->Call({"HSET", keys_.Holes(partition), "ann", "1"}).ok());
+  StartAll(64 << 20);
+  const Person* person = persons_->Find("ann");
+  ASSERT_NE(person, nullptr);
+  flusher_->Start();
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (person->hole_since.load(std::memory_order_relaxed) != 0) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    ASSERT_TRUE(flusher_->Drain(deadline));
+  }
+  EXPECT_EQ(StoredHome("ann"), past);
+  // The replay.
+  Deliver("bob", past.size());
+  ASSERT_EQ(Position(ms_ + 1, ShardIndex(0), 0), joined);
+  Join("ann");
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_EQ(StoredHome("ann"), past);
+}
+
 TEST_F(FlusherRedisTest, WhatAnAuthorPostedIsStoredThoughMemoryHadNoRoomForIt) {
   StartAll(64 << 20);
   const std::vector<uint64_t> ids = PublishMany("bob", 1'500);

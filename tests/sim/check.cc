@@ -32,17 +32,14 @@ struct World::Log {
     std::string group;
     Position position;
   };
-  struct Membership {
-    Role role = Role::kNone;
-    Position joined;
-  };
 
   std::map<uint64_t, Update> updates;  // by id
   std::set<uint64_t> deleted;
   std::set<uint64_t> changes;  // of members, by position
   // By group, by person: the stay as it is at the end.
-  std::map<std::string, std::map<std::string, Membership>> members;
-  // By person: what was posted while they were a member, and they are still the same member.
+  std::map<std::string, std::map<std::string, Stay>> members;
+  // By person: what was posted while they were a member, and they are still the same member; or before, where
+  // that was open to them when they joined.
   std::map<std::string, std::set<uint64_t>> due;
 };
 
@@ -70,14 +67,18 @@ World::Log World::ReadLogs() {
       } else if (record.has_deleted()) {
         log.deleted.insert(record.deleted().update_id());
       } else if (record.has_group_created()) {
-        members[record.actor()] = {Role::kOwner, *position};
+        members[record.actor()] = {Role::kOwner, *position, *position};
       } else if (record.has_members_changed()) {
         log.changes.insert(position->value());
         for (const auto& joined : record.members_changed().joined()) {
-          members[joined.person()] = {static_cast<Role>(joined.role()), *position};
+          const Position visible_from = record.members_changed().has_visible_from()
+                                            ? Position(record.members_changed().visible_from())
+                                            : *position;
+          members[joined.person()] = {static_cast<Role>(joined.role()), *position, visible_from};
+          AddPast(log, record.group(), visible_from, log.due[joined.person()]);
         }
         for (const std::string& left : record.members_changed().left()) {
-          members[left] = {Role::kNone, *position};
+          members[left] = {};
           std::erase_if(log.due[left], [&](uint64_t update) {
             return log.updates.at(update).group == record.group();
           });
@@ -86,6 +87,18 @@ World::Log World::ReadLogs() {
     }
   }
   return log;
+}
+
+void World::AddPast(const Log& log, const std::string& group, Position from,
+                    std::set<uint64_t>& due) const {
+  if (terms_.at(group).audience != AudienceRule::kMembersNow) {
+    return;
+  }
+  for (const auto& [id, update] : log.updates) {
+    if (update.group == group && update.position >= from) {
+      due.insert(id);
+    }
+  }
 }
 
 void World::Check() {
@@ -173,11 +186,8 @@ void World::CheckMembers(const Log& log) {
       if (stored != nullptr && stored->contains(person)) {
         in_group = DecodeStay(stored->at(person));
       }
-      const Stay due{stay.role, stay.joined, {}};
-      const auto agrees = [&due](const std::optional<Stay>& found) {
-        return due.role == Role::kNone
-                   ? !found || found->role == Role::kNone
-                   : found && found->role == due.role && found->joined == due.joined;
+      const auto agrees = [&due = stay](const std::optional<Stay>& found) {
+        return due.role == Role::kNone ? !found || found->role == Role::kNone : found == due;
       };
       if (!agrees(in_group)) {
         Violate(fmt::format("{} has {} otherwise than its log", group, person));
@@ -252,8 +262,9 @@ void World::CheckTimelines(const Log& log) {
         continue;
       }
       const auto stay = log.members.at(update->second.group).find(person);
+      const bool is_open = terms_.at(update->second.group).audience == AudienceRule::kMembersNow;
       if (stay != log.members.at(update->second.group).end() && stay->second.role != Role::kNone &&
-          stay->second.joined <= update->second.position) {
+          (is_open ? stay->second.visible_from : stay->second.joined) <= update->second.position) {
         Violate(fmt::format("{} has {} and would be shown it", person, id));
       }
     }

@@ -127,6 +127,7 @@ void SimRedis::BreakConnections() {
 }
 
 void SimRedis::Heal() {
+  writes_left_ = 0;
   break_one_in_ = 0;
   is_replica_linked_ = true;
   paused_until_ = nanoseconds(0);
@@ -150,7 +151,20 @@ redis::Reply SimRedis::Execute(Link& link, const redis::Command& command) {
   link.is_watching = word == "WATCH" || (link.is_watching && word != "EXEC" && word != "UNWATCH");
   FakeRedis& server = link.is_at_former ? *former_ : fake_;
   server.now_us = fake_.now_us;
-  return server.Execute(link.session, command);
+  redis::Reply reply = server.Execute(link.session, command);
+  CountWrite(word);
+  return reply;
+}
+
+void SimRedis::AfterWrites(uint64_t count, std::function<void()> then) {
+  writes_left_ = count;
+  after_writes_ = std::move(then);
+}
+
+void SimRedis::CountWrite(std::string_view word) {
+  if (writes_left_ != 0 && (word == "EVALSHA" || word == "EXEC") && --writes_left_ == 0) {
+    std::exchange(after_writes_, nullptr)();
+  }
 }
 
 std::optional<redis::Reply> SimRedis::Call(const std::shared_ptr<Link>& link,

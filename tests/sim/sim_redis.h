@@ -13,10 +13,12 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/redis/connection.h"
@@ -50,6 +52,8 @@ class SimRedis {
   // Nothing goes wrong any more.
   void Heal();
   void Skew(std::chrono::nanoseconds by) { skew_ += by; }
+  // Once so many more scripts and transactions have been carried out: `then`, before anybody knows of the last.
+  void AfterWrites(uint64_t count, std::function<void()> then);
 
   bool reachable() const { return scheduler_.clock().now() >= down_until_; }
   FakeRedis& fake() { return fake_; }
@@ -78,6 +82,7 @@ class SimRedis {
   };
 
   redis::Reply Execute(Link& link, const redis::Command& command);
+  void CountWrite(std::string_view word);
   void Break(const std::shared_ptr<Link>& link, const redis::Command& command);
   redis::Reply Wait(Link& link, const redis::Command& command);
   void Copy();
@@ -100,6 +105,8 @@ class SimRedis {
   std::chrono::nanoseconds down_until_{0};
   std::chrono::nanoseconds paused_until_{0};
   std::chrono::nanoseconds skew_{0};
+  uint64_t writes_left_ = 0;  // until after_writes_
+  std::function<void()> after_writes_;
   std::vector<std::shared_ptr<Link>> links_;
   std::deque<Late> late_;
 };

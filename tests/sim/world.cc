@@ -18,7 +18,7 @@ using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 constexpr size_t kClients = 3;
-constexpr size_t kPersons = 12;
+constexpr size_t kPersons = 36;
 constexpr size_t kGroups = 4;
 constexpr seconds kLife{15};        // while things befall them
 constexpr seconds kCallMax{6};      // what a client waits for one call
@@ -78,6 +78,7 @@ std::string Promises::ToString() const {
 World::World(uint64_t seed)
     : scheduler_(seed),
       promises_(ChoosePromises()),
+      terms_(ChooseTerms()),
       layout_(SmallLayout()),
       keys_(layout_),
       redis_(scheduler_, promises_.disk) {}
@@ -99,6 +100,21 @@ Promises World::ChoosePromises() {
     default:
       return {.disk = kAlways, .ack = AckClass::kStrict, .fails_over = true, .restarts = true};
   }
+}
+
+std::map<std::string, World::Terms> World::ChooseTerms() {
+  constexpr uint32_t kLast = 5;
+  constexpr Terms kChoices[] = {
+      {History::kNone, 0, AudienceRule::kMembersAtPosting},
+      {History::kAll, 0, AudienceRule::kMembersNow},
+      {History::kLast, kLast, AudienceRule::kMembersNow},
+      {History::kAll, 0, AudienceRule::kMembersAtPosting},
+  };
+  std::map<std::string, Terms> terms;
+  for (uint64_t i = 0; i < kGroups; ++i) {
+    terms[GroupName(i)] = kChoices[scheduler_.random().Below(std::size(kChoices))];
+  }
+  return terms;
 }
 
 void World::Violate(std::string what) {
@@ -183,6 +199,13 @@ void World::Kill(Process& process) {
   SetFrozen(process, true);
 }
 
+void World::Replace(Process& process) {
+  if (!process.is_dead) {
+    Kill(process);
+    StartProcess(process.name == "a" ? 0 : 1);
+  }
+}
+
 std::shared_ptr<Core> World::Serving() const {
   for (const auto& process : processes_) {
     if (!process->is_dead && !process->is_frozen && process->serving &&
@@ -219,7 +242,7 @@ std::shared_ptr<Core> World::AwaitServing() {
 }
 
 void World::MakeGroups() {
-  for (size_t i = 0; i < kGroups; ++i) {
+  for (const auto& [group, terms] : terms_) {
     while (true) {
       const auto core = AwaitServing();
       if (core == nullptr) {
@@ -228,10 +251,12 @@ void World::MakeGroups() {
       }
       CreateGroupCommand command;
       command.actor = PersonId(kOwner);
-      command.group = {GroupId(GroupName(i)), "", "", History::kNone,
-                       AudienceRule::kMembersAtPosting};
+      command.group.id = GroupId(group);
+      command.group.history = terms.history;
+      command.group.history_count = terms.history_count;
+      command.group.default_audience = terms.audience;
       command.request_id = "create";
-      command.payload_digest = base::PayloadDigest(GroupName(i));
+      command.payload_digest = base::PayloadDigest(group);
       const auto made = Await(core->appender().CreateGroup(std::move(command)));
       if (made && (made->ok() || absl::IsAlreadyExists(made->status()))) {
         break;
@@ -408,12 +433,9 @@ void World::Befall() {
   Random& random = scheduler_.random();
   Process& process =
       *processes_[processes_.size() - 1 - random.Below(std::min<size_t>(2, processes_.size()))];
-  switch (random.Below(9)) {
+  switch (random.Below(11)) {
     case 0:
-      if (!process.is_dead) {
-        Kill(process);
-        StartProcess(process.name == "a" ? 0 : 1);
-      }
+      Replace(process);
       break;
     case 1:
       if (!process.is_dead && !process.is_frozen) {
@@ -452,6 +474,17 @@ void World::Befall() {
       break;
     case 7:
       redis_.Skew(seconds(random.Between(-3'600, 3'600)));
+      break;
+    case 8:
+    case 9:
+      // In the midst of a batch: between what it writes first and what last.
+      redis_.AfterWrites(random.Between(1, 40), [this] {
+        for (size_t i = 0; i < processes_.size(); ++i) {
+          if (processes_[i]->serving) {
+            Replace(*processes_[i]);
+          }
+        }
+      });
       break;
     default:
       scheduler_.clock().Skew(seconds(random.Between(-3'600, 3'600)));

@@ -3,8 +3,8 @@
 // post, join, leave and delete, and what befalls them. At the end everything heals, settles, and is held against
 // the rules (DESIGN section 5).
 //
-// The seed decides which promises the world makes (what Redis keeps, which copies answers wait for), what
-// happens, and in which order. What must hold follows from the promises.
+// The seed decides which promises the world makes (what Redis keeps, which copies answers wait for), how much of
+// their past its groups open, what happens, and in which order. What must hold follows from the promises.
 //
 // Thread safety: Run once, by one thread.
 
@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "services/model/ack.h"
+#include "services/model/carry.h"
 #include "services/model/layout.h"
+#include "services/model/membership.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_redis.h"
@@ -74,6 +76,12 @@ class World {
     bool is_deleted = false;  // or asked to be
     bool was_answered_deleted = false;
   };
+  // What a group lets those see who join it.
+  struct Terms {
+    History history = History::kNone;
+    uint32_t history_count = 0;
+    AudienceRule audience = AudienceRule::kMembersAtPosting;
+  };
   // What became of somebody in a group by the last change that was answered.
   struct Change {
     bool joined;
@@ -85,6 +93,8 @@ class World {
   std::shared_ptr<NodeMemory> NewMemory() const;
   void RunProcess(Process& process);
   void Kill(Process& process);
+  // Kills it, unless that was done, and starts another of its name.
+  void Replace(Process& process);
   void SetFrozen(Process& process, bool is_frozen);
   // Who serves now; null if nobody does.
   std::shared_ptr<Core> Serving() const;
@@ -109,6 +119,9 @@ class World {
   void Settle();
   void Check();
   Log ReadLogs();
+  // Adds what of the group's past is open from there on.
+  void AddPast(const Log& log, const std::string& group, Position from,
+               std::set<uint64_t>& due) const;
   void CheckPosts(const Log& log);
   void CheckChanges(const Log& log);
   void CheckMembers(const Log& log);
@@ -118,9 +131,11 @@ class World {
   void Violate(std::string what);
 
   Promises ChoosePromises();
+  std::map<std::string, Terms> ChooseTerms();
 
   Scheduler scheduler_;
   const Promises promises_;
+  const std::map<std::string, Terms> terms_;  // by group
   const Layout layout_;
   const Keys keys_;
   SimRedis redis_;
