@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kOnTheirOwnMax = 4;
 // Behind the drain: as often it is looked again whether everything has come.
 constexpr int kLooksMax = 8;
+// A page that has told of a hole is read again after so long.
+constexpr std::chrono::milliseconds kPageAgain{200};
 constexpr uint64_t kGroupSalt = 0x67726f757073ULL;
 
 }  // namespace
@@ -134,18 +136,25 @@ void Watchers::ReadPages() {
     if (stopping_) {
       return;
     }
-    const PageToRead page = pages_.front();
+    PageToRead page = pages_.front();
+    if (changed_.wait_until(lock, page.due, [this] { return stopping_; })) {
+      return;
+    }
     pages_.pop_front();
     reading_ = true;
     lock.unlock();
-    ReadPage(page);
+    const bool is_whole = ReadPage(page);
     lock.lock();
     reading_ = false;
+    if (!is_whole) {
+      page.due = std::chrono::steady_clock::now() + kPageAgain;
+      pages_.push_back(page);
+    }
     changed_.notify_all();
   }
 }
 
-void Watchers::ReadPage(const PageToRead& page) {
+bool Watchers::ReadPage(const PageToRead& page) {
   TimelineRead read =
       client_.ReadHome(stage_.graph.person(page.person), {}, {.down_to = page.since});
   std::vector<uint64_t> ids;
@@ -153,6 +162,7 @@ void Watchers::ReadPage(const PageToRead& page) {
     ids.push_back(update.id());
   }
   page.stream->AddPaged(page.person, ids, read.ok() && read.trimmed);
+  return read.ok() && read.hole_since == 0;
 }
 
 bool Watchers::AwaitPages(std::chrono::milliseconds timeout) {

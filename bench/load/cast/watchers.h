@@ -62,12 +62,14 @@ class Watchers {
     WatchStream* stream = nullptr;
     PersonNumber person = 0;
     uint64_t since = 0;
+    std::chrono::steady_clock::time_point due = {};  // not before
   };
 
   static std::vector<PersonNumber> Choose(const Stage& stage, const Options& options);
   void AddStream(WatchStream::Kind kind, std::vector<PersonNumber> persons);
   void ReadPages();
-  void ReadPage(const PageToRead& page);
+  // Whether it has told all: a page may say that it has a hole, which is being mended.
+  bool ReadPage(const PageToRead& page);
   bool AwaitPages(std::chrono::milliseconds timeout);
   std::vector<WatchLog> Logs() const;
 
