@@ -31,7 +31,8 @@ Flusher::Flusher(Dependencies dependencies, std::unique_ptr<redis::Connection> r
       interval_(interval),
       redis_(std::move(redis)),
       scripts_(keys_, NonceOf()),
-      ranges_(keys_, NonceOf(), scripts_) {
+      ranges_(keys_, NonceOf(), scripts_),
+      due_reader_(dependencies.layout, dependencies.groups) {
   for (uint32_t i = 0; i < d_.layout.partition_count; ++i) {
     if (d_.worker.Owns(PartitionIndex(i))) {
       partitions_.emplace_back(i);

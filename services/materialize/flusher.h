@@ -38,13 +38,12 @@
 #include "common/redis/connection.h"
 #include "common/redis/run_guard.h"
 #include "services/deliver/worker.h"
+#include "services/materialize/due_reader.h"
 #include "services/materialize/flush_plan.h"
 #include "services/materialize/flush_ranges.h"
 #include "services/materialize/flush_scripts.h"
 #include "services/materialize/hole_queue.h"
 #include "services/materialize/write_order.h"
-#include "services/model/carry.h"
-#include "services/model/membership.h"
 #include "services/persons/group_directory.h"
 #include "services/persons/lease_keeper.h"
 
@@ -144,26 +143,11 @@ class Flusher {
   absl::Status WriteCheckpoint(const std::vector<Position>& applied);
   absl::Status RemoveTombstones(const FlushBatch& batch);
   void AddSpilled(TimelineRef timeline);
-  // One of a person's groups.
-  struct MemberGroup {
-    GroupIndex group;
-    Stay stay;
-  };
-  // An id in the feed of one of a person's groups, and the person's stay there.
-  struct PastUpdate {
-    uint64_t id;
-    GroupIndex group;
-    Stay stay;
-  };
   void RebuildSome();
-  absl::Status Rebuild(const HoleMark& hole);
-  absl::StatusOr<std::vector<uint64_t>> CollectDue(uint32_t person);
-  absl::Status AddDue(std::span<const MemberGroup> groups, std::vector<uint64_t>& ids,
-                      std::vector<PastUpdate>& past);
-  static void KeepExamined(std::span<const uint64_t> ids, std::vector<PastUpdate>& past);
-  absl::Status AddPast(std::vector<PastUpdate> past, std::vector<uint64_t>& ids);
-  // Where each stands in its group and who may see it there; nothing of what its group doesn't have.
-  absl::StatusOr<std::vector<std::optional<Carry>>> FindCarries(std::span<const PastUpdate> past);
+  void RebuildAll(std::span<const HoleMark> holes);
+  std::vector<DueReader::MemberGroup> GroupsOf(uint32_t person) const;
+  void AddRebuilt(uint32_t person, std::vector<uint64_t> ids);
+  void NoteRebuild(const HoleMark& hole, const absl::Status& status);
   absl::Status RunScripts(FlushScripts::Findings& findings);
   // The same for keys whose whole content memory knows; replaces those of another type.
   absl::Status RunFacts();
@@ -193,6 +177,7 @@ class Flusher {
   FlushScripts scripts_;
   FlushRanges ranges_;
   WriteOrder order_;
+  DueReader due_reader_;
   std::vector<StoredRing> stored_;          // by TimelineRef::value
   std::optional<FlushBatch> batch_;         // taken, not yet written whole
   std::chrono::milliseconds batch_age_{0};  // entry_age of what is written of it

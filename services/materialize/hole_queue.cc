@@ -14,13 +14,13 @@ void HoleQueue::Add(const HoleMark& hole, base::MonotonicTime now) {
   waiting.generation = std::max(waiting.generation, hole.generation);
 }
 
-std::optional<HoleMark> HoleQueue::TakeDue(base::MonotonicTime now) {
-  if (due_.empty() || due_.begin()->first > now) {
-    return std::nullopt;
+std::vector<HoleMark> HoleQueue::TakeDue(base::MonotonicTime now, size_t count_max) {
+  std::vector<HoleMark> taken;
+  while (taken.size() < count_max && !due_.empty() && due_.begin()->first <= now) {
+    taken.push_back(waiting_.extract(due_.begin()->second).mapped().hole);
+    due_.erase(due_.begin());
   }
-  const uint32_t person = due_.begin()->second;
-  due_.erase(due_.begin());
-  return waiting_.extract(person).mapped().hole;
+  return taken;
 }
 
 void HoleQueue::NoteFailed(const HoleMark& hole, base::MonotonicTime now) {

@@ -12,6 +12,7 @@
 #include <set>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "services/deliver/flush_batch.h"
@@ -27,9 +28,9 @@ class HoleQueue {
   // later generation counts, since one rebuild mends all that was lost before it begins.
   void Add(const HoleMark& hole, base::MonotonicTime now);
 
-  // Takes out a hole that is due; nothing if none is. What comes of it is told by one of the two
+  // Takes out holes that are due, at most so many. What comes of each is told by one of the two
   // below.
-  std::optional<HoleMark> TakeDue(base::MonotonicTime now);
+  std::vector<HoleMark> TakeDue(base::MonotonicTime now, size_t count_max);
   void NoteRebuilt(const HoleMark& hole) { pauses_.erase(hole.person); }
   void NoteFailed(const HoleMark& hole, base::MonotonicTime now);
 

@@ -291,6 +291,7 @@ class Load(Process):
 
     def __init__(self, lab, node, redis, seconds, options):
         self.node = node
+        self.setup_max = options.pop("setup-max", WAIT_MAX)  # s
         self.summary = None
         options = {"target": node.target, "metrics": node.metrics, "redis": redis.address, "persons": 2_000,
                    "arrivals": "constant", "rate": 1_000, "duration": f"{seconds:.0f}s", "batch": 20,
@@ -321,7 +322,7 @@ class Load(Process):
             seen = now
             return real
         try:
-            await_true("the load is real", look)
+            await_true("the load is real", look, self.setup_max)
         except Violation as late:
             raise Unfit(str(late)) from late
 
@@ -355,8 +356,9 @@ class Load(Process):
 class Lab:
     """A temporary folder with processes in it."""
 
-    def __init__(self, build, seed):
+    def __init__(self, build, seed, column="test"):
         self.build, self.seed = build, seed
+        self.column = column  # the runner's
         self.keep = False  # the folder, when it ends
         self.random = random.Random(seed)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="klatch-fault-"))

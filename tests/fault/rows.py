@@ -408,6 +408,7 @@ def jump_clocks(lab, times):
 
 @row(17, "logs trimmed beyond what a killed node had written", gate=1, release=20)
 def trim_logs(lab, times):
+    persons = 2_000 if lab.column == "test" else 100_000
     redis = lab.redis()
     node = lab.node(redis.address, flush_interval="2s")  # seconds of records that no timeline has yet
 
@@ -421,7 +422,7 @@ def trim_logs(lab, times):
             raise Violation(f"{gone} records were trimmed, and the node noticed nothing")
         lab.note("rebuilt after s", await_true("the timelines are rebuilt",
                                                lambda: node.metric("klatch_holes") == 0, 60.0))
-    under_load(lab, node, redis, times, 10.0, inject)
+    under_load(lab, node, redis, times, 10.0, inject, persons=persons, setup_max=300.0)
 
 
 @row(18, "each post sent one to five times, by two at once, while Redis is killed and started again", gate=20_000,

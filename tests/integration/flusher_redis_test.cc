@@ -113,6 +113,39 @@ TEST_F(FlusherRedisTest, RebuildKeepsWhatWasPostedToSeveralGroupsAfterJoining) {
   EXPECT_EQ(StoredHome("ann"), due);
 }
 
+// More than one read takes, and among them somebody one of whose feeds can't be read.
+TEST_F(FlusherRedisTest, HoleThatCantBeRebuiltKeepsNoOtherWaiting) {
+  StartAll(/*ring_bytes=*/0);
+  std::vector<std::string> persons;
+  for (int i = 0; i < 150; ++i) {
+    persons.push_back("person-" + std::to_string(i));
+    Join(persons.back());
+  }
+  const GroupIndex group = std::exchange(group_, *groups_.FindOrAdd(GroupId("broken")));
+  Join(persons[7]);
+  group_ = group;
+  ASSERT_TRUE(Connect()->Call({"LPUSH", keys_.Feed(GroupId("broken")), "foreign"}).ok());
+  const std::vector<uint64_t> ids = PublishMany("bob", 3);
+  AwaitApplied();
+  ASSERT_EQ(worker_->holes(), persons.size());
+  flusher_->Start();
+  const auto deadline = clock_.Monotonic() + kPatience;
+  while (worker_->holes() > 1) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    ASSERT_TRUE(flusher_->Drain(deadline));
+  }
+  EXPECT_NE(persons_->Find(persons[7])->hole_since.load(std::memory_order_relaxed), 0u);
+  for (const std::string& person : persons) {
+    EXPECT_EQ(StoredHome(person), person == persons[7] ? std::vector<uint64_t>() : ids) << person;
+  }
+  ASSERT_TRUE(Connect()->Call({"DEL", keys_.Feed(GroupId("broken"))}).ok());
+  while (worker_->holes() > 0) {
+    ASSERT_LT(clock_.Monotonic(), deadline);
+    ASSERT_TRUE(flusher_->Drain(deadline));
+  }
+  EXPECT_EQ(StoredHome(persons[7]), ids);
+}
+
 // Killed when views and holes were written and the checkpoint was not: the membership is ahead of the
 // replay, which brings a member nothing from before they joined.
 TEST_F(FlusherRedisTest, RestoredHoleIsRebuiltThoughTheReplayHasNotComeSoFar) {
