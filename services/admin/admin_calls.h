@@ -107,12 +107,20 @@ class AdminCalls {
       const v1::ScrubTimelinesRequest& request, ScrubCursor& cursor) const;
   // How many of `persons` from the first on have not too many groups together; at least one.
   size_t Bunch(const std::vector<const Person*>& persons) const;
+  // Some of the shard's groups from the cursor on, which is 0 behind the last.
+  base::Task<absl::StatusOr<std::vector<GroupId>>> ScanGroups(ShardIndex shard, uint64_t& cursor);
   // Groups from the cursor on, which moves behind them; its shard is the shard count at the end.
   base::Task<absl::StatusOr<std::vector<GroupId>>> NextGroups(ScrubCursor& cursor);
   base::Task<absl::StatusOr<std::vector<Found>>> FindTwice(std::vector<const Person*> persons,
                                                            bool own_lists,
                                                            std::vector<GroupId> groups,
                                                            base::MonotonicTime deadline);
+  // The members of these groups of whom their own lists don't know, seen twice.
+  Answer<v1::ScrubTimelinesResponse> ScrubMembers(v1::ScrubTimelinesRequest request,
+                                                  ScrubCursor cursor, base::MonotonicTime deadline);
+  base::Task<absl::Status> ScrubUnknown(std::vector<ScrubReader::UnknownMember> unknown,
+                                        bool repair, v1::ScrubTimelinesResponse& response,
+                                        base::MonotonicTime deadline);
   base::Task<absl::Status> Repair(const std::vector<const Person*>& persons,
                                   std::vector<Found>& found, base::MonotonicTime deadline);
 

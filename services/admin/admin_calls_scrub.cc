@@ -1,9 +1,11 @@
 // Scrubs: persons by bunches, each compared with the groups of its own lists at once and with all
-// other groups slice by slice, a call each.
+// other groups slice by slice, a call each; or the members of a shard's groups, so that of everybody
+// each membership is looked at once.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <utility>
@@ -40,6 +42,8 @@ absl::Status Unsettled(const absl::Status& status) {
 
 PageTokens::Scope AdminCalls::ScrubScope(const v1::ScrubTimelinesRequest& request) const {
   PageTokens::Scope scope = {"scrub", run_, std::to_string(request.partition())};
+  scope.push_back(request.has_members_of_shard() ? std::to_string(request.members_of_shard())
+                                                 : std::string(request.own_lists() ? "own" : ""));
   scope.insert(scope.end(), request.persons().begin(), request.persons().end());
   return scope;
 }
@@ -59,6 +63,16 @@ absl::StatusOr<AdminCalls::ScrubCursor> AdminCalls::ReadScrubToken(
   KLATCH_RETURN_IF_ERROR(CheckNamespace(request.namespace_(), d_.layout));
   if (!request.persons().empty()) {
     KLATCH_RETURN_IF_ERROR(CheckPersons(request.persons(), limits::kScrubPersonsMax));
+  }
+  if (request.has_members_of_shard()) {
+    if (!request.persons().empty() || request.partition() != 0 || request.own_lists()) {
+      return base::FieldError(absl::StatusCode::kInvalidArgument, "members_of_shard",
+                              "must not be set beside persons, partition or own_lists");
+    }
+    if (request.members_of_shard() >= d_.layout.shard_count) {
+      return base::FieldError(absl::StatusCode::kInvalidArgument, "members_of_shard",
+                              fmt::format("must be below {}", d_.layout.shard_count));
+    }
   }
   if (request.partition() >= (request.persons().empty() ? d_.layout.partition_count : 1)) {
     return base::FieldError(absl::StatusCode::kInvalidArgument, "partition",
@@ -128,22 +142,34 @@ size_t AdminCalls::Bunch(const std::vector<const Person*>& persons) const {
   return persons.size();
 }
 
+base::Task<absl::StatusOr<std::vector<GroupId>>> AdminCalls::ScanGroups(ShardIndex shard,
+                                                                        uint64_t& cursor) {
+  const std::string key = keys_.Groups(shard);
+  redis::Command scan{"SSCAN", key, std::to_string(cursor), "COUNT", kGroupsPerScan};
+  redis::Pipeline::CallAwaiter call = d_.redis.Call(std::move(scan));
+  const absl::StatusOr<redis::Reply> reply = co_await call;
+  absl::Status status = reply.ok() ? redis::ToStatus(reply->view()) : reply.status();
+  if (!status.ok()) {
+    co_return base::Annotate(status, key);
+  }
+  std::vector<GroupId> groups;
+  const redis::ReplyView found = (*reply)[1];
+  for (size_t i = 0; i < found.size(); ++i) {
+    groups.emplace_back(found[i].text());
+  }
+  cursor = base::ParseDecimal((*reply)[0].text()).value_or(0);
+  co_return groups;
+}
+
 base::Task<absl::StatusOr<std::vector<GroupId>>> AdminCalls::NextGroups(ScrubCursor& cursor) {
   std::vector<GroupId> groups;
   while (cursor.shard < d_.layout.shard_count && groups.size() < limits::kScrubGroupsMax) {
-    const std::string key = keys_.Groups(ShardIndex(cursor.shard));
-    redis::Command scan{"SSCAN", key, std::to_string(cursor.scan), "COUNT", kGroupsPerScan};
-    redis::Pipeline::CallAwaiter call = d_.redis.Call(std::move(scan));
-    const absl::StatusOr<redis::Reply> reply = co_await call;
-    absl::Status status = reply.ok() ? redis::ToStatus(reply->view()) : reply.status();
-    if (!status.ok()) {
-      co_return base::Annotate(status, key);
+    auto scanning = ScanGroups(ShardIndex(cursor.shard), cursor.scan);
+    absl::StatusOr<std::vector<GroupId>> some = co_await std::move(scanning);
+    if (!some.ok()) {
+      co_return some.status();
     }
-    const redis::ReplyView found = (*reply)[1];
-    for (size_t i = 0; i < found.size(); ++i) {
-      groups.emplace_back(found[i].text());
-    }
-    cursor.scan = base::ParseDecimal((*reply)[0].text()).value_or(0);
+    std::ranges::move(*some, std::back_inserter(groups));
     cursor.shard += cursor.scan == 0 ? 1 : 0;
   }
   co_return groups;
@@ -256,13 +282,114 @@ base::Task<absl::Status> AdminCalls::Repair(const std::vector<const Person*>& pe
   co_return status;
 }
 
+AdminCalls::Answer<v1::ScrubTimelinesResponse> AdminCalls::ScrubMembers(
+    v1::ScrubTimelinesRequest request, ScrubCursor cursor, base::MonotonicTime deadline) {
+  const ShardIndex shard(request.members_of_shard());
+  auto scanning = ScanGroups(shard, cursor.scan);
+  absl::StatusOr<std::vector<GroupId>> groups = co_await std::move(scanning);
+  if (!groups.ok()) {
+    co_return groups.status();
+  }
+  auto looking = reader_.LookAtMembers(*std::move(groups));
+  absl::StatusOr<ScrubReader::MembersLook> look = co_await std::move(looking);
+  if (!look.ok()) {
+    co_return look.status();
+  }
+  v1::ScrubTimelinesResponse response;
+  response.set_persons(static_cast<uint32_t>(look->members));
+  for (Found& one : look->unreadable) {
+    *response.add_findings() = std::move(one.finding);
+  }
+  if (!look->unknown.empty()) {
+    auto scrubbing = ScrubUnknown(std::move(look->unknown), request.repair(), response, deadline);
+    absl::Status status = co_await std::move(scrubbing);
+    if (!status.ok()) {
+      co_return status;
+    }
+  }
+  if (cursor.scan != 0) {
+    cursor.end = 1;
+    response.set_next_page_token(ScrubToken(request, cursor));
+  }
+  co_return response;
+}
+
+// Who is unknown may only be new: what is in the log now is applied before they are looked at again.
+base::Task<absl::Status> AdminCalls::ScrubUnknown(std::vector<ScrubReader::UnknownMember> unknown,
+                                                  bool repair, v1::ScrubTimelinesResponse& response,
+                                                  base::MonotonicTime deadline) {
+  auto settling = SettleLog(deadline);
+  absl::Status settled = (co_await std::move(settling)).status();
+  if (!settled.ok()) {
+    co_return settled;
+  }
+  std::vector<GroupId> concerned;
+  for (const ScrubReader::UnknownMember& one : unknown) {
+    concerned.push_back(one.group);
+  }
+  std::ranges::sort(concerned);
+  concerned.erase(std::unique(concerned.begin(), concerned.end()), concerned.end());
+  auto looking = reader_.LookAtMembers(std::move(concerned));
+  const absl::StatusOr<ScrubReader::MembersLook> again = co_await std::move(looking);
+  if (!again.ok()) {
+    co_return again.status();
+  }
+  std::erase_if(unknown, [&](const ScrubReader::UnknownMember& one) {
+    return !std::ranges::binary_search(again->unknown, one) ||
+           !CheckOwner(d_.layout.PartitionOf(one.person)).ok();
+  });
+  for (size_t begin = 0; begin < unknown.size(); begin += limits::kScrubPersonsMax) {
+    const size_t end = std::min(begin + limits::kScrubPersonsMax, unknown.size());
+    std::vector<const Person*> persons;
+    std::vector<GroupId> groups;
+    for (size_t i = begin; i < end; ++i) {
+      const Person* person = d_.people.Find(unknown[i].person);
+      if (person == nullptr) {
+        v1::Finding& finding = *response.add_findings();
+        finding.set_kind(v1::FINDING_KIND_VIEW_MISSING);
+        finding.set_person(unknown[i].person.value());
+        finding.set_group(unknown[i].group.value());
+        finding.set_in_memory(true);
+        continue;
+      }
+      if (persons.empty() || persons.back() != person) {
+        persons.push_back(person);
+      }
+      groups.push_back(unknown[i].group);
+    }
+    std::ranges::sort(groups);
+    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+    auto finding = FindTwice(persons, /*own_lists=*/false, std::move(groups), deadline);
+    absl::StatusOr<std::vector<Found>> found = co_await std::move(finding);
+    if (!found.ok()) {
+      co_return found.status();
+    }
+    if (repair && !found->empty()) {
+      auto repairing = Repair(persons, *found, deadline);
+      static_cast<void>(co_await std::move(repairing));
+    }
+    for (Found& one : *found) {
+      *response.add_findings() = std::move(one.finding);
+    }
+  }
+  co_return absl::OkStatus();
+}
+
 AdminCalls::Answer<v1::ScrubTimelinesResponse> AdminCalls::ScrubTimelines(
     v1::ScrubTimelinesRequest request, base::MonotonicTime deadline) {
   absl::StatusOr<ScrubCursor> cursor = ReadScrubToken(request);
   if (!cursor.ok()) {
     co_return cursor.status();
   }
+  if (request.has_members_of_shard()) {
+    auto scrubbing = ScrubMembers(std::move(request), *cursor, deadline);
+    absl::StatusOr<v1::ScrubTimelinesResponse> response = co_await std::move(scrubbing);
+    co_return response;
+  }
   const bool is_new = cursor->end == 0;
+  if (request.own_lists()) {
+    cursor->shard = d_.layout.shard_count;
+  }
   const absl::StatusOr<std::vector<const Person*>> persons = ScrubbedPersons(request, *cursor);
   if (!persons.ok()) {
     co_return persons.status();

@@ -13,6 +13,9 @@
 namespace klatch {
 namespace {
 
+constexpr size_t kScansAtOnce = 64;
+constexpr const char* kMembersPerScan = "1000";
+
 bool IsWrongType(redis::ReplyView reply) {
   return redis::ToStatus(reply).code() == absl::StatusCode::kFailedPrecondition;
 }
@@ -294,6 +297,71 @@ void ScrubReader::CompareCopies(size_t place, const Person& person,
     missing.rebuild = true;
     found.push_back(std::move(missing));
   }
+}
+
+bool ScrubReader::IsUnknown(const PersonId& id, const GroupId& group) const {
+  const Person* person = people_.Find(id);
+  const GroupEntry* entry = groups_.Find(group);
+  if (person == nullptr || entry == nullptr) {
+    return true;
+  }
+  const lockfree::EpochReclaimer::Guard guard(people_.epochs());
+  const MembershipList* list = person->memberships.Load(guard);
+  return list == nullptr || list->Find(entry->index) == nullptr;
+}
+
+base::Task<absl::StatusOr<ScrubReader::MembersLook>> ScrubReader::LookAtMembers(
+    std::vector<GroupId> groups) {
+  struct Scan {
+    GroupId group;
+    std::string cursor = "0";
+  };
+  MembersLook look;
+  std::vector<Scan> scans;
+  while (!groups.empty() || !scans.empty()) {
+    for (; !groups.empty() && scans.size() < kScansAtOnce; groups.pop_back()) {
+      scans.push_back({std::move(groups.back())});
+    }
+    Commands commands;
+    for (const Scan& scan : scans) {
+      commands.push_back(redis::Command{"HSCAN", keys_.Members(scan.group), scan.cursor, "COUNT",
+                                        kMembersPerScan});
+    }
+    redis::Pipeline::CallAllAwaiter call = pipeline_.CallAll(std::move(commands));
+    const redis::Pipeline::Replies replies = co_await call;
+    co_await executor_.Schedule();
+    if (!replies.ok()) {
+      co_return base::Annotate(replies.status(), "read the groups");
+    }
+    for (size_t i = 0; i < scans.size(); ++i) {
+      Scan& scan = scans[i];
+      const redis::ReplyView reply = (*replies)[i].view();
+      if (IsWrongType(reply)) {
+        look.unreadable.push_back(Unreadable(0, nullptr, keys_.Members(scan.group)));
+        look.unreadable.back().finding.set_group(scan.group.value());
+        scan.cursor = "0";
+        continue;
+      }
+      absl::Status status = redis::ToStatus(reply);
+      if (!status.ok()) {
+        co_return base::Annotate(status, keys_.Members(scan.group));
+      }
+      const redis::ReplyView pairs = reply[1];
+      for (size_t j = 0; j + 1 < pairs.size(); j += 2) {
+        ++look.members;
+        PersonId person(pairs[j].text());
+        if (IsUnknown(person, scan.group)) {
+          look.unknown.push_back({std::move(person), scan.group});
+        }
+      }
+      scan.cursor = std::string(reply[0].text());
+    }
+    std::erase_if(scans, [](const Scan& scan) { return scan.cursor == "0"; });
+  }
+  std::ranges::sort(look.unknown);
+  const auto [end, last] = std::ranges::unique(look.unknown);
+  look.unknown.erase(end, last);
+  co_return look;
 }
 
 base::Task<absl::StatusOr<std::vector<Found>>> ScrubReader::LookAtGroups(

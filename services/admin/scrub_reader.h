@@ -27,10 +27,25 @@ class ScrubReader {
   ScrubReader(redis::Pipeline& pipeline, const Layout& layout, People& people,
               const GroupDirectory& groups, base::Executor& executor);
 
+  struct UnknownMember {
+    PersonId person;
+    GroupId group;
+
+    auto operator<=>(const UnknownMember&) const = default;
+  };
+  struct MembersLook {
+    std::vector<UnknownMember> unknown;  // sorted, each once
+    std::vector<Found> unreadable;
+    uint64_t members = 0;
+  };
+
   // What is wrong with the groups that the persons' own lists have, in memory or stored, and with
   // their home timelines. `written` is how far everything is applied and written.
   base::Task<absl::StatusOr<std::vector<Found>>> LookAtLists(std::vector<const Person*> persons,
                                                              std::vector<Position> written);
+  // The members of these groups of whom neither memory nor, therefore, anybody's page knows; and what of
+  // them can't be read. Any number of members.
+  base::Task<absl::StatusOr<MembersLook>> LookAtMembers(std::vector<GroupId> groups);
   // Those of `groups` that have a person as a member of whom neither list knows.
   base::Task<absl::StatusOr<std::vector<Found>>> LookAtGroups(std::vector<const Person*> persons,
                                                               std::vector<GroupId> groups);
@@ -48,6 +63,7 @@ class ScrubReader {
   // Adds what is wrong with one person.
   void Compare(size_t place, const Person& person, const Lists& lists, const Groups& groups,
                const std::vector<Position>& written, std::vector<Found>& found) const;
+  bool IsUnknown(const PersonId& person, const GroupId& group) const;
   void CompareCopies(size_t place, const Person& person, const std::vector<uint64_t>& stored,
                      const std::vector<DueFeed>& feeds, const std::vector<Position>& written,
                      std::vector<Found>& found) const;

@@ -283,9 +283,19 @@ absl::StatusOr<AdminResult> Scrub(const Session& session, const ScrubOptions& op
   const uint32_t only = static_cast<uint32_t>(std::max(options.partition, 0));
   const uint32_t first = options.partition < 0 ? 0 : only;
   const uint32_t last = options.partition < 0 ? status.partition_count() : only + 1;
+  // Of everybody: who is missing in a list is found by the groups.
+  request.set_own_lists(options.partition < 0);
   for (uint32_t partition = first; partition < last && scrubbing.wanted(); ++partition) {
     request.set_partition(partition);
     KLATCH_RETURN_IF_ERROR(scrubbing.Run(request));
+  }
+  if (options.partition < 0) {
+    request.clear_partition();
+    request.set_own_lists(false);
+    for (int shard = 0; shard < status.shards_size() && scrubbing.wanted(); ++shard) {
+      request.set_members_of_shard(static_cast<uint32_t>(shard));
+      KLATCH_RETURN_IF_ERROR(scrubbing.Run(request));
+    }
   }
   return scrubbing.Result();
 }

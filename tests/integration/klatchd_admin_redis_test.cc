@@ -47,7 +47,9 @@ class KlatchdAdminTest : public ::testing::Test {
       if (!page.ok()) {
         break;
       }
+      const uint32_t persons = all.persons() + page->persons();
       all.MergeFrom(*page);
+      all.set_persons(persons);
       request.set_page_token(page->next_page_token());
     } while (!request.page_token().empty());
     return all;
@@ -57,6 +59,31 @@ class KlatchdAdminTest : public ::testing::Test {
     request.add_persons("bob");
     request.set_repair(repair);
     return Scrub(request);
+  }
+  // Of everybody, as `klatch admin scrub --all` does it.
+  v1::ScrubTimelinesResponse ScrubOwnLists() {
+    v1::ScrubTimelinesResponse all;
+    v1::ScrubTimelinesRequest request;
+    request.set_own_lists(true);
+    for (uint32_t partition = 0; partition < kPartitions; ++partition) {
+      request.set_partition(partition);
+      all.MergeFrom(Scrub(request));
+    }
+    return all;
+  }
+  v1::ScrubTimelinesResponse ScrubMembers(bool repair = false) {
+    v1::ScrubTimelinesResponse all;
+    v1::ScrubTimelinesRequest request;
+    request.set_repair(repair);
+    const int shards = Status().shards_size();
+    for (int shard = 0; shard < shards; ++shard) {
+      request.set_members_of_shard(static_cast<uint32_t>(shard));
+      const v1::ScrubTimelinesResponse some = Scrub(request);
+      const uint32_t persons = all.persons() + some.persons();
+      all.MergeFrom(some);
+      all.set_persons(persons);
+    }
+    return all;
   }
   // "VIEW_MISSING hiking", sorted.
   static std::vector<std::string> Names(const v1::ScrubTimelinesResponse& response) {
@@ -313,6 +340,55 @@ TEST_F(KlatchdAdminTest, ScrubBringsMemoryToWhatTheGroupSays) {
   const auto next = client_.Publish("ann", "hiking", "with bob");
   ASSERT_THAT(next, Succeeds());
   EXPECT_EQ(TextsOf(*client_.Home("bob", next->tokens())).front(), "with bob");
+}
+
+TEST_F(KlatchdAdminTest, ScrubOfMembersFindsWhoseListsDoNotKnow) {
+  ASSERT_NO_FATAL_FAILURE(Settle());
+  EXPECT_THAT(Names(ScrubMembers()), IsEmpty());
+  const std::string stay = Field(keys_.Members(hiking_), "bob");
+  Must({"HDEL", keys_.Members(hiking_), "bob"});
+  ASSERT_THAT(Names(ScrubBob(/*repair=*/true)), ElementsAre("VIEW_STRAY hiking"));
+  Must({"HSET", keys_.Members(hiking_), "bob", stay});
+
+  EXPECT_THAT(Names(ScrubOwnLists()), IsEmpty());
+  const auto found = ScrubMembers();
+  ASSERT_THAT(Names(found), ElementsAre("VIEW_MISSING hiking"));
+  EXPECT_EQ(found.findings(0).person(), "bob");
+  EXPECT_TRUE(found.findings(0).in_memory());
+  EXPECT_FALSE(found.findings(0).repairing());
+  const auto mended = ScrubMembers(/*repair=*/true);
+  ASSERT_THAT(Names(mended), ElementsAre("VIEW_MISSING hiking"));
+  EXPECT_TRUE(mended.findings(0).repairing());
+  EXPECT_THAT(Names(ScrubMembers()), IsEmpty());
+  EXPECT_THAT(Names(ScrubBob()), IsEmpty());
+  EXPECT_THAT(client_.Home("bob").response.updates(), SizeIs(5));
+}
+
+TEST_F(KlatchdAdminTest, ScrubOfMembersTellsOfWhomNobodyKnows) {
+  ASSERT_NO_FATAL_FAILURE(Settle());
+  Must({"HSET", keys_.Members(hiking_), "stranger", Field(keys_.Members(hiking_), "bob")});
+  Must({"DEL", keys_.Members(GroupId("chess"))});
+  Must({"SET", keys_.Members(GroupId("chess")), "foreign"});
+  const auto found = ScrubMembers(/*repair=*/true);
+  ASSERT_THAT(Names(found),
+              ElementsAre("UNREADABLE " + keys_.Members(GroupId("chess")), "VIEW_MISSING hiking"));
+  for (const v1::Finding& finding : found.findings()) {
+    EXPECT_FALSE(finding.repairing()) << finding.group();
+    EXPECT_EQ(finding.person(), finding.kind() == v1::FINDING_KIND_VIEW_MISSING ? "stranger" : "");
+  }
+}
+
+TEST_F(KlatchdAdminTest, ScrubOfMembersLooksAtAllOfThem) {
+  std::vector<std::string> members;
+  for (int i = 0; i < 150; ++i) {
+    members.push_back("member-" + std::to_string(i));
+  }
+  ASSERT_THAT(client_.Add("ann", "chess", members), Succeeds());
+  ASSERT_NO_FATAL_FAILURE(Settle());
+  const auto found = ScrubMembers();
+  EXPECT_THAT(Names(found), IsEmpty());
+  // ann in both, bob, cat.
+  EXPECT_EQ(found.persons(), members.size() + 4);
 }
 
 TEST_F(KlatchdAdminTest, WhatIsMendedOutlivesARestart) {

@@ -118,6 +118,22 @@ TEST_F(KlatchdBadAdminTest, PartitionsAndPageTokensAreChecked) {
                     request.add_persons("ann");
                     request.set_partition(1);
                   })});
+  for (const uint32_t shard : {1'024u, UINT32_MAX}) {
+    rows.push_back({"shard " + std::to_string(shard), StatusCode::INVALID_ARGUMENT,
+                    "members_of_shard",
+                    ScrubWith([shard](auto& request) { request.set_members_of_shard(shard); })});
+  }
+  const std::vector<std::pair<std::string, std::function<void(v1::ScrubTimelinesRequest&)>>>
+      beside = {{"persons", [](auto& request) { request.add_persons("ann"); }},
+                {"partition", [](auto& request) { request.set_partition(1); }},
+                {"own_lists", [](auto& request) { request.set_own_lists(true); }}};
+  for (const auto& [name, add] : beside) {
+    rows.push_back({"shard and " + name, StatusCode::INVALID_ARGUMENT, "members_of_shard",
+                    ScrubWith([&add = add](auto& request) {
+                      request.set_members_of_shard(0);
+                      add(request);
+                    })});
+  }
   for (const std::string& token :
        {std::string("x"), std::string(40, 'A'), std::string(1 << 19, 'A'), std::string("?=/")}) {
     rows.push_back({"token of " + std::to_string(token.size()), StatusCode::INVALID_ARGUMENT,
