@@ -1,6 +1,6 @@
 // The privacy matrix: each reason for which an update must not be seen, on each path by which it
 // reaches somebody, of groups that are copied to their members and of those that are read from their
-// feeds, of posts to one group and to several; at once, after klatchd and its Redis were killed, and
+// feeds, of posts to one group and to several, to who is in one of them and to who is in both; at once, after klatchd and its Redis were killed, and
 // after timelines were made anew. privacy_registry.h says what there is and what is due.
 //
 // KLATCH_PRIVACY_PAIRS is how many viewers and updates each cell has, 2 if it isn't set.
@@ -48,10 +48,15 @@ struct Scene {
   std::vector<PrivacyViewer> viewers;  // of each pair
   std::vector<Target> targets;
   std::vector<PrivacyViewer> witness;  // one
+  // One who is in the other group from the start, if the reason is about one of them.
+  std::vector<PrivacyViewer> both;
 
   std::vector<std::string> people() const {
     std::vector<std::string> people;
     for (const PrivacyViewer& viewer : viewers) {
+      people.push_back(viewer.person());
+    }
+    for (const PrivacyViewer& viewer : both) {
       people.push_back(viewer.person());
     }
     return people;
@@ -103,6 +108,9 @@ Scene KlatchdPrivacyTest::MakeScene(Reason reason, bool is_pulled, bool is_to_se
     scene.viewers.emplace_back(fmt::format("{}-{}", scene.name, i), scene.name, kAuthor,
                                fmt::format("{}-desk-{}", scene.name, i));
   }
+  if (is_to_several && IsOfOneGroup(reason)) {
+    scene.both.emplace_back(scene.name + "-both", scene.name, kAuthor, scene.name + "-desk-both");
+  }
   scene.witness.emplace_back(fmt::format("{}-{}", scene.name, kWitness), scene.name, kAuthor,
                              scene.name + "-desk");
   return scene;
@@ -122,8 +130,11 @@ void KlatchdPrivacyTest::MakeGroups(Scene& scene) {
   ASSERT_THAT(client_->Add(kOwner, scene.name, members), Succeeds());
   if (scene.is_to_several) {
     ASSERT_THAT(client_->CreateGroup(kOtherOwner, scene.other(), history, audience), Succeeds());
-    ASSERT_THAT(client_->Add(kOtherOwner, scene.other(), {kAuthor, scene.witness.front().person()}),
-                Succeeds());
+    std::vector<std::string> others{kAuthor, scene.witness.front().person()};
+    for (const PrivacyViewer& viewer : scene.both) {
+      others.push_back(viewer.person());
+    }
+    ASSERT_THAT(client_->Add(kOtherOwner, scene.other(), others), Succeeds());
   }
   std::vector<std::string> all = scene.people();
   if (scene.reason != Reason::kAudience) {
@@ -133,8 +144,10 @@ void KlatchdPrivacyTest::MakeGroups(Scene& scene) {
   people_.insert(people_.end(), all.begin(), all.end());
   ASSERT_THAT(client_->CreateGroup(kBell, scene.lobby()), Succeeds());
   ASSERT_THAT(client_->AddApplied(kBell, scene.lobby(), all), Succeeds());
-  for (const PrivacyViewer& viewer : scene.viewers) {
-    ASSERT_THAT(client_->CreateGroup(viewer.person(), viewer.desk()), Succeeds());
+  for (const auto* viewers : {&scene.viewers, &scene.both}) {
+    for (const PrivacyViewer& viewer : *viewers) {
+      ASSERT_THAT(client_->CreateGroup(viewer.person(), viewer.desk()), Succeeds());
+    }
   }
   v1::GetGroupRequest request;
   request.set_actor(kOwner);
@@ -265,12 +278,12 @@ void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
       });
       return;
     case Reason::kMutesGroup:
-      each_viewer([&](const std::string& viewer, auto&) {
+      for (const std::string& person : scene.people()) {
         v1::MuteGroupRequest request;
-        request.set_actor(viewer);
+        request.set_actor(person);
         request.set_group(scene.name);
-        return client_->Persons(&v1::PersonService::Stub::MuteGroup, request);
-      });
+        ASSERT_THAT(client_->Persons(&v1::PersonService::Stub::MuteGroup, request), Succeeds());
+      }
       return;
     case Reason::kHides:
       each_viewer([&](const std::string& viewer, const Target& target) {
@@ -311,6 +324,15 @@ void KlatchdPrivacyTest::ExpectShown(const Scene& scene) {
             << scene.name << ", before, " << NameOf(path);
       }
     }
+    scene.viewers[i].ExpectCounted(*client_);
+  }
+  for (const PrivacyViewer& viewer : scene.both) {
+    const Target& own = scene.targets.front();
+    for (const auto& [path, shown] : viewer.Look(klatchd_, *client_, scene.targets, own, mark)) {
+      EXPECT_EQ(shown, AskedFor(path, all, own))
+          << scene.name << ", both, before, " << NameOf(path);
+    }
+    viewer.ExpectCounted(*client_);
   }
 }
 
@@ -330,9 +352,18 @@ void KlatchdPrivacyTest::ExpectHidden(const Scene& scene) {
       }
       EXPECT_EQ(shown.at(path), AskedFor(path, due, own)) << scene.name << ", " << NameOf(path);
     }
+    scene.viewers[i].ExpectCounted(*client_);
     if (scene.reason == Reason::kEdited) {
       EXPECT_EQ(client_->Get(scene.viewers[i].person(), own.id)->update().text(), kEditedText);
     }
+  }
+  for (const PrivacyViewer& viewer : scene.both) {
+    const Target& own = scene.targets.front();
+    for (const auto& [path, shown] : viewer.Look(klatchd_, *client_, scene.targets, own, mark)) {
+      const std::set<uint64_t> due = ShowsInBoth(scene.reason, path) ? all : std::set<uint64_t>();
+      EXPECT_EQ(shown, AskedFor(path, due, own)) << scene.name << ", both, " << NameOf(path);
+    }
+    viewer.ExpectCounted(*client_);
   }
   if (OthersSee(scene.reason, scene.is_to_several)) {
     const std::vector<std::string> texts = TextsOf(*client_->Home(scene.witness.front().person()));
@@ -369,13 +400,17 @@ TEST_F(KlatchdPrivacyTest, NoPathShowsWhatThereIsAReasonToHide) {
   for (Scene& scene : scenes) {
     SCOPED_TRACE("at once");
     MakeGroups(scene);
-    for (PrivacyViewer& viewer : scene.viewers) {
-      viewer.BeginWatches(klatchd_);
+    for (auto* viewers : {&scene.viewers, &scene.both}) {
+      for (PrivacyViewer& viewer : *viewers) {
+        viewer.BeginWatches(klatchd_);
+      }
     }
     Post(scene);
     ASSERT_FALSE(HasFatalFailure()) << scene.name;
-    for (PrivacyViewer& viewer : scene.viewers) {
-      viewer.TurnPages(*client_);
+    for (auto* viewers : {&scene.viewers, &scene.both}) {
+      for (PrivacyViewer& viewer : *viewers) {
+        viewer.TurnPages(*client_);
+      }
     }
     ExpectShown(scene);
     TakeEffect(scene);

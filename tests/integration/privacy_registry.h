@@ -82,6 +82,7 @@ inline constexpr std::array kMethods = {
     Method{"klatch.v1.FeedService.ListProfileTimeline", "Path::kProfile, kProfileNextPage"},
     Method{"klatch.v1.FeedService.WatchHomeTimeline", "Path::kWatch, kHttpWatch"},
     Method{"klatch.v1.FeedService.WatchHomeTimelines", "Path::kGateway"},
+    // PersonService.GetUnreadCounts holds none: it counts what the pages show, which is tried beside them.
     Method{"klatch.v1.FeedService.EditUpdate", "answers its author, with what the call says"},
     Method{"klatch.v1.AdminService.ReadLog", "answers operators, who may read all of Redis"},
 };
@@ -218,6 +219,37 @@ constexpr bool ShowsInSpite(Reason reason, Path path) {
       return false;
   }
   return true;
+}
+
+// Whether the reason is about one of the groups that a post went to: who is in another of them, too, is shown
+// it through that.
+constexpr bool IsOfOneGroup(Reason reason) {
+  switch (reason) {
+    case Reason::kDeletedByModerator:
+    case Reason::kGroupDeleted:
+    case Reason::kBeyondCount:
+    case Reason::kLeft:
+    case Reason::kJoinedAgain:
+    case Reason::kJoinedAgainWithoutPast:
+    case Reason::kMutesGroup:
+      return true;
+    case Reason::kDeleted:
+    case Reason::kEdited:
+    case Reason::kAudience:  // the update's
+    case Reason::kExpired:
+    case Reason::kBlocks:
+    case Reason::kIsBlocked:
+    case Reason::kMutesAuthor:
+    case Reason::kHides:
+      return false;
+  }
+  return false;
+}
+
+// Whether the path shows it to them in spite of the reason.
+constexpr bool ShowsInBoth(Reason reason, Path path) {
+  const bool is_of_the_group = path == Path::kGroup || path == Path::kGroupNextPage;
+  return !is_of_the_group || ShowsInSpite(reason, path);
 }
 
 // Whether somebody for whom there is no reason sees it still: a member of the group from the start, and,

@@ -1,5 +1,7 @@
 #include "tests/integration/privacy_viewer.h"
 
+#include <algorithm>
+
 #include "tests/integration/klatchd_http_client.h"
 #include "tests/integration/klatchd_watch_client.h"
 
@@ -148,6 +150,27 @@ bool PrivacyViewer::Answers(Path path, Client& client, const Target& target) con
   EXPECT_TRUE(posted.ok() || posted.status.error_code() == StatusCode::NOT_FOUND)
       << posted.status.error_message();
   return posted.ok();
+}
+
+void PrivacyViewer::ExpectCounted(Client& client) const {
+  const auto of_others = [this](const auto& page) {
+    return static_cast<uint32_t>(std::ranges::count_if(
+        page->updates(), [this](const v1::Update& update) { return update.author() != person_; }));
+  };
+  v1::GetUnreadCountsRequest request;
+  request.set_actor(person_);
+  request.set_home(true);
+  request.add_groups(group_);
+  const auto unread = client.Persons(&v1::PersonService::Stub::GetUnreadCounts, request);
+  std::map<std::string, uint32_t> counted;
+  for (const v1::UnreadCount& one : unread->counts()) {
+    counted[one.group()] = one.count();
+  }
+  std::map<std::string, uint32_t> shown{{"", of_others(client.Home(person_))}};
+  if (const auto page = client.GroupPage(person_, group_); page.ok()) {
+    shown[group_] = of_others(page);
+  }
+  EXPECT_EQ(counted, shown) << person_;
 }
 
 std::map<Path, std::set<uint64_t>> PrivacyViewer::Look(const Klatchd& klatchd, Client& client,

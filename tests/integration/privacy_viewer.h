@@ -53,6 +53,9 @@ class PrivacyViewer {
                                           const std::vector<Target>& targets, const Target& own,
                                           const std::string& mark) const;
 
+  // That as many updates are unread, at home and in the group, as pages show of others.
+  void ExpectCounted(Client& client) const;
+
  private:
   std::set<std::string> TextsOf(Path path, const Klatchd& klatchd, Client& client,
                                 const std::string& mark) const;
