@@ -38,7 +38,7 @@ void Ticker::DoWork() {
 base::Task<void> Ticker::Tick(ShardIndex shard) {
   // A tick that fails is made up for by the next; readers see the age of what they get.
   auto appended = appender_.Tick(shard);
-  co_await std::move(appended);
+  static_cast<void>(co_await std::move(appended));
 }
 
 }  // namespace klatch

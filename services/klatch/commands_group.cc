@@ -11,6 +11,8 @@
 #include "common/base/status.h"
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/print.h"
+#include "services/klatch/roles.h"
+#include "services/klatch/roles.h"
 #include "services/klatch/text.h"
 #include "services/model/limits.h"
 
@@ -80,16 +82,6 @@ absl::Status ForEachSlice(const std::vector<std::string>& persons, const Send& s
 }
 
 }  // namespace
-
-v1::Role RoleOf(std::string_view name) {
-  for (const v1::Role role :
-       {v1::ROLE_READER, v1::ROLE_MEMBER, v1::ROLE_MODERATOR, v1::ROLE_OWNER}) {
-    if (name == RoleName(role)) {
-      return role;
-    }
-  }
-  return v1::ROLE_UNSPECIFIED;
-}
 
 absl::StatusOr<std::string> CreateGroup(const Session& session, const GroupOptions& options) {
   auto request = NewRequest<v1::CreateGroupRequest>(session);

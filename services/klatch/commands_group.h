@@ -51,7 +51,4 @@ absl::StatusOr<std::string> ListMembers(const Session& session, const std::strin
                                         int limit);
 absl::StatusOr<std::string> ListGroups(const Session& session, int limit);
 
-// ROLE_UNSPECIFIED for an unknown name.
-v1::Role RoleOf(std::string_view name);
-
 }  // namespace klatch::cli

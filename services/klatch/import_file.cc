@@ -13,13 +13,15 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "services/klatch/commands_group.h"
+#include "services/klatch/roles.h"
 #include "services/model/ids.h"
 
 namespace klatch::cli {
 namespace {
 
 constexpr size_t kFileBytesMax = size_t{1} << 30;
+// What separates words; a line of nothing else is empty.
+constexpr char kBlanks[] = " \t\r\v\f";
 constexpr char kTooLarge[] = "larger than 1 GiB";
 
 std::vector<std::string> Words(std::string_view line) {
@@ -93,7 +95,7 @@ absl::Status ForEachLine(std::string_view text, const Parse& parse) {
     if (!line.empty() && line.back() == '\r') {
       line.remove_suffix(1);
     }
-    const size_t first = line.find_first_not_of(" \t");
+    const size_t first = line.find_first_not_of(kBlanks);
     if (first == std::string_view::npos || line[first] == '#') {
       continue;
     }

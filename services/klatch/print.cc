@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/option_value.h"
+#include "services/klatch/roles.h"
 #include "services/klatch/text.h"
 #include "services/model/position.h"
 
@@ -136,21 +137,6 @@ std::string ToJson(const google::protobuf::Message& message) {
   // Every message of ours has a JSON form; the status can only be OK.
   (void)google::protobuf::util::MessageToJsonString(message, &text, options);
   return text + "\n";
-}
-
-std::string RoleName(v1::Role role) {
-  switch (role) {
-    case v1::ROLE_READER:
-      return "reader";
-    case v1::ROLE_MEMBER:
-      return "member";
-    case v1::ROLE_MODERATOR:
-      return "moderator";
-    case v1::ROLE_OWNER:
-      return "owner";
-    default:
-      return std::to_string(role);
-  }
 }
 
 std::string PrintUpdates(const google::protobuf::RepeatedPtrField<v1::Update>& updates,

@@ -11,9 +11,6 @@
 
 namespace klatch::cli {
 
-// "owner" for ROLE_OWNER, and so on; the number where this version does not know the value.
-std::string RoleName(v1::Role role);
-
 // A timeline: when, who, where, what, and the id to name an update by.
 std::string PrintUpdates(const google::protobuf::RepeatedPtrField<v1::Update>& updates,
                          const Session& session);

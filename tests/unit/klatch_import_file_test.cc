@@ -45,6 +45,15 @@ TEST(ImportFileTest, CsvTakesRolesAndTheFirstOwner) {
   EXPECT_EQ(groups["chess"].members["dora"], v1::ROLE_OWNER);
 }
 
+TEST(ImportFileTest, LinesOfBlanksSayNothing) {
+  ImportGroups groups;
+  for (const ImportFormat format :
+       {ImportFormat::kEdges, ImportFormat::kCircles, ImportFormat::kCsv}) {
+    EXPECT_TRUE(ParseImport("\r\t\n \v\n\f\r\r\n\n", format, "ego", groups).ok());
+  }
+  EXPECT_TRUE(groups.empty());
+}
+
 TEST(ImportFileTest, NamesTheLineAtFault) {
   std::string long_id = "g,a\n";
   long_id.append(129, 'g').append(",b\n");
