@@ -7,12 +7,16 @@ target_compile_options(klatch_options INTERFACE -Wall -Wextra -Wpedantic -Wshado
                        -Werror -fno-omit-frame-pointer)
 target_include_directories(klatch_options INTERFACE ${CMAKE_SOURCE_DIR})
 
-if(CMAKE_UNITY_BUILD)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # To GCC what is in an included file's anonymous namespace looks as if others could include it, too.
   add_compile_options(-Wno-subobject-linkage)
 endif()
 if(KLATCH_FAILPOINTS)
   add_compile_definitions(KLATCH_FAILPOINTS)
+endif()
+if(KLATCH_FUZZERS)
+  # Names as the distribution's g++ gives them to Abseil's templates; and what clang says of that g++'s headers.
+  add_compile_options(-fsanitize=fuzzer-no-link -fclang-abi-compat=17 -Wno-deprecated-declarations)
 endif()
 if(KLATCH_SANITIZER)
   add_compile_options(-fsanitize=${KLATCH_SANITIZER} -g)

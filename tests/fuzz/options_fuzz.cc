@@ -1,0 +1,95 @@
+// klatchd's flags, variables and file, and the addresses in them. What it takes, it can print and take again.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/option_value.h"
+#include "common/base/options.h"
+#include "common/redis/place.h"
+#include "services/klatchd/options.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace klatch {
+namespace {
+
+using fuzz::Require;
+
+// A file that is nowhere on a disk, by the path under which this process has it.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view text) : descriptor_(memfd_create("config", MFD_CLOEXEC)) {
+    Require(descriptor_ >= 0 &&
+                write(descriptor_, text.data(), text.size()) == static_cast<ssize_t>(text.size()),
+            "a file in memory can be written");
+  }
+  ~MemoryFile() { close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
+
+ private:
+  const int descriptor_;
+};
+
+void Resolve(const std::vector<std::string>& arguments, const base::Environment& environment) {
+  KlatchdOptions options;
+  base::OptionTable table = MakeKlatchdOptionTable(options, "0");
+  const auto resolved = table.Resolve(arguments, environment);
+  if (resolved.ok()) {
+    static_cast<void>(Validate(options));
+  } else {
+    Require(!base::MessageOf(resolved.status()).empty(), "a refusal says why");
+  }
+}
+
+void Parse(std::string_view text) {
+  static_cast<void>(base::Endpoint::Parse(text));
+  static_cast<void>(base::ParseBytes(text));
+  static_cast<void>(base::ParseDuration(text));
+  static_cast<void>(base::ParseCount(text));
+  static_cast<void>(redis::Place::Redacted(text));
+  if (const auto place = redis::Place::Parse(text); place.ok()) {
+    Require(place->address.password.empty() ||
+                place->ToString().find(":" + place->address.password + "@") == std::string::npos,
+            "what is told of an address has no password");
+  }
+}
+
+}  // namespace
+}  // namespace klatch
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  klatch::fuzz::Input input(data, size);
+  switch (input.Choose(4)) {
+    case 0: {
+      const klatch::MemoryFile file(input.rest());
+      klatch::Resolve({"--config", file.path()}, {});
+      break;
+    }
+    case 1: {
+      std::vector<std::string> arguments;
+      while (!input.rest().empty()) {
+        arguments.emplace_back(input.Line());
+      }
+      klatch::Resolve(arguments, {});
+      break;
+    }
+    case 2: {
+      klatch::base::Environment environment;
+      while (!input.rest().empty()) {
+        const std::string name = "KLATCH_" + std::string(input.Line());
+        environment[name] = std::string(input.Line());
+      }
+      klatch::Resolve({}, environment);
+      break;
+    }
+    default:
+      klatch::Parse(input.rest());
+  }
+  return 0;
+}
