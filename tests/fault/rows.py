@@ -8,9 +8,10 @@ import os
 import pathlib
 import re
 import signal
+import statistics
 import subprocess
 import time
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from lab import PUBLISHES_PER_SECOND_MIN, Lab, Unfit, Violation, await_true
 from ledger import Ledger, Repeater
@@ -513,10 +514,16 @@ def stall_watchers(lab, times):
 
 
 OVERLOAD = 5  # times the peak
+SURGES = 3  # and a peak before and behind each
 THIRD = 10  # seconds of the surge, and of what is before and behind it
 POSTS_PER_CALL = 100
 PEAK_POSTS = 200_000
 LATE_MAX = 0.05  # of the posts, that the load sent late; it was another load then
+
+
+class Peak(NamedTuple):
+    posts: float  # a second
+    p99: float  # µs
 
 
 class Seconds:
@@ -548,43 +555,59 @@ def overload(lab, times):
     posts_alone = {"persons": 10_000, "group_size": 400, "groups_per_person": 10, "batch": POSTS_PER_CALL, "churn": 0,
                    "revisions": 0, "several": 0, "watched": 0, "quarrels": 0, "cores": cores[1:]}
     file = lab.folder / "load.json"
-    with lab.load(node, redis, 0, arrivals="closed", updates=PEAK_POSTS, duration="0s", connections=4, result=file,
-                  **posts_alone) as load:
-        pass
-    load.verdict()
-    seconds = Seconds(file)
-    # Timelines are full by then, and what is not written yet has grown to what it stays at.
-    peak = seconds.mean("published", THIRD, -1)
-    p99 = seconds.mean_of_posts("publish_p99", THIRD, -1)
-    if peak == 0:
-        raise Unfit("the peak was over before it was one")
-    lab.note("peak posts/s", peak)
-    lab.note("p99 ms at peak", p99 / 1e3)
-    for _ in range(times):
-        with lab.load(node, redis, 3 * THIRD, arrivals="surge", rate=int(peak / 2), rate_end=int(OVERLOAD * peak),
+
+    def peak():
+        with lab.load(node, redis, 0, arrivals="closed", updates=PEAK_POSTS, duration="0s", connections=4, result=file,
+                      **posts_alone) as load:
+            pass
+        load.verdict()
+        seconds = Seconds(file)
+        # Timelines are full by then, and what is not written yet has grown to what it stays at.
+        found = Peak(seconds.mean("published", THIRD, -1), seconds.mean_of_posts("publish_p99", THIRD, -1))
+        if found.posts == 0:
+            raise Unfit("the peak was over before it was one")
+        lab.note("peak posts/s", found.posts)
+        lab.note("p99 ms at peak", found.p99 / 1e3)
+        return found
+
+    def surge(rate):
+        with lab.load(node, redis, 3 * THIRD, arrivals="surge", rate=int(rate / 2), rate_end=int(OVERLOAD * rate),
                       linger="5ms", shed=True, result=file, **posts_alone) as load:
             pass
         load.verdict()
         seconds = Seconds(file)
-        judge_surge(lab, seconds, peak, p99, load.told("were sent late"))
+        offered, late = seconds.mean("offered", THIRD, 2 * THIRD), load.told("were sent late")
+        if late > LATE_MAX * offered * THIRD:
+            raise Unfit(f"{late} of {offered * THIRD:.0f} posts were sent late")
+        return seconds
+
+    # In turn, since the same machine's peak is half or twice as high a minute later.
+    peaks, surges = [peak()], []
+    for _ in range(SURGES * times):
+        surges.append(surge(peaks[-1].posts))
+        peaks.append(peak())
+    for first in range(0, len(surges), SURGES):
+        judge_surges(lab, surges[first:first + SURGES], peaks[first:first + SURGES + 1])
     lab.scrub(node)
 
 
-def judge_surge(lab, seconds, peak, p99, late):
-    offered = seconds.mean("offered", THIRD, 2 * THIRD)
-    if late > LATE_MAX * offered * THIRD:
-        raise Unfit(f"{late} of {offered * THIRD:.0f} posts were sent late")
-    goodput = seconds.mean("published", THIRD, 2 * THIRD) / peak
-    lateness = seconds.mean_of_posts("publish_p99", THIRD, 2 * THIRD) / p99
-    lab.note("goodput of peak", goodput)
-    lab.note("p99 of that at peak", lateness)
-    recovered = next((second for second in range(THIRD)
-                      if not any(seconds.of("shed", 2 * THIRD + second, 3 * THIRD))
-                      and max(seconds.of("publish_p99", 2 * THIRD + second, 3 * THIRD)) <= 2 * p99), THIRD)
-    lab.note("recovered after s", recovered)
+def judge_surges(lab, surges, peaks):
+    """Each surge against the peaks beside it; of all the medians."""
+    goodputs, latenesses = [], []
+    for seconds, before, after in zip(surges, peaks, peaks[1:]):
+        posts, p99 = (before.posts + after.posts) / 2, (before.p99 + after.p99) / 2
+        goodputs.append(seconds.mean("published", THIRD, 2 * THIRD) / posts)
+        latenesses.append(seconds.mean_of_posts("publish_p99", THIRD, 2 * THIRD) / p99)
+        lab.note("goodput of peak", goodputs[-1])
+        lab.note("p99 of that at peak", latenesses[-1])
+        lab.note("recovered after s", next(
+            (second for second in range(THIRD)
+             if not any(seconds.of("shed", 2 * THIRD + second, 3 * THIRD))
+             and max(seconds.of("publish_p99", 2 * THIRD + second, 3 * THIRD)) <= 2 * p99), THIRD))
+    goodput, lateness = statistics.median(goodputs), statistics.median(latenesses)
+    recovered = statistics.median(lab.figures["recovered after s"][-len(surges):])
     if goodput < 0.8 or lateness > 2 or recovered > 5:
-        raise Violation(f"of {offered:.0f} posts/s offered {goodput:.0%} of the peak were taken, {lateness:.1f} times as late, "
-                        f"and it took {recovered} s to recover")
+        raise Violation(f"{goodput:.0%} of the peak were taken, {lateness:.1f} times as late, and it took {recovered} s to recover")
 
 
 @row(25, "SIGTERM, started again: what is under way is answered, and everything is written", gate=3, release=20, batch=3)
