@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/core_dumps.h"
 #include "common/base/standard_streams.h"
 #include "common/base/version.h"
 #include "common/obs/log.h"
@@ -54,6 +55,12 @@ int Serve(const KlatchdOptions& options, const std::vector<std::string>& warning
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   for (const std::string& warning : warnings) {
     obs::Log(obs::Level::kWarn, "options", warning, {});
+  }
+  if (!options.core_dumps) {
+    if (const absl::Status kept = base::KeepMemoryOutOfCoreDumps(); !kept.ok()) {
+      obs::Log(obs::Level::kWarn, "klatchd", "core dumps may hold what people have posted",
+               {{"error", base::MessageOf(kept)}});
+    }
   }
   BlockSignals();
   return RunToCompletion(options);

@@ -303,6 +303,11 @@ void AddProcess(OptionTable& table, KlatchdOptions& options) {
                                                         {"info", obs::Level::kInfo},
                                                         {"warn", obs::Level::kWarn},
                                                         {"error", obs::Level::kError}})});
+  table.Add({.name = "core-dumps",
+             .group = "Process",
+             .description = "Core dumps, also of a Redis of its own, hold what is in memory: what "
+                            "people have posted",
+             .value = base::Flag(&options.core_dumps)});
   table.Add({.name = "check-config",
              .group = "Process",
              .description = "Check the options and end: exit code 0 if they are good, else 2",

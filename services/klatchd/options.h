@@ -82,6 +82,7 @@ struct KlatchdOptions {
   // The process.
   std::chrono::milliseconds drain_timeout{10'000};
   obs::Level log_level = obs::Level::kInfo;
+  bool core_dumps = false;  // with what is in memory
   bool check_config = false;
   bool print_config = false;
 };

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <climits>
 #include <fstream>
 #include <future>
 
@@ -136,6 +137,25 @@ TEST(KlatchdDrainTest, IdleConnectionsDoNotDelayTheEnd) {
   EXPECT_LT(took, kQuickEnd);
   close(silent);
   close(begun);
+}
+
+// core(5): which mappings of a process a dump of it holds, a bit for each kind.
+unsigned long DumpedMappings(pid_t process) {
+  std::ifstream file(fmt::format("/proc/{}/coredump_filter", process));
+  unsigned long kinds = ULONG_MAX;
+  file >> std::hex >> kinds;
+  return kinds;
+}
+
+TEST(KlatchdBeginTest, CoreDumpsHoldNothingOfMemoryUnlessAsked) {
+  {
+    Klatchd klatchd({.arguments = Small()});
+    EXPECT_EQ(DumpedMappings(klatchd.process().id()), 0u);
+    EXPECT_EQ(DumpedMappings(klatchd.RedisProcess()), 0u);
+  }
+  Klatchd klatchd({.arguments = Small({"--core-dumps"})});
+  EXPECT_EQ(DumpedMappings(klatchd.process().id()), DumpedMappings(getpid()));
+  EXPECT_EQ(DumpedMappings(klatchd.RedisProcess()), DumpedMappings(getpid()));
 }
 
 TEST(KlatchdDrainTest, TimeoutHoldsThoughRedisIsSilent) {
