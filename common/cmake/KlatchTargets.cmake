@@ -14,6 +14,15 @@ endif()
 if(KLATCH_FAILPOINTS)
   add_compile_definitions(KLATCH_FAILPOINTS)
 endif()
+if(NOT KLATCH_SANITIZER)
+  # So that an error in memory ends the program rather than serves somebody. A sanitizer looks for the error itself.
+  add_compile_options(-fstack-protector-strong -fstack-clash-protection
+                      $<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    add_compile_options(-fcf-protection)
+  endif()
+  add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
 if(KLATCH_FUZZERS)
   # Names as the distribution's g++ gives them to Abseil's templates; and what clang says of that g++'s headers.
   add_compile_options(-fsanitize=fuzzer-no-link -fclang-abi-compat=17 -Wno-deprecated-declarations)
