@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -146,12 +147,37 @@ std::optional<std::string> TextOf(const toml::node& node, OptionKind kind) {
   }
 }
 
+// toml++ takes for granted that a key begins behind the [ of a table, without looking. The number of the first line
+// where none does; 0 if there is none.
+size_t LineOfNamelessTable(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t";
+  constexpr std::string_view kBeginsKey =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_\"'";
+  for (size_t number = 1; !text.empty(); ++number) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
+    if (!line.starts_with('[')) {
+      continue;
+    }
+    line.remove_prefix(line.starts_with("[[") ? 2 : 1);
+    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
+    if (line.empty() || kBeginsKey.find(line.front()) == std::string_view::npos) {
+      return number;
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 absl::Status OptionTable::ApplyFile(const std::string& path, ResolvedOptions& resolved) const {
   KLATCH_ASSIGN_OR_RETURN(const std::string content, ReadSmallFile(path));
   if (!IsValidUtf8(content)) {
     return InvalidOption(fmt::format("--config {}: is not UTF-8 text", QuoteForMessage(path)));
+  }
+  if (const size_t line = LineOfNamelessTable(content); line != 0) {
+    return InvalidOption(fmt::format("{}:{}: expected a name behind [", path, line));
   }
   const toml::parse_result parsed = toml::parse(content);
   if (!parsed) {

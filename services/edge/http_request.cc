@@ -314,6 +314,9 @@ absl::StatusOr<std::string> RequestBytes(const HttpCall& call, std::string_view 
   // What a browser sends when it comes back is newer than what stood in the address.
   const FieldDescriptor* resume_token = ResumeTokenOf(message);
   if (!call.last_event_id.empty() && resume_token != nullptr) {
+    if (!base::IsValidUtf8(call.last_event_id)) {
+      return base::FieldError(absl::StatusCode::kInvalidArgument, "Last-Event-ID", "is not UTF-8");
+    }
     AppendResumeToken(*resume_token, call.last_event_id, bytes);
   }
   return bytes;

@@ -60,8 +60,9 @@ void Play(fuzz::Input input) {
   const absl::StatusOr<std::string> json =
       transcoder.ToJson(*call.method->descriptor->input_type(), stream);
   Require(json.ok(), "what was read can be written");
-  Require(transcoder.ToBytes(*call.method->descriptor->input_type(), *json).ok(),
-          "what was written can be read");
+  const absl::StatusOr<std::string> again =
+      transcoder.ToBytes(*call.method->descriptor->input_type(), *json);
+  Require(again.ok(), fmt::format("{} can be read: {}", *json, again.status().ToString()));
 }
 
 }  // namespace

@@ -236,6 +236,12 @@ TEST(HttpRequestTest, LastEventIdBeatsTheTokenOfTheAddress) {
            [](HttpHead& head) { head.last_event_id = HttpHeader{""}; }),
       "");
   EXPECT_EQ(empty->resume_token(), "older");
+  const auto garbage = Read<v1::WatchHomeTimelineRequest>(
+      With("GET", std::string(kWatch) + "?actor=bob",
+           [](HttpHead& head) { head.last_event_id = HttpHeader{"A\xc1\xb1"}; }),
+      "");
+  EXPECT_TRUE(absl::IsInvalidArgument(garbage.status())) << garbage.status();
+  EXPECT_NE(garbage.status().message().find("Last-Event-ID"), std::string::npos);
 }
 
 TEST(TranscoderTest, ReadsBothSpellingsAndNumbersAsTexts) {

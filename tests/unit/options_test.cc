@@ -318,6 +318,11 @@ TEST_F(OptionTableTest, RefusesWrongFilesWithTheLine) {
       {"shards = ", "FILE:1: "},
       {"shards", "FILE:1: "},
       {"\xff\xfe", "is not UTF-8 text"},
+      {"shards = 1\n [\x03"
+       "8:",
+       "FILE:2: expected a name behind ["},
+      {"[[ .a]]", "FILE:1: expected a name behind ["},
+      {"[", "FILE:1: expected a name behind ["},
       {std::string("shards = 1\0", 11), "FILE:1: "},
   };
   for (const WrongFile& wrong : cases) {
