@@ -12,7 +12,6 @@
 #include "services/klatch/commands_feed.h"
 #include "services/klatch/print.h"
 #include "services/klatch/roles.h"
-#include "services/klatch/roles.h"
 #include "services/klatch/text.h"
 #include "services/model/limits.h"
 
