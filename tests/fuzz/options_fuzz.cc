@@ -1,9 +1,6 @@
-// klatchd's flags, variables and file, and the addresses in them. What it takes, it can print and take again.
+// klatchd's flags and variables, and the addresses in them. Not its file: what toml++ does with one that is no TOML is
+// undefined here and there (3.0), and whoever writes it runs klatchd.
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <array>
 #include <vector>
 
 #include "common/base/endpoint.h"
@@ -17,24 +14,6 @@ namespace klatch {
 namespace {
 
 using fuzz::Require;
-
-// A file that is nowhere on a disk, by the path under which this process has it.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view text) : descriptor_(memfd_create("config", MFD_CLOEXEC)) {
-    Require(descriptor_ >= 0 &&
-                write(descriptor_, text.data(), text.size()) == static_cast<ssize_t>(text.size()),
-            "a file in memory can be written");
-  }
-  ~MemoryFile() { close(descriptor_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-
-  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
-
- private:
-  const int descriptor_;
-};
 
 void Resolve(const std::vector<std::string>& arguments, const base::Environment& environment) {
   KlatchdOptions options;
@@ -65,13 +44,8 @@ void Parse(std::string_view text) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   klatch::fuzz::Input input(data, size);
-  switch (input.Choose(4)) {
+  switch (input.Choose(3)) {
     case 0: {
-      const klatch::MemoryFile file(input.rest());
-      klatch::Resolve({"--config", file.path()}, {});
-      break;
-    }
-    case 1: {
       std::vector<std::string> arguments;
       while (!input.rest().empty()) {
         arguments.emplace_back(input.Line());
@@ -79,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       klatch::Resolve(arguments, {});
       break;
     }
-    case 2: {
+    case 1: {
       klatch::base::Environment environment;
       while (!input.rest().empty()) {
         const std::string name = "KLATCH_" + std::string(input.Line());
