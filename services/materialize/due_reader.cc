@@ -32,7 +32,9 @@ bool Sees(const Stay& stay, const Carry& carry) {
          (carry.audience == AudienceRule::kMembersNow && carry.position >= stay.visible_from);
 }
 
-// Calls `take` with the place of each key, in order, and the reply.
+bool IsWrongType(const absl::Status& status) { return absl::IsFailedPrecondition(status); }
+
+// Calls `take` with the place of each key, in order, and the reply, until that is an error.
 template <typename Key, typename CommandOf, typename Take>
 absl::Status CallForEach(redis::Connection& redis, std::span<const Key> keys, size_t at_once,
                          const CommandOf& command_of, const Take& take) {
@@ -45,7 +47,7 @@ absl::Status CallForEach(redis::Connection& redis, std::span<const Key> keys, si
     }
     KLATCH_ASSIGN_OR_RETURN(const std::vector<redis::Reply> replies, redis.CallAll(commands));
     for (size_t i = 0; i < some.size(); ++i) {
-      take(begin + i, replies[i]);
+      KLATCH_RETURN_IF_ERROR(take(begin + i, replies[i]));
     }
   }
   return absl::OkStatus();
@@ -162,10 +164,12 @@ absl::Status DueReader::ReadStored(redis::Connection& redis, std::span<const Ask
         return redis::Command{"GET", keys_.Timeline(one.person)};
       },
       [&collected](size_t place, const redis::Reply& stored) {
-        // One that is no string is about to be replaced.
-        if (!stored.is_error()) {
+        absl::Status status = redis::ToStatus(stored.view());
+        if (status.ok()) {
           collected[place].ids = UnpackIds(stored.text());
         }
+        // One that is no string is about to be replaced.
+        return IsWrongType(status) ? absl::OkStatus() : status;
       });
 }
 
@@ -200,6 +204,7 @@ absl::Status DueReader::ReadFeeds(redis::Connection& redis, std::span<const Aske
       }
       AddDue(feed, member, written, one);
     }
+    return absl::OkStatus();
   };
   KLATCH_RETURN_IF_ERROR(CallForEach(redis, std::span<const std::span<const Member>>(by_group),
                                      limits::kPulledFeedsPerRead, get_feed, add_due));
@@ -249,7 +254,12 @@ absl::StatusOr<DueReader::Carries> DueReader::ReadCarries(
         return redis::Command{"GETRANGE", keys_.Update(UpdateId(id)), "0", "1"};
       },
       [&](size_t place, const redis::Reply& header) {
-        carries.AddHeader(ids[place], header.text());
+        absl::Status status = redis::ToStatus(header.view());
+        if (status.ok()) {
+          carries.AddHeader(ids[place], header.text());
+        }
+        // What is no body is for nobody.
+        return IsWrongType(status) ? absl::OkStatus() : status;
       }));
   std::erase_if(keys, [&](const Carries::Key& key) { return !carries.IsInSeveral(key.first); });
   KLATCH_RETURN_IF_ERROR(CallForEach(
@@ -258,7 +268,11 @@ absl::StatusOr<DueReader::Carries> DueReader::ReadCarries(
         return redis::Command{"GET", keys_.Carry(groups_.At(key.second).id, UpdateId(key.first))};
       },
       [&](size_t place, const redis::Reply& carry) {
-        carries.AddCarry(keys[place], carry.text());
+        absl::Status status = redis::ToStatus(carry.view());
+        if (status.ok()) {
+          carries.AddCarry(keys[place], carry.text());
+        }
+        return IsWrongType(status) ? absl::OkStatus() : status;
       }));
   return carries;
 }
