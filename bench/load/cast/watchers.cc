@@ -157,12 +157,15 @@ void Watchers::ReadPages() {
 bool Watchers::ReadPage(const PageToRead& page) {
   TimelineRead read =
       client_.ReadHome(stage_.graph.person(page.person), {}, {.down_to = page.since});
+  if (!read.ok() || read.hole_since != 0) {
+    return false;
+  }
   std::vector<uint64_t> ids;
   for (const auto& update : read.updates) {
     ids.push_back(update.id());
   }
-  page.stream->AddPaged(page.person, ids, read.ok() && read.trimmed);
-  return read.ok() && read.hole_since == 0;
+  page.stream->AddPaged(page.person, ids, read.trimmed);
+  return true;
 }
 
 bool Watchers::AwaitPages(std::chrono::milliseconds timeout) {
