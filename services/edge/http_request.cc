@@ -315,7 +315,8 @@ absl::StatusOr<std::string> RequestBytes(const HttpCall& call, std::string_view 
   const FieldDescriptor* resume_token = ResumeTokenOf(message);
   if (!call.last_event_id.empty() && resume_token != nullptr) {
     if (!base::IsValidUtf8(call.last_event_id)) {
-      return base::FieldError(absl::StatusCode::kInvalidArgument, "Last-Event-ID", "is not UTF-8");
+      return base::FieldError(absl::StatusCode::kInvalidArgument, resume_token->name(),
+                              "of Last-Event-ID is not UTF-8");
     }
     AppendResumeToken(*resume_token, call.last_event_id, bytes);
   }
