@@ -57,6 +57,9 @@ class PrivacyViewer {
   void ExpectCounted(Client& client) const;
 
  private:
+  // Updates by others that pages show, by group, the empty one for home.
+  std::map<std::string, uint32_t> ShownByOthers(Client& client) const;
+  std::map<std::string, uint32_t> Counted(Client& client) const;
   std::set<std::string> TextsOf(Path path, const Klatchd& klatchd, Client& client,
                                 const std::string& mark) const;
   bool Answers(Path path, Client& client, const Target& target) const;
