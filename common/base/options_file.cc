@@ -1,4 +1,4 @@
-// The source of options that is a TOML file. The only file that knows toml++.
+// The source of options that is a TOML file.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,11 +10,8 @@
 #include <cstring>
 
 #include "common/base/options_internal.h"
+#include "common/base/toml.h"
 #include "common/base/utf8.h"
-
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
 
 namespace klatch::base {
 namespace {
@@ -73,26 +70,6 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
   return content;
 }
 
-// How the type of a value reads in a message.
-std::string_view TypeWords(const toml::node& node) {
-  switch (node.type()) {
-    case toml::node_type::table:
-      return "a table";
-    case toml::node_type::array:
-      return "an array";
-    case toml::node_type::string:
-      return "a string";
-    case toml::node_type::integer:
-      return "a number";
-    case toml::node_type::floating_point:
-      return "a number with a fraction";
-    case toml::node_type::boolean:
-      return "a boolean";
-    default:
-      return "a date or time";
-  }
-}
-
 std::string_view WantedWords(OptionKind kind) {
   switch (kind) {
     case OptionKind::kFlag:
@@ -147,28 +124,6 @@ std::optional<std::string> TextOf(const toml::node& node, OptionKind kind) {
   }
 }
 
-// toml++ takes for granted that a key begins behind the [ of a table, without looking. The number of the first line
-// where none does; 0 if there is none.
-size_t LineOfNamelessTable(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t";
-  constexpr std::string_view kBeginsKey =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_\"'";
-  for (size_t number = 1; !text.empty(); ++number) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
-    if (!line.starts_with('[')) {
-      continue;
-    }
-    line.remove_prefix(line.starts_with("[[") ? 2 : 1);
-    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
-    if (line.empty() || kBeginsKey.find(line.front()) == std::string_view::npos) {
-      return number;
-    }
-  }
-  return 0;
-}
-
 }  // namespace
 
 absl::Status OptionTable::ApplyFile(const std::string& path, ResolvedOptions& resolved) const {
@@ -176,16 +131,8 @@ absl::Status OptionTable::ApplyFile(const std::string& path, ResolvedOptions& re
   if (!IsValidUtf8(content)) {
     return InvalidOption(fmt::format("--config {}: is not UTF-8 text", QuoteForMessage(path)));
   }
-  if (const size_t line = LineOfNamelessTable(content); line != 0) {
-    return InvalidOption(fmt::format("{}:{}: expected a name behind [", path, line));
-  }
-  const toml::parse_result parsed = toml::parse(content);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    return InvalidOption(fmt::format("{}:{}: {}", path, error.source().begin.line,
-                                     QuoteForMessage(error.description())));
-  }
-  for (const auto& [toml_key, node] : parsed.table()) {
+  KLATCH_ASSIGN_OR_RETURN(const toml::table table, ParseToml(path, content));
+  for (const auto& [toml_key, node] : table) {
     const std::string key(toml_key.str());
     const std::string place = fmt::format("{}:{}", path, toml_key.source().begin.line);
     const Row* row = Find(key);
@@ -201,7 +148,7 @@ absl::Status OptionTable::ApplyFile(const std::string& path, ResolvedOptions& re
     const std::optional<std::string> text = TextOf(node, kind);
     if (!text) {
       return FieldError(absl::StatusCode::kInvalidArgument, label,
-                        fmt::format("is {}, wants {}", TypeWords(node), WantedWords(kind)));
+                        fmt::format("is {}, wants {}", TomlTypeWords(node), WantedWords(kind)));
     }
     KLATCH_RETURN_IF_ERROR(Apply({row, OptionSource::kFile, place, label, *text}, resolved));
   }
