@@ -1,6 +1,6 @@
 #pragma once
-// How a unary call of gRPC's callback API becomes a coroutine: parse, check the deadline, run,
-// answer.
+// How a unary call of gRPC's callback API becomes a coroutine: ask who calls, parse, check the deadline
+// and whom the caller acts for, run, answer.
 //
 // Every method is a raw one (bytes in, bytes out). Requests are parsed here, because gRPC answers a
 // request that doesn't parse with INTERNAL, while we owe the caller the field that is not UTF-8;
@@ -26,6 +26,9 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "services/accept/call_gate.h"
+#include "services/identity/audit.h"
+#include "services/identity/caller.h"
+#include "services/identity/door.h"
 
 namespace klatch {
 
@@ -52,7 +55,10 @@ grpc::ServerUnaryReactor* RunCall(grpc::CallbackServerContext* context, CallGate
 // Response is a message or a grpc::ByteBuffer.
 class Calls {
  public:
-  Calls(const base::Clock& clock, CallGate& gate) : clock_(clock), gate_(gate) {}
+  // `door` outlives it; null: nobody is asked who they are. `audits`: a line of the log for each call of
+  // audit.h.
+  Calls(const base::Clock& clock, CallGate& gate, Door* door = nullptr, bool audits = false)
+      : clock_(clock), gate_(gate), door_(door), audits_(audits) {}
 
   template <typename Target, typename Base, typename Request, typename Response>
   grpc::ServerUnaryReactor* Run(
@@ -75,15 +81,30 @@ class Calls {
     if (!admitted.ok()) {
       return Refuse(context, admitted);
     }
+    Caller caller;
+    if (door_ != nullptr) {
+      absl::StatusOr<Caller> entered = door_->Enter(CredentialsOf(*context), CallOfType<Request>());
+      if (!entered.ok()) {
+        return Refuse(context, entered.status());
+      }
+      caller = *std::move(entered);
+    }
     const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
-    return RunCall(context, std::move(pass),
-                   Answer<Base, Request, Response>(in, out, target, method, deadline));
+    return RunCall(
+        context, std::move(pass),
+        Answer<Base, Request, Response>(std::move(caller), in, out, target, method, deadline));
   }
 
  private:
+  template <typename Request>
+  static const CallName& CallOfType() {
+    static const CallName& call = CallOf(*Request::descriptor());
+    return call;
+  }
+
   template <typename Base, typename Request, typename Response>
   base::Task<absl::Status> Answer(
-      const grpc::ByteBuffer* in, grpc::ByteBuffer* out, Base* target,
+      Caller caller, const grpc::ByteBuffer* in, grpc::ByteBuffer* out, Base* target,
       base::Task<absl::StatusOr<Response>> (Base::*method)(Request, base::MonotonicTime),
       base::MonotonicTime deadline) {
     if (clock_.Monotonic() >= deadline) {
@@ -95,8 +116,23 @@ class Calls {
     if (!parsed.ok()) {
       co_return parsed;
     }
+    AuditedRequest audited;
+    const bool is_audited = audits_ && IsAudited(CallOfType<Request>());
+    if (is_audited) {
+      audited = AuditedOf(request);
+    }
+    const absl::Status may_act = CheckActors(caller, request);
+    if (!may_act.ok()) {
+      if (is_audited) {
+        WriteAudit(caller, CallOfType<Request>(), audited, may_act);
+      }
+      co_return may_act;
+    }
     base::Task<absl::StatusOr<Response>> task = (target->*method)(std::move(request), deadline);
     absl::StatusOr<Response> response = co_await std::move(task);
+    if (is_audited) {
+      WriteAudit(caller, CallOfType<Request>(), audited, response.status());
+    }
     if (!response.ok()) {
       co_return response.status();
     }
@@ -108,6 +144,8 @@ class Calls {
 
   const base::Clock& clock_;
   CallGate& gate_;
+  Door* const door_;
+  const bool audits_;
 };
 
 }  // namespace klatch

@@ -24,7 +24,7 @@
 #include "klatch/v1/import_service.pb.h"
 #include "services/accept/admission.h"
 #include "services/accept/barrier.h"
-#include "services/accept/caller_rates.h"
+#include "services/identity/caller_rates.h"
 #include "services/accept/carrier.h"
 #include "services/accept/edit_mask.h"
 #include "services/accept/group_rights.h"

@@ -52,6 +52,7 @@ HttpHead HeadOf(const Message& request) {
   head.content_encoding = HeaderOf(request, "Content-Encoding");
   head.timeout_ms = HeaderOf(request, "X-Timeout-Ms");
   head.last_event_id = HeaderOf(request, "Last-Event-ID");
+  head.authorization = HeaderOf(request, "Authorization");
   return head;
 }
 
@@ -67,9 +68,10 @@ absl::Status Malformed(std::string_view why) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(asio::ip::tcp::socket socket, HttpShared& shared, HttpLoop& loop,
-                               CallGate::Pass pass)
-    : socket_(std::move(socket)),
+HttpConnection::HttpConnection(HttpStream::Socket socket,
+                               std::shared_ptr<HttpStream::TlsContext> tls, HttpShared& shared,
+                               HttpLoop& loop, CallGate::Pass pass)
+    : stream_(std::move(socket), std::move(tls)),
       timer_(loop.context),
       shared_(shared),
       loop_(loop),
@@ -82,8 +84,23 @@ HttpConnection::~HttpConnection() { loop_.connections.erase(this); }
 
 void HttpConnection::Start() {
   ErrorCode ignored;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  AwaitRequest();
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  if (stream_.is_tls()) {
+    Handshake();
+  } else {
+    AwaitRequest();
+  }
+}
+
+void HttpConnection::Handshake() {
+  Limit(shared_.times.head);
+  stream_.AsyncHandshake([self = shared_from_this()](const ErrorCode& error) {
+    if (error || self->timed_out_ || self->is_closed_) {
+      self->Close();
+    } else {
+      self->AwaitRequest();
+    }
+  });
 }
 
 void HttpConnection::TurnAway() {
@@ -114,20 +131,32 @@ void HttpConnection::AwaitRequest() {
   }
   buffer_.shrink_to_fit();  // who is idle, mostly, holds nothing
   Limit(std::exchange(has_had_request_, true) ? shared_.times.idle : shared_.times.head);
-  socket_.async_wait(asio::ip::tcp::socket::wait_read,
-                     [self = shared_from_this()](const ErrorCode& error) {
-                       if (error || self->timed_out_ || self->is_closed_) {
-                         self->Close();
-                       } else {
-                         self->ReadHead();
-                       }
-                     });
+  if (stream_.is_tls()) {
+    // What has come may be in the cipher's hands already, where the kernel says nothing of it.
+    stream_.async_read_some(buffer_.prepare(1),
+                            [self = shared_from_this()](const ErrorCode& error, size_t bytes) {
+                              self->buffer_.commit(bytes);
+                              self->OnReadable(error);
+                            });
+    return;
+  }
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      [self = shared_from_this()](const ErrorCode& error) { self->OnReadable(error); });
+}
+
+void HttpConnection::OnReadable(const ErrorCode& error) {
+  if (error || timed_out_ || is_closed_) {
+    Close();
+  } else {
+    ReadHead();
+  }
 }
 
 void HttpConnection::ReadHead() {
   Limit(shared_.times.head);
   http::async_read_header(
-      socket_, buffer_, *parser_,
+      stream_, buffer_, *parser_,
       [self = shared_from_this()](const ErrorCode& error, size_t) { self->OnHead(error); });
 }
 
@@ -144,7 +173,7 @@ void HttpConnection::OnHead(const ErrorCode& error) {
   asked_ = klatch::ReadHead(HeadOf(head), shared_.methods, shared_.rule);
   Limit(shared_.times.body);
   const auto read_body = [self = shared_from_this()] {
-    http::async_read(self->socket_, self->buffer_, *self->parser_,
+    http::async_read(self->stream_, self->buffer_, *self->parser_,
                      [self](const ErrorCode& failed, size_t) { self->OnBody(failed); });
   };
   if (!HeaderOf(head, "Expect") || parser_->is_done()) {
@@ -154,7 +183,7 @@ void HttpConnection::OnHead(const ErrorCode& error) {
     must_close_ = true;
     Refuse(std::get<HttpRefusal>(asked_));
   } else {
-    asio::async_write(socket_, asio::buffer(kContinue, sizeof(kContinue) - 1),
+    asio::async_write(stream_, asio::buffer(kContinue, sizeof(kContinue) - 1),
                       [self = shared_from_this(), read_body](const ErrorCode& failed, size_t) {
                         if (failed || self->timed_out_ || self->is_closed_) {
                           self->Close();
@@ -223,7 +252,8 @@ void HttpConnection::BeginCall(const HttpCall& call) {
   has_message_ = false;
   const auto self = shared_from_this();
   call_ = NodeCall::Start(
-      *shared_.stub, method_->path, *request, call.timeout, loop_, std::move(pass),
+      *shared_.stub, {method_->path, *std::move(request), call.authorization}, call.timeout, loop_,
+      std::move(pass),
       {.on_message = [self](grpc::ByteBuffer message) { self->OnMessage(std::move(message)); },
        .on_end = [self](const grpc::Status& status) { self->OnEnd(status); }});
   if (method_->kind == ServedMethod::Kind::kServerStreaming) {
@@ -305,7 +335,7 @@ void HttpConnection::WriteEvent(std::string event) {
     event_ += "0\r\n\r\n";
   }
   Limit(shared_.times.event);
-  asio::async_write(socket_, asio::buffer(event_),
+  asio::async_write(stream_, asio::buffer(event_),
                     [self = shared_from_this()](const ErrorCode& error, size_t) {
                       self->Unlimit();
                       if (error || self->is_closed_) {
@@ -333,7 +363,7 @@ void HttpConnection::EndStream(const grpc::Status& status) {
 // Passes over what comes, until the client closes.
 void HttpConnection::AwaitPeer() {
   awaits_peer_ = true;
-  socket_.async_read_some(asio::buffer(away_),
+  stream_.async_read_some(asio::buffer(away_),
                           [self = shared_from_this()](const ErrorCode& error, size_t) {
                             if (error || self->timed_out_) {
                               self->Close();
@@ -378,6 +408,9 @@ void HttpConnection::WriteResponse() {
   const bool is_parsed = parser_ && parser_->is_header_done();
   keeps_ = is_parsed && !must_close_ && parser_->keep_alive() &&
            !shared_.is_draining.load(std::memory_order_relaxed);
+  if (response_.result() == http::status::unauthorized) {
+    response_.set(http::field::www_authenticate, "Bearer");
+  }
   response_.version(is_parsed ? parser_->get().version() : 11);
   response_.keep_alive(keeps_);
   response_.prepare_payload();
@@ -387,7 +420,7 @@ void HttpConnection::WriteResponse() {
   shared_.Count(response_.result_int());
   Limit(shared_.times.write);
   http::async_write(
-      socket_, response_,
+      stream_, response_,
       [self = shared_from_this()](const ErrorCode& error, size_t) { self->OnWritten(error); });
 }
 
@@ -404,9 +437,13 @@ void HttpConnection::OnWritten(const ErrorCode& error) {
 // What a client has sent and nobody read would make the kernel reset the connection, and the client
 // might lose the answer.
 void HttpConnection::Linger() {
-  ErrorCode ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   Limit(shared_.times.linger);
+  if (stream_.is_tls() && !awaits_peer_) {
+    stream_.AsyncShutdown([self = shared_from_this()](const ErrorCode&) { self->Close(); });
+    return;
+  }
+  ErrorCode ignored;
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (!awaits_peer_) {
     AwaitPeer();
   }
@@ -418,7 +455,7 @@ void HttpConnection::Close() {
   }
   Unlimit();
   ErrorCode ignored;
-  socket_.close(ignored);
+  stream_.socket().close(ignored);
   if (call_ != nullptr) {
     call_->Cancel();
   }
@@ -436,7 +473,7 @@ void HttpConnection::AwaitLimit(uint64_t limit, std::chrono::milliseconds time) 
     if (!error && self && self->limit_ == limit) {
       self->timed_out_ = true;
       ErrorCode ignored;
-      self->socket_.cancel(ignored);
+      self->stream_.socket().cancel(ignored);
       // Between two steps of what is to end there is nothing to cancel.
       self->AwaitLimit(limit, kCancelPause);
     }

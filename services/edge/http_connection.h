@@ -3,15 +3,14 @@
 // the next. Requests that are sent ahead wait their turn unread. A stream is the last thing on its
 // connection.
 //
-//   head ─▶ body ─▶ call ─▶ answer ─▶ head …            ─▶ linger ─▶ closed
-//                     └──▶ event, event, … error or end ─┘
+//   (handshake ─▶) head ─▶ body ─▶ call ─▶ answer ─▶ head …            ─▶ linger ─▶ closed
+//                                    └──▶ event, event, … error or end ─┘
 //
 // Threads: its loop's.
 // Lifetime: shared by what it waits for; it goes when it is closed and its call has ended.
 // Bounds: head, body and times of model/limits.h; one answer or one event in writing, for which the
 // node's stream waits. A client that closes its connection ends its watch; a unary call runs on.
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
@@ -23,19 +22,21 @@
 #include <string>
 
 #include "services/edge/http_loop.h"
+#include "services/edge/http_stream.h"
 
 namespace klatch {
 
 class HttpConnection final : public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(boost::asio::ip::tcp::socket socket, HttpShared& shared, HttpLoop& loop,
-                 CallGate::Pass pass);
+  // `tls` null: plain text.
+  HttpConnection(HttpStream::Socket socket, std::shared_ptr<HttpStream::TlsContext> tls,
+                 HttpShared& shared, HttpLoop& loop, CallGate::Pass pass);
   ~HttpConnection();
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
   void Start();
-  // Says that there are too many connections, then closes.
+  // Says that there are too many connections, then closes. REQUIRES: plain text; a handshake is work.
   void TurnAway();
   // Closes at once if nothing is under way, else after the answer to it.
   void Drain();
@@ -48,7 +49,9 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   using Response = boost::beast::http::response<boost::beast::http::string_body>;
 
   // Reading.
+  void Handshake();
   void AwaitRequest();
+  void OnReadable(const ErrorCode& error);
   void ReadHead();
   void OnHead(const ErrorCode& error);
   void OnBody(const ErrorCode& error);
@@ -82,7 +85,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void Unlimit();
   void AwaitLimit(uint64_t limit, std::chrono::milliseconds time);
 
-  boost::asio::ip::tcp::socket socket_;
+  HttpStream stream_;
   boost::asio::steady_timer timer_;
   HttpShared& shared_;
   HttpLoop& loop_;

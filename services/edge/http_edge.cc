@@ -12,6 +12,7 @@
 #include "common/obs/log.h"
 #include "services/edge/http_connection.h"
 #include "services/edge/http_loop.h"
+#include "services/edge/http_tls.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -57,6 +58,7 @@ struct HttpEdge::State {
   void ForEach(void (HttpConnection::*what)());
 
   HttpShared shared;
+  std::unique_ptr<HttpTls> tls;  // null: plain text
   CallGate connections;
   CallGate refusals{limits::kHttpRefusalsMax};
   std::array<std::unique_ptr<HttpLoop>, kHttpLoops> loops;
@@ -128,15 +130,19 @@ void HttpEdge::State::OnAccepted(size_t loop, const boost::system::error_code& e
 void HttpEdge::State::Admit(size_t loop, tcp::socket socket) {
   CallGate::Pass pass = connections.Enter();
   const bool is_admitted = pass.granted();
+  if (!is_admitted && tls != nullptr) {
+    return;  // a handshake only to say so would be more work than it spares
+  }
   CallGate::Pass held = is_admitted ? std::move(pass) : refusals.Enter();
   if (!held.granted()) {
     return;  // closes the socket
   }
   HttpLoop& its_loop = *loops[loop];
   asio::post(its_loop.context, [this, &its_loop, is_admitted, socket = std::move(socket),
+                                context = tls == nullptr ? nullptr : tls->context(),
                                 held = std::move(held)]() mutable {
-    const auto connection =
-        std::make_shared<HttpConnection>(std::move(socket), shared, its_loop, std::move(held));
+    const auto connection = std::make_shared<HttpConnection>(std::move(socket), std::move(context),
+                                                             shared, its_loop, std::move(held));
     is_admitted ? connection->Start() : connection->TurnAway();
   });
 }
@@ -160,6 +166,9 @@ void HttpEdge::State::ForEach(void (HttpConnection::*what)()) {
 
 absl::StatusOr<std::unique_ptr<HttpEdge>> HttpEdge::Bind(Options options) {
   auto state = std::make_unique<State>(options);
+  if (!options.cert_file.empty()) {
+    KLATCH_ASSIGN_OR_RETURN(state->tls, HttpTls::Open(options.cert_file, options.key_file));
+  }
   KLATCH_RETURN_IF_ERROR(state->Listen(options.listen));
   base::Endpoint bound = options.listen;
   boost::system::error_code ignored;

@@ -7,7 +7,7 @@
 // Threads: kHttpLoops of its own, "edge-N", each with connections of its own. One thread owns it.
 // Lifetime: ends before the server whose channel it was given.
 // Bounds: --http-connections-max, more are told 503; of each connection, http_connection.h.
-// Not promised: TLS, HTTP/2, compression, cross-origin calls (no CORS).
+// Not promised: HTTP/2, compression, cross-origin calls (no CORS).
 
 #include <grpcpp/channel.h>
 
@@ -28,6 +28,9 @@ class HttpEdge {
  public:
   struct Options {
     base::Endpoint listen;  // no Unix socket
+    // In PEM; empty: plain text.
+    std::string cert_file = {};
+    std::string key_file = {};
     // Full names, such as "klatch.v1.FeedService"; others are not served.
     std::vector<std::string> services = {};
     uint32_t connections_max = 0;
@@ -35,7 +38,8 @@ class HttpEdge {
     HttpTimes times = {};
   };
 
-  // Takes the address; nobody is answered yet. UNAVAILABLE if it can't be listened on.
+  // Takes the address; nobody is answered yet. UNAVAILABLE if it can't be listened on, INVALID_ARGUMENT if
+  // the certificate can't be used.
   static absl::StatusOr<std::unique_ptr<HttpEdge>> Bind(Options options);
   // Ends what is still under way.
   ~HttpEdge();

@@ -42,6 +42,10 @@ std::string Quoted(std::string_view text) {
   return quoted;
 }
 
+bool IsPrintable(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 // "localhost:7422", "[::1]", "127.0.0.1:80".
 bool NamesLoopback(std::string_view authority) {
   std::string host = Lower(authority);
@@ -295,6 +299,13 @@ std::variant<HttpCall, HttpRefusal> ReadHead(const HttpHead& head, const ServedM
   }
   if (head.last_event_id) {
     call.last_event_id = head.last_event_id->value;
+  }
+  if (head.authorization) {
+    call.authorization = head.authorization->value;
+    if (head.authorization->is_repeated || !IsPrintable(call.authorization)) {
+      return Refuse(401, absl::StatusCode::kUnauthenticated,
+                    "the header Authorization can't be read");
+    }
   }
   return call;
 }

@@ -35,6 +35,7 @@ struct HttpHead {
   std::optional<HttpHeader> content_encoding;
   std::optional<HttpHeader> timeout_ms;     // X-Timeout-Ms
   std::optional<HttpHeader> last_event_id;  // Last-Event-ID
+  std::optional<HttpHeader> authorization;
 };
 
 // A call to make. `method` is ServedMethods'.
@@ -45,6 +46,7 @@ struct HttpCall {
   // 0: it is over already.
   std::optional<std::chrono::milliseconds> timeout;
   std::string last_event_id;
+  std::string authorization;  // printable ASCII; for the node to look at
 };
 
 struct HttpRefusal {

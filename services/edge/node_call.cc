@@ -4,17 +4,19 @@
 
 namespace klatch {
 
-NodeCall* NodeCall::Start(grpc::GenericStub& stub, const std::string& path,
-                          const std::string& request,
+NodeCall* NodeCall::Start(grpc::GenericStub& stub, const What& what,
                           std::optional<std::chrono::milliseconds> timeout, Loop& loop,
                           CallGate::Pass pass, Listener listener) {
   auto* call = new NodeCall(loop, std::move(pass), std::move(listener));
   if (timeout) {
     call->context_.set_deadline(std::chrono::system_clock::now() + *timeout);
   }
-  grpc::Slice slice(request);
+  if (!what.authorization.empty()) {
+    call->context_.AddMetadata("authorization", what.authorization);
+  }
+  grpc::Slice slice(what.request);
   call->request_ = grpc::ByteBuffer(&slice, 1);
-  stub.PrepareBidiStreamingCall(&call->context_, path, {}, call);
+  stub.PrepareBidiStreamingCall(&call->context_, what.path, {}, call);
   // Reads begin outside of gRPC's reactions; the hold keeps the call until one of them fails.
   call->AddHold();
   call->StartWriteLast(&call->request_, {});

@@ -37,9 +37,14 @@ class NodeCall final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::B
     std::function<void(const grpc::Status&)> on_end;
   };
 
+  struct What {
+    std::string path;
+    std::string request;
+    std::string authorization;  // printable ASCII, as gRPC insists; empty: none
+  };
+
   // `pass` is given back when the call touches the loop no more.
-  static NodeCall* Start(grpc::GenericStub& stub, const std::string& path,
-                         const std::string& request,
+  static NodeCall* Start(grpc::GenericStub& stub, const What& what,
                          std::optional<std::chrono::milliseconds> timeout, Loop& loop,
                          CallGate::Pass pass, Listener listener);
 

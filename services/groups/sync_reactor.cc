@@ -14,6 +14,8 @@
 #include "common/base/invalid_field.h"
 #include "services/accept/call.h"
 #include "services/accept/grpc_status.h"
+#include "services/identity/audit.h"
+#include "services/identity/caller.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -22,6 +24,11 @@ namespace {
 using Reactor = grpc::ServerReadReactor<grpc::ByteBuffer>;
 
 constexpr std::chrono::milliseconds kRetryWhenFull{1'000};
+
+const CallName& SyncManyCall() {
+  static const CallName& call = CallOf(*v1::SyncManyMembersRequest::descriptor());
+  return call;
+}
 
 // One of the streams that a node takes at once. It is given back by whoever destroys it.
 class Place {
@@ -52,13 +59,15 @@ class Place {
 // It deletes itself when gRPC is done with it; until then the call counts as under way.
 class SyncReactor final : public Reactor {
  public:
+  // `auditor`: whose call is written down; nobody's if nothing.
   SyncReactor(grpc::ByteBuffer* out, GroupCalls& groups, Place place, CallGate::Pass pass,
-              base::MonotonicTime deadline)
+              base::MonotonicTime deadline, std::optional<Caller> auditor)
       : out_(out),
         groups_(groups),
         place_(std::move(place)),
         pass_(std::move(pass)),
         deadline_(deadline),
+        auditor_(std::move(auditor)),
         reading_(std::make_shared<Reading>()) {}
 
   // Once it is constructed whole. `ends`: when the client has to have said everything.
@@ -133,8 +142,12 @@ class SyncReactor final : public Reactor {
   }
 
   base::Task<void> Run(v1::SyncMembersRequest request) {
+    const AuditedRequest audited = auditor_ ? AuditedOf(request) : AuditedRequest();
     auto syncing = groups_.SyncManyMembers(std::move(request), deadline_);
     const absl::StatusOr<v1::SyncManyMembersResponse> response = co_await std::move(syncing);
+    if (auditor_) {
+      WriteAudit(*auditor_, SyncManyCall(), audited, response.status());
+    }
     const absl::Status status =
         response.ok() ? SerializeResponse(*response, *out_) : response.status();
     FinishWith(status);
@@ -152,6 +165,7 @@ class SyncReactor final : public Reactor {
   std::optional<Place> place_;
   CallGate::Pass pass_;
   const base::MonotonicTime deadline_;
+  const std::optional<Caller> auditor_;
   const std::shared_ptr<Reading> reading_;
   grpc::ByteBuffer in_;
   MembersUpload upload_;
@@ -239,6 +253,15 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* SyncCalls::SyncMany(grpc::CallbackSer
   if (!pass.granted()) {
     return new RefusedReactor(RefusalStatus(pass.refusal()));
   }
+  Caller caller;
+  if (door_ != nullptr) {
+    // It names no actor: who may call it acts for anybody.
+    absl::StatusOr<Caller> entered = door_->Enter(CredentialsOf(*context), SyncManyCall());
+    if (!entered.ok()) {
+      return new RefusedReactor(entered.status());
+    }
+    caller = *std::move(entered);
+  }
   std::optional<Place> place = Place::Take(under_way_);
   if (!place.has_value()) {
     return new RefusedReactor(base::RetryLater(absl::StatusCode::kResourceExhausted,
@@ -246,7 +269,9 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* SyncCalls::SyncMany(grpc::CallbackSer
                                                kRetryWhenFull));
   }
   const base::MonotonicTime deadline = DeadlineOf(*context, clock_);
-  auto* reactor = new SyncReactor(out, groups_, *std::move(place), std::move(pass), deadline);
+  auto* reactor =
+      new SyncReactor(out, groups_, *std::move(place), std::move(pass), deadline,
+                      audits_ ? std::optional<Caller>(std::move(caller)) : std::nullopt);
   reactor->Begin(clock_.Wall() + std::chrono::duration_cast<base::WallTime::duration>(
                                      deadline - clock_.Monotonic()));
   return reactor;

@@ -20,13 +20,15 @@
 #include "common/base/clock.h"
 #include "services/accept/call_gate.h"
 #include "services/groups/group_calls.h"
+#include "services/identity/door.h"
 
 namespace klatch {
 
 class SyncCalls {
  public:
-  SyncCalls(GroupCalls& groups, CallGate& gate, const base::Clock& clock)
-      : groups_(groups), gate_(gate), clock_(clock) {}
+  // `door` outlives it; null: nobody is asked who they are. `audits`: a line of the log for each.
+  SyncCalls(GroupCalls& groups, CallGate& gate, const base::Clock& clock, Door* door, bool audits)
+      : groups_(groups), gate_(gate), clock_(clock), door_(door), audits_(audits) {}
 
   grpc::ServerReadReactor<grpc::ByteBuffer>* SyncMany(grpc::CallbackServerContext* context,
                                                       grpc::ByteBuffer* out);
@@ -35,6 +37,8 @@ class SyncCalls {
   GroupCalls& groups_;
   CallGate& gate_;
   const base::Clock& clock_;
+  Door* const door_;
+  const bool audits_;
   // A counter; nothing is published with it.
   std::atomic<size_t> under_way_{0};
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -17,6 +18,7 @@
 #include "common/obs/http_server.h"
 #include "common/obs/log.h"
 #include "common/obs/process_metrics.h"
+#include "services/klatchd/access.h"
 #include "services/klatchd/node.h"
 #include "services/klatchd/redis_access.h"
 #include "services/klatchd/server.h"
@@ -78,6 +80,21 @@ void LogForProtobuf(google::protobuf::LogLevel, const char*, int, const std::str
   obs::Log(obs::Level::kDebug, "protobuf", message, {});
 }
 
+// What gRPC has to say becomes lines of our log. Anybody can cause most of it, such as by a handshake that
+// fails: a line a second at most.
+void LogForGrpc(gpr_log_func_args* line) {
+  static obs::LogLimiter limiter{1};
+  const bool is_error = line->severity == GPR_LOG_SEVERITY_ERROR;
+  if (!is_error) {
+    obs::Log(obs::Level::kDebug, "grpc", line->message);
+    return;
+  }
+  const base::SystemClock clock;
+  if (const auto suppressed = limiter.Admit(clock.Monotonic())) {
+    obs::Log(obs::Level::kWarn, "grpc", line->message, {{"suppressed", *suppressed}});
+  }
+}
+
 // Ends the process when what happens while it lives takes longer than `limit`. The steps of a
 // drain look at the clock themselves; but each of them may be in the middle of a call to Redis or
 // wait for a thread that is, and how long those take is not up to them.
@@ -119,6 +136,7 @@ class Lifecycle {
   int Run();
 
  private:
+  absl::Status StartAccess();
   absl::Status StartMetrics();
   absl::Status StartNode();
   absl::Status Serve();
@@ -140,6 +158,7 @@ class Lifecycle {
   bool interrupted_ = false;
 
   NodeMemory memory_;
+  Access access_;
   obs::MetricsRegistry metrics_;
   std::unique_ptr<RedisAccess> redis_;
   std::unique_ptr<Node> node_;
@@ -155,7 +174,10 @@ class Lifecycle {
 };
 
 int Lifecycle::Run() {
-  absl::Status status = StartMetrics();
+  absl::Status status = StartAccess();
+  if (status.ok()) {
+    status = StartMetrics();
+  }
   while (status.ok()) {
     status = StartNode();
     if (status.ok()) {
@@ -193,6 +215,14 @@ int Lifecycle::Run() {
   return exit_code;
 }
 
+absl::Status Lifecycle::StartAccess() {
+  KLATCH_ASSIGN_OR_RETURN(access_, OpenAccess(options_, clock_));
+  if (access_.door != nullptr) {
+    access_.door->StartReloading();
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Lifecycle::StartMetrics() {
   if (options_.metrics_listen.empty()) {
     return absl::OkStatus();
@@ -223,7 +253,8 @@ absl::Status Lifecycle::StartNode() {
       memory_.has_seen_replicas.store(true, std::memory_order_relaxed);
     }
     SetPhase("loading");
-    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_, memory_);
+    node_ = std::make_unique<Node>(options_, redis_->address(), redis_->node_id(), clock_, memory_,
+                                   access_.door.get());
     absl::Status status = node_->Start(interrupted);
     if (status.ok()) {
       return status;
@@ -247,7 +278,10 @@ absl::Status Lifecycle::StartNode() {
 absl::Status Lifecycle::Serve() {
   obs::RegisterProcessMetrics(metrics_);
   node_->Register(metrics_);
-  KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, *node_));
+  if (access_.door != nullptr) {
+    access_.door->Register(metrics_);
+  }
+  KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, access_.credentials, *node_));
   server_->Register(metrics_);
   options_.listen = server_->address();
   options_.http_listen = server_->http_address();
@@ -341,6 +375,7 @@ void Lifecycle::SetPhase(std::string phase) {
 
 int RunToCompletion(const KlatchdOptions& options) {
   google::protobuf::SetLogHandler(LogForProtobuf);
+  gpr_set_log_function(LogForGrpc);
   return Lifecycle(options).Run();
 }
 

@@ -15,6 +15,7 @@
 #include "common/base/standard_streams.h"
 #include "common/base/version.h"
 #include "common/obs/log.h"
+#include "services/klatchd/access.h"
 #include "services/klatchd/lifecycle.h"
 #include "services/klatchd/options.h"
 
@@ -89,6 +90,12 @@ int Main(const std::vector<std::string>& arguments) {
   }
   if (!valid.ok()) {
     return Complain(valid);
+  }
+  if (options.check_config) {
+    const base::SystemClock clock;
+    if (const absl::Status access = OpenAccess(options, clock).status(); !access.ok()) {
+      return Complain(access);
+    }
   }
   return Print(options.print_config ? table.Describe(*resolved) : "configuration is good\n");
 }

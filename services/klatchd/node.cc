@@ -71,13 +71,14 @@ Layout LayoutOf(const KlatchdOptions& options) {
 }
 
 Node::Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-           const base::Clock& clock, NodeMemory& memory)
+           const base::Clock& clock, NodeMemory& memory, Door* door)
     : options_(options),
       layout_(LayoutOf(options)),
       address_(std::move(address)),
       node_id_(std::move(node_id)),
       clock_(clock),
       trail_(memory.trail),
+      door_(door),
       loaded_(clock.Monotonic()),
       executor_(options.call_threads, "calls"),
       personal_(options.persons_max, epochs_),
@@ -116,7 +117,7 @@ Node::Node(const KlatchdOptions& options, redis::Address address, std::string no
       group_reader_(group_store_),
       person_groups_(layout_, people_, groups_, leases_, clock),
       group_rights_(person_groups_, group_reader_),
-      calls_(clock, gate_),
+      calls_(clock, gate_, door, options.audit),
       node_view_([this] { return AdminFacts(); }) {}
 
 Node::~Node() {
@@ -386,10 +387,10 @@ void Node::BuildServices(const std::string& cursor_key) {
                                                             .clock = clock_,
                                                             .cursor_key = cursor_key,
                                                             .keep_min = options_.expire_min});
-  watch_calls_ = std::make_unique<WatchCalls>(*live_, gate_);
+  watch_calls_ = std::make_unique<WatchCalls>(*live_, gate_, door_);
   feed_service_ = std::make_unique<FeedServiceImpl>(calls_, *writes_, *reads_, *watch_calls_);
   group_service_ = std::make_unique<GroupServiceImpl>(calls_, *group_calls_);
-  sync_calls_ = std::make_unique<SyncCalls>(*group_calls_, gate_, clock_);
+  sync_calls_ = std::make_unique<SyncCalls>(*group_calls_, gate_, clock_, door_, options_.audit);
   import_service_ =
       std::make_unique<ImportServiceImpl>(calls_, *writes_, *group_calls_, *sync_calls_);
   BuildPersonService(cursor_key);

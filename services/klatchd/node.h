@@ -66,9 +66,9 @@ class Node {
   // Asked now and then while starting; true: give up.
   using Interrupted = std::function<bool()>;
 
-  // `memory` outlives the node.
+  // `memory` and `door` outlive the node. `door` may be null: nobody is asked who they are.
   Node(const KlatchdOptions& options, redis::Address address, std::string node_id,
-       const base::Clock& clock, NodeMemory& memory);
+       const base::Clock& clock, NodeMemory& memory, Door* door);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -142,6 +142,7 @@ class Node {
   const std::string node_id_;
   const base::Clock& clock_;
   LogTrail& trail_;
+  Door* const door_;
   const base::MonotonicTime loaded_;
 
   // In the order of construction; destroyed in reverse.

@@ -85,6 +85,42 @@ void AddAddresses(OptionTable& table, KlatchdOptions& options) {
              .value = base::Flag(&options.insecure)});
 }
 
+void AddAccess(OptionTable& table, KlatchdOptions& options) {
+  table.Add({.name = "tls-cert",
+             .group = "Access",
+             .description = "File in PEM with the certificate of the API and those that have "
+                            "signed it; read again when it changes; empty: plain text",
+             .example = "/etc/klatch/tls.crt",
+             .value = base::Text(&options.tls_cert)});
+  table.Add({.name = "tls-key",
+             .group = "Access",
+             .description = "File in PEM with the private key of --tls-cert",
+             .example = "/etc/klatch/tls.key",
+             .value = base::Text(&options.tls_key)});
+  table.Add({.name = "tls-client-ca",
+             .group = "Access",
+             .description = "File in PEM with those who sign certificates of clients; clients must "
+                            "have one, unless there are --token-keys",
+             .example = "/etc/klatch/clients.crt",
+             .value = base::Text(&options.tls_client_ca)});
+  table.Add({.name = "policy",
+             .group = "Access",
+             .description = "File in TOML that says who may call what, and for whom; what it "
+                            "doesn't allow is denied; empty: whoever reaches the port is trusted",
+             .example = "/etc/klatch/policy.toml",
+             .value = base::Text(&options.policy)});
+  table.Add({.name = "token-keys",
+             .group = "Access",
+             .description = "Folder with the public keys <kid>.pem of those who issue tokens",
+             .example = "/etc/klatch/keys",
+             .value = base::Text(&options.token_keys)});
+  table.Add({.name = "audit",
+             .group = "Access",
+             .description = "A line of the log for each call that changes groups, members or "
+                            "blocks, imports, or is for operators",
+             .value = base::Flag(&options.audit)});
+}
+
 void AddStorage(OptionTable& table, KlatchdOptions& options) {
   table.Add({.name = "redis",
              .group = "Storage",
@@ -345,7 +381,8 @@ absl::StatusOr<std::vector<Address>> AddressesOf(const KlatchdOptions& options) 
 absl::Status ValidateAddresses(const KlatchdOptions& options) {
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Address> addresses, AddressesOf(options));
   for (const Address& address : addresses) {
-    if (!address.endpoint.is_loopback() && !options.insecure) {
+    const bool is_kept = address.name != "metrics-listen" && !options.tls_cert.empty();
+    if (!address.endpoint.is_loopback() && !is_kept && !options.insecure) {
       return Invalid(
           fmt::format("--{} {} is not loopback, and {} is plain text: say "
                       "--insecure if only trusted callers reach it",
@@ -360,6 +397,35 @@ absl::Status ValidateAddresses(const KlatchdOptions& options) {
                                    address.name, other.name, address.endpoint.ToString()));
       }
     }
+  }
+  return absl::OkStatus();
+}
+
+// Each option that is nothing without another.
+absl::Status ValidateAccess(const KlatchdOptions& options) {
+  const auto needs = [](std::string_view name, const std::string& value,
+                        std::string_view other_name, const std::string& other) {
+    return value.empty() || !other.empty()
+               ? absl::OkStatus()
+               : Invalid(fmt::format("--{} needs --{}", name, other_name));
+  };
+  KLATCH_RETURN_IF_ERROR(needs("tls-cert", options.tls_cert, "tls-key", options.tls_key));
+  KLATCH_RETURN_IF_ERROR(needs("tls-key", options.tls_key, "tls-cert", options.tls_cert));
+  KLATCH_RETURN_IF_ERROR(
+      needs("tls-client-ca", options.tls_client_ca, "tls-cert", options.tls_cert));
+  KLATCH_RETURN_IF_ERROR(needs("token-keys", options.token_keys, "policy", options.policy));
+  if (!options.policy.empty() && options.token_keys.empty() && options.tls_client_ca.empty()) {
+    return Invalid("--policy needs --token-keys or --tls-client-ca, to know who calls");
+  }
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint listen, base::Endpoint::Parse(options.listen));
+  if (!listen.is_loopback() && options.policy.empty() && !options.insecure) {
+    return Invalid(
+        fmt::format("--listen {} is not loopback, and without --policy whoever reaches "
+                    "it is trusted: say --insecure if only trusted callers do",
+                    listen.ToString()));
+  }
+  if (options.audit && options.log_level > obs::Level::kInfo) {
+    return Invalid("--audit writes at level info, which --log-level leaves out");
   }
   return absl::OkStatus();
 }
@@ -382,6 +448,7 @@ OptionTable MakeKlatchdOptionTable(KlatchdOptions& options, std::string version)
                      .usage = "klatchd [options]",
                      .summary = "klatchd delivers status updates to the timelines of groups."});
   AddAddresses(table, options);
+  AddAccess(table, options);
   AddStorage(table, options);
   AddLayout(table, options);
   AddThreads(table, options);
@@ -394,6 +461,7 @@ OptionTable MakeKlatchdOptionTable(KlatchdOptions& options, std::string version)
 
 absl::Status Validate(const KlatchdOptions& options) {
   KLATCH_RETURN_IF_ERROR(ValidateAddresses(options));
+  KLATCH_RETURN_IF_ERROR(ValidateAccess(options));
   if (options.namespaces.empty()) {
     return Invalid("--namespaces names none: a node serves at least one");
   }

@@ -24,6 +24,14 @@ struct KlatchdOptions {
   std::string http_listen;                        // empty: off
   bool insecure = false;                          // plain text away from loopback
 
+  // Who gets in. Files; empty: not asked for.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;
+  std::string policy;
+  std::string token_keys;  // a folder
+  bool audit = false;
+
   // Redis.
   std::string redis;  // empty: one of our own under data_dir
   std::string redis_server = "redis-server";

@@ -4,6 +4,8 @@
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 
 #include <utility>
 #include <vector>
@@ -25,6 +27,16 @@ void Configure(grpc::ServerBuilder& builder, const KlatchdOptions& options) {
   // calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
+
+// Reflection is not behind the door, and tells strangers what there is to call. Linked, it adds itself.
+class NoReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
 
 // The library is never shut down before the process ends. When a client had stopped to read, gRPC has a
 // thread that polls its connection, in turns of 10 s that nothing wakes, and a shutdown of the library,
@@ -50,6 +62,8 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
   }
   HttpEdge::Options edge;
   KLATCH_ASSIGN_OR_RETURN(edge.listen, base::Endpoint::Parse(options.http_listen));
+  edge.cert_file = options.tls_cert;
+  edge.key_file = options.tls_key;
   edge.services = ServicesOverHttp();
   edge.connections_max = options.http_connections_max;
   edge.body_bytes_max = static_cast<size_t>(options.message_bytes_max);
@@ -59,7 +73,9 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& options, Node& node) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const KlatchdOptions& options, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+    Node& node) {
   // Before gRPC serves anybody whom a taken address would cut off.
   KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge, BindEdge(options));
   HoldLibrary();
@@ -70,8 +86,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& opti
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   Configure(builder, options);
+  if (!options.policy.empty()) {
+    builder.SetOption(std::make_unique<NoReflection>());
+  }
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.listen, credentials, &port);
   builder.RegisterService(&node.feed_service());
   builder.RegisterService(&node.group_service());
   builder.RegisterService(&node.person_service());

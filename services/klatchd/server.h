@@ -23,7 +23,9 @@ namespace klatch {
 class Server {
  public:
   // Serves when it returns. UNAVAILABLE if an address can't be listened on.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const KlatchdOptions& options, Node& node);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const KlatchdOptions& options, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+      Node& node);
   ~Server();
 
   // Where it listens; a port of 0 is replaced by the one that was given.

@@ -5,17 +5,47 @@
 
 #include "services/accept/call.h"
 #include "services/accept/grpc_status.h"
+#include "services/identity/caller.h"
 
 namespace klatch {
 namespace {
+
+// Who watches: what they showed at the door, to be looked at again.
+class Watcher {
+ public:
+  // `door` may be null.
+  static absl::StatusOr<Watcher> Enter(Door* door, const grpc::CallbackServerContext& context,
+                                       const CallName& call) {
+    Watcher watcher(door, call);
+    if (door != nullptr) {
+      watcher.credentials_ = CredentialsOf(context);
+      KLATCH_ASSIGN_OR_RETURN(watcher.caller_, door->Enter(watcher.credentials_, call));
+    }
+    return watcher;
+  }
+
+  const Caller& caller() const { return caller_; }
+  absl::Status StillIn() const {
+    return door_ == nullptr ? absl::OkStatus() : door_->StillIn(credentials_, *call_);
+  }
+
+ private:
+  Watcher(Door* door, const CallName& call) : door_(door), call_(&call) {}
+
+  Door* door_;
+  const CallName* call_;
+  Credentials credentials_;
+  Caller caller_;
+};
 
 // What both kinds of stream have in common. It deletes itself when gRPC is done with it; until then
 // the call counts as under way.
 template <typename Reactor>
 class StreamReactor : public Reactor, public WatchSink {
  public:
-  StreamReactor(grpc::CallbackServerContext* context, WatchHub& hub, CallGate::Pass pass)
-      : context_(context), hub_(hub), pass_(std::move(pass)) {}
+  StreamReactor(grpc::CallbackServerContext* context, WatchHub& hub, CallGate::Pass pass,
+                Watcher watcher)
+      : watcher_(std::move(watcher)), context_(context), hub_(hub), pass_(std::move(pass)) {}
 
   void Write(grpc::ByteBuffer message) override {
     message_.Swap(&message);
@@ -30,7 +60,12 @@ class StreamReactor : public Reactor, public WatchSink {
   }
   void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpcStatus(status)); }
 
-  void OnWriteDone(bool ok) override { hub_.NoteWritten(id_, ok); }
+  void OnWriteDone(bool ok) override {
+    if (const absl::Status in = watcher_.StillIn(); !in.ok()) {
+      hub_.Change(id_, in);
+    }
+    hub_.NoteWritten(id_, ok);
+  }
   void OnCancel() override { hub_.NoteCancelled(id_); }
   // The context is gone after this.
   void OnDone() override {
@@ -47,6 +82,7 @@ class StreamReactor : public Reactor, public WatchSink {
   }
 
  protected:
+  const Watcher watcher_;
   grpc::CallbackServerContext* const context_;
   WatchHub& hub_;
   CallGate::Pass pass_;
@@ -67,8 +103,11 @@ class OneReactor final : public StreamReactor<WriteReactor> {
   void Begin(const grpc::ByteBuffer& in) {
     id_ = hub_.Open(*this, /*is_gateway=*/false);
     v1::WatchHomeTimelineRequest request;
-    const absl::Status parsed = ParseRequest(in, request);
-    hub_.Change(id_, parsed.ok() ? CheckWatch(request, hub_.layout(), hub_.tokens()) : parsed);
+    absl::Status status = ParseRequest(in, request);
+    if (status.ok()) {
+      status = CheckActors(watcher_.caller(), request);
+    }
+    hub_.Change(id_, status.ok() ? CheckWatch(request, hub_.layout(), hub_.tokens()) : status);
   }
 };
 
@@ -99,13 +138,11 @@ class ManyReactor final : public StreamReactor<BidiReactor> {
   bool is_first_ = true;
 };
 
-// A call that the gate did not let in.
+// A call that was not let in.
 template <typename Reactor>
 class RefusedReactor final : public Reactor {
  public:
-  explicit RefusedReactor(CallGate::Pass::Refusal refusal) {
-    this->Finish(ToGrpcStatus(RefusalStatus(refusal)));
-  }
+  explicit RefusedReactor(const absl::Status& why) { this->Finish(ToGrpcStatus(why)); }
   void OnDone() override { delete this; }
 };
 
@@ -113,22 +150,32 @@ class RefusedReactor final : public Reactor {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchCalls::Watch(grpc::CallbackServerContext* context,
                                                               const grpc::ByteBuffer* in) {
+  static const CallName& call = CallOf(*v1::WatchHomeTimelineRequest::descriptor());
   CallGate::Pass pass = gate_.Enter();
   if (!pass.granted()) {
-    return new RefusedReactor<WriteReactor>(pass.refusal());
+    return new RefusedReactor<WriteReactor>(RefusalStatus(pass.refusal()));
   }
-  auto* reactor = new OneReactor(context, hub_, std::move(pass));
+  absl::StatusOr<Watcher> watcher = Watcher::Enter(door_, *context, call);
+  if (!watcher.ok()) {
+    return new RefusedReactor<WriteReactor>(watcher.status());
+  }
+  auto* reactor = new OneReactor(context, hub_, std::move(pass), *std::move(watcher));
   reactor->Begin(*in);
   return reactor;
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchCalls::WatchMany(
     grpc::CallbackServerContext* context) {
+  static const CallName& call = CallOf(*v1::WatchHomeTimelinesRequest::descriptor());
   CallGate::Pass pass = gate_.Enter();
   if (!pass.granted()) {
-    return new RefusedReactor<BidiReactor>(pass.refusal());
+    return new RefusedReactor<BidiReactor>(RefusalStatus(pass.refusal()));
   }
-  auto* reactor = new ManyReactor(context, hub_, std::move(pass));
+  absl::StatusOr<Watcher> watcher = Watcher::Enter(door_, *context, call);
+  if (!watcher.ok()) {
+    return new RefusedReactor<BidiReactor>(watcher.status());
+  }
+  auto* reactor = new ManyReactor(context, hub_, std::move(pass), *std::move(watcher));
   reactor->Begin();
   return reactor;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// How often each caller may post: a bucket for each, which holds up to a burst and is filled at a steady
+// How often each caller may do something: a bucket for each, which holds up to a burst and is filled at a steady
 // rate. One caller who floods is refused, others are not.
 //
 // A bucket is one number, the time at which it would be full again. The table has room for 65,536 callers
@@ -27,11 +27,17 @@ class CallerRates {
     uint32_t burst = 100;
   };
 
+  // All callers have the same bounds.
   CallerRates(Bounds bounds, const base::Clock& clock);
+  // Each has bounds of their own.
+  explicit CallerRates(const base::Clock& clock);
 
   // Takes `count` at once, or none: RESOURCE_EXHAUSTED with reason RATE_LIMITED and the time after which
   // as many would pass. REQUIRES: count is at most the burst.
   absl::Status Take(std::string_view caller, uint32_t count);
+  // REQUIRES: made for bounds of each one's own. `refusal` is the error's message.
+  absl::Status Take(std::string_view caller, uint32_t count, Bounds bounds,
+                    std::string_view refusal);
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "manual_clock.h"
-#include "services/accept/caller_rates.h"
+#include "services/identity/caller_rates.h"
 
 namespace klatch {
 namespace {
