@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "bench/load/calls/client.h"
 #include "bench/load/cast/node_drill.h"
 #include "bench/load/commands.h"
 #include "bench/load/play.h"
@@ -80,6 +81,9 @@ ExitCode Keep(const LoadOptions& options, const Result& result, ExitCode code) {
 ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolved) {
   if (absl::Status usage = CheckUsage(options, resolved); !usage.ok()) {
     return Fail(ExitCode::kUsage, base::MessageOf(usage));
+  }
+  if (absl::Status access = SetAccess(options.access); !access.ok()) {
+    return Fail(ExitCode::kUsage, base::MessageOf(access));
   }
   Say(fmt::format("seed {}, node {}", options.seed, options.target));
   if (!options.kill_node_at.empty()) {

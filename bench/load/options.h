@@ -9,11 +9,13 @@
 
 #include "bench/load/plan/arrivals.h"
 #include "common/base/options.h"
+#include "services/identity/client_access.h"
 
 namespace klatch::load {
 
 struct LoadOptions {
   std::string target = "127.0.0.1:7420";
+  ClientAccess access;
   std::string metrics;
   std::string redis;
   std::string http;

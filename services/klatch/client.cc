@@ -46,12 +46,12 @@ google::rpc::Status DetailsOf(const std::string& serialised) {
   return details;
 }
 
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& target) {
+grpc::ChannelArguments Arguments() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  return arguments;
 }
 
 std::string DescribeDetail(const google::protobuf::Any& any) {
@@ -71,7 +71,11 @@ std::string DescribeDetail(const google::protobuf::Any& any) {
 
 }  // namespace
 
-Client::Client(ClientOptions options) : Client(options, NewChannel(options.target)) {}
+absl::StatusOr<std::unique_ptr<Client>> Client::Open(ClientOptions options) {
+  KLATCH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
+                          OpenChannel(options.target, options.access, Arguments()));
+  return std::make_unique<Client>(std::move(options), std::move(channel));
+}
 
 Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
     : options_(std::move(options)),
@@ -87,7 +91,10 @@ absl::Status Client::Connect() {
   grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
   while (state != GRPC_CHANNEL_READY) {
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
-      return Unreachable("nothing accepts connections there");
+      return Unreachable(options_.access.ca_file.empty()
+                             ? "nothing accepts connections there, or not without TLS"
+                             : "nothing accepts connections there, or not with this certificate, "
+                               "or its own is not of that authority and name");
     }
     if (!channel_->WaitForStateChange(state, deadline)) {
       return Unreachable(fmt::format("no answer within {} ms", options_.timeout.count()));

@@ -5,9 +5,9 @@
 // same request is sent again, request_id and all, after the time that the server asks for or, where
 // it names none, a growing pause; never past `timeout` counted from the first attempt.
 //
-//   Client client(options);
-//   KLATCH_RETURN_IF_ERROR(client.Connect());
-//   auto response = client.Call(client.feed(), &v1::FeedService::Stub::PublishUpdate, request);
+//   KLATCH_ASSIGN_OR_RETURN(auto client, Client::Open(options));
+//   KLATCH_RETURN_IF_ERROR(client->Connect());
+//   auto response = client->Call(client->feed(), &v1::FeedService::Stub::PublishUpdate, request);
 
 #include <grpcpp/grpcpp.h>
 
@@ -26,12 +26,14 @@
 #include "klatch/v1/group_service.grpc.pb.h"
 #include "klatch/v1/import_service.grpc.pb.h"
 #include "klatch/v1/person_service.grpc.pb.h"
+#include "services/identity/client_access.h"
 
 namespace klatch::cli {
 
 struct ClientOptions {
   // "host:port" or "unix:/path/to/socket".
   std::string target = "127.0.0.1:7420";
+  ClientAccess access = {};
   // For one call with all its retries, and for connecting.
   std::chrono::milliseconds timeout{10'000};
   // Before the first retry when the server names no time; doubles up to 20 times that.
@@ -42,8 +44,9 @@ struct ClientOptions {
 
 class Client {
  public:
-  explicit Client(ClientOptions options);
-  // For tests: calls go to `channel`.
+  // INVALID_ARGUMENT, not unreachable, for files of `access` that can't be used.
+  static absl::StatusOr<std::unique_ptr<Client>> Open(ClientOptions options);
+  // Calls go to `channel`.
   Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel);
 
   // Returns when the server answers at the connection's level. On failure an error for which

@@ -128,6 +128,10 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
     : interrupted_(interrupted), app_("Posts to groups and reads timelines of a Klatch server.") {
   const std::pair<const char*, std::string*> variables[] = {
       {"KLATCH_TARGET", &client_options_.target},
+      {"KLATCH_CA", &client_options_.access.ca_file},
+      {"KLATCH_CERT", &client_options_.access.cert_file},
+      {"KLATCH_KEY", &client_options_.access.key_file},
+      {"KLATCH_TOKEN_FILE", &client_options_.access.token_file},
       {"KLATCH_NAMESPACE", &name_space_},
       {"KLATCH_AS", &actor_}};
   for (const auto& [name, value] : variables) {
@@ -164,6 +168,20 @@ void CommandLine::AddCommonOptions(CLI::App& app) {
                  "the server, HOST:PORT or unix:/PATH [env KLATCH_TARGET]")
       ->type_name("ADDRESS")
       ->capture_default_str();
+  ClientAccess& access = client_options_.access;
+  app.add_option("--ca", access.ca_file,
+                 "TLS: who signs the server's certificate, in PEM [env KLATCH_CA]")
+      ->type_name("FILE");
+  app.add_option("--cert", access.cert_file, "TLS: a certificate of ours, in PEM [env KLATCH_CERT]")
+      ->type_name("FILE");
+  app.add_option("--key", access.key_file, "TLS: its private key, in PEM [env KLATCH_KEY]")
+      ->type_name("FILE");
+  app.add_option("--server-name", access.server_name,
+                 "TLS: the name in the server's certificate, if it is not the target's")
+      ->type_name("NAME");
+  app.add_option("--token-file", access.token_file,
+                 "a token that says who calls [env KLATCH_TOKEN_FILE]")
+      ->type_name("FILE");
   app.add_option("--namespace", name_space_, "the app's world [env KLATCH_NAMESPACE]")
       ->type_name("NAME");
   app.add_option("--timeout", timeout_seconds_, "for a call with its retries, in seconds")

@@ -93,11 +93,14 @@ CommandResult Execute(const std::vector<std::string>& arguments) {
     const std::string message = klatch::base::MessageOf(status);
     return {klatch::cli::kExitUsage, "", fmt::format("klatch: {}\n", message)};
   }
-  klatch::cli::Client client(line.client_options());
-  if (absl::Status status = client.Connect(); !status.ok()) {
+  const auto client = klatch::cli::Client::Open(line.client_options());
+  if (!client.ok()) {
+    return klatch::cli::Failure(client.status());
+  }
+  if (absl::Status status = (*client)->Connect(); !status.ok()) {
     return klatch::cli::Failure(status);
   }
-  const klatch::cli::Session session{client,
+  const klatch::cli::Session session{**client,
                                      line.name_space(),
                                      line.actor(),
                                      line.format(),

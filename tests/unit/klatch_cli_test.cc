@@ -585,7 +585,9 @@ TEST(ClientTest, ARefusedConnectionIsUnreachableAtOnce) {
   ClientOptions options;
   options.target = "unix:/nonexistent/klatch.sock";
   options.timeout = std::chrono::milliseconds(60'000);
-  const absl::Status status = Client(options).Connect();
+  const auto client = Client::Open(options);
+  ASSERT_TRUE(client.ok());
+  const absl::Status status = (*client)->Connect();
   EXPECT_TRUE(IsUnreachable(status));
   EXPECT_EQ(Failure(status).exit_code, kExitUnreachable);
   EXPECT_THAT(Failure(status).err, HasSubstr("deploy/up"));

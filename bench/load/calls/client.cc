@@ -40,6 +40,11 @@ using klatch::v1::RemoveMembersResponse;
 using klatch::v1::Token;
 using klatch::v1::Update;
 
+ClientAccess& AccessOfProcess() {
+  static ClientAccess access;
+  return access;
+}
+
 grpc::ChannelArguments Arguments() {
   grpc::ChannelArguments arguments;
   // Without this, all channels of a process to one target share one connection.
@@ -63,8 +68,18 @@ void SetTokens(Request& request, std::span<const Token> tokens) {
 
 }  // namespace
 
+absl::Status SetAccess(const ClientAccess& access) {
+  KLATCH_RETURN_IF_ERROR(OpenChannel("unix:/nobody", access, Arguments()).status());
+  AccessOfProcess() = access;
+  return absl::OkStatus();
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), Arguments());
+  auto channel = OpenChannel(target, AccessOfProcess(), Arguments());
+  // Files that could be read before and can't any more.
+  return channel.ok()
+             ? *channel
+             : grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), Arguments());
 }
 
 void PauseOn(grpc::Channel& channel, std::chrono::milliseconds pause) {

@@ -20,6 +20,7 @@
 #include "bench/load/calls/run_state.h"
 #include "klatch/v1/feed_service.grpc.pb.h"
 #include "klatch/v1/group_service.grpc.pb.h"
+#include "services/identity/client_access.h"
 
 namespace klatch::load {
 
@@ -46,6 +47,10 @@ struct TimelineRead {
   std::string watch_token;
   grpc::Status status;
 };
+
+// How the channels of this process show who they are; said once, before the first is made, since a process
+// plays against one node. INVALID_ARGUMENT if no channel can be made with it.
+absl::Status SetAccess(const ClientAccess& access);
 
 // Our way to a node: a connection of its own, made again soon when it breaks.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target);
