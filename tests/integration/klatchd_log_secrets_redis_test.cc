@@ -64,7 +64,7 @@ TEST_F(KlatchdLogSecretsTest, NothingThatAnybodyPostedIsWrittenDown) {
   // What is refused is not said again, neither.
   EXPECT_FALSE(client->Publish("eve", "g", Secret("refused")).ok());
   EXPECT_FALSE(client->Publish("ann", "g", Secret("not \xff UTF-8")).ok());
-  EXPECT_FALSE(client->Publish("ann", "g", Secret(std::string(5'000, 'x'))).ok());
+  EXPECT_FALSE(client->Publish("ann", "g", Secret(std::string(20'000, 'x'))).ok());
   v1::ListHomeTimelineRequest page;
   page.set_actor("bob");
   page.set_page_token(Secret("page"));
@@ -84,6 +84,7 @@ TEST_F(KlatchdLogSecretsTest, NothingThatAnybodyPostedIsWrittenDown) {
 
   // Values that are not what they should be, with what somebody wrote in them.
   auto redis = redis_.Connect();
+  ASSERT_TRUE(redis->Call({"AUTH", kPassword}).ok());
   const Keys keys(MakeLayout());
   const ShardIndex shard = MakeLayout().ShardOf(GroupId("g"));
   ASSERT_TRUE(redis->Call({"XADD", keys.Log(shard), "*", "r", Secret("a record")}).ok());
@@ -104,6 +105,7 @@ TEST_F(KlatchdLogSecretsTest, NorByKillsAndWithoutRedis) {
   klatchd_.Kill();
   // A body that is none, and a profile that is none.
   auto redis = redis_.Connect();
+  ASSERT_TRUE(redis->Call({"AUTH", kPassword}).ok());
   const Keys keys(MakeLayout());
   const std::string body = keys.Update(UpdateId(posted->update_id()));
   ASSERT_TRUE(redis->Call({"SET", body, Secret("a body")}).ok());
