@@ -33,7 +33,6 @@
 // Source: the LMAX Disruptor (Thompson et al., 2011).
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cassert>
 #include <chrono>
@@ -44,6 +43,7 @@
 
 #include "common/lockfree/cache_line.h"
 #include "common/lockfree/doorbell.h"
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -143,11 +143,11 @@ class BroadcastRing {
 
  private:
   struct alignas(kCacheLineBytes) ConsumerLine {
-    std::atomic<uint64_t> consumed{0};  // written by the consumer, read by the producer
-    uint64_t published_known = 0;       // the consumer's own
+    Atomic<uint64_t> consumed{0};  // written by the consumer, read by the producer
+    uint64_t published_known = 0;  // the consumer's own
   };
   struct alignas(kCacheLineBytes) PublishedLine {
-    std::atomic<uint64_t> value{0};
+    Atomic<uint64_t> value{0};
   };
 
   bool LookForItems(ConsumerLine& line) const {

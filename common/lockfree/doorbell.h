@@ -24,11 +24,11 @@
 // Progress: Ring() is wait-free. WaitFor() returns at the latest after its timeout. 2^32 rings
 // between Seen() and WaitFor() would go unnoticed until the timeout.
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 
 #include "common/lockfree/cache_line.h"
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -55,8 +55,8 @@ class alignas(kCacheLineBytes) Doorbell {
  private:
   void WakeAll();
 
-  std::atomic<uint32_t> rings_{0};
-  std::atomic<uint32_t> sleepers_{0};
+  Atomic<uint32_t> rings_{0};
+  Atomic<uint32_t> sleepers_{0};
 };
 
 }  // namespace klatch::lockfree

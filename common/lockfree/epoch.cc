@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <functional>
+#include <mutex>
 #include <thread>
 
 namespace klatch::lockfree {
@@ -22,7 +23,7 @@ EpochReclaimer::Guard::Guard(EpochReclaimer& reclaimer) : slot_(nullptr) {
     if (i != 0 && i % kReaderSlots == 0) {
       std::this_thread::yield();
     }
-    std::atomic<uint64_t>& slot = reclaimer.slots_[(hint + i) % kReaderSlots].epoch;
+    Atomic<uint64_t>& slot = reclaimer.slots_[(hint + i) % kReaderSlots].epoch;
     if (slot.load(std::memory_order_relaxed) != 0) {
       continue;  // taken; looking costs less than the exchange
     }

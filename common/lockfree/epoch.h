@@ -40,13 +40,12 @@
 // place of three global epochs.
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "common/lockfree/cache_line.h"
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -71,7 +70,7 @@ class EpochReclaimer {
     Guard& operator=(const Guard&) = delete;
 
    private:
-    std::atomic<uint64_t>* slot_;
+    Atomic<uint64_t>* slot_;
   };
 
   // Deletes the object, now or later. Null is ignored. REQUIRES: no reader that pins from now on
@@ -97,17 +96,17 @@ class EpochReclaimer {
     uint64_t tag;
   };
   struct alignas(kCacheLineBytes) Slot {
-    std::atomic<uint64_t> epoch{0};  // 0: free
+    Atomic<uint64_t> epoch{0};  // 0: free
   };
 
   void RetireErased(const void* object, Deleter deleter);
   uint64_t OldestPinned() const;
 
   // Written by whoever retires, read by whoever pins. Begins at 1 because 0 marks a free slot.
-  alignas(kCacheLineBytes) std::atomic<uint64_t> epoch_{1};
+  alignas(kCacheLineBytes) Atomic<uint64_t> epoch_{1};
   std::array<Slot, kReaderSlots> slots_;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   // Guarded by mutex_.
   std::vector<Retired> limbo_;
   size_t reclaim_at_ = kLimboBatch;

@@ -34,7 +34,6 @@
 // Progress: Find and At are wait-free (a probe ends at an empty slot, of which there is always
 // one). Insert allocates; the one that doubles is O(size), without touching the objects.
 
-#include <atomic>
 #include <bit>
 #include <cassert>
 #include <cstddef>
@@ -45,6 +44,7 @@
 #include <vector>
 
 #include "common/base/hash.h"
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -125,7 +125,7 @@ class InsertOnlyTable {
     for (uint32_t i = 0; i < size(); ++i) {
       delete &At(i);
     }
-    for (std::atomic<Chunk*>& chunk : chunks_) {
+    for (Atomic<Chunk*>& chunk : chunks_) {
       delete chunk.load(std::memory_order_relaxed);
     }
   }
@@ -135,8 +135,8 @@ class InsertOnlyTable {
   static constexpr size_t kChunkSize = 4096;
 
   struct Slot {
-    std::atomic<V*> value{nullptr};
-    uint64_t hash = 0;
+    Atomic<V*> value{nullptr};
+    Plain<uint64_t> hash = 0;
   };
   struct Array {
     explicit Array(size_t count)
@@ -146,16 +146,16 @@ class InsertOnlyTable {
     // those of one shard or partition.
     size_t FirstSlot(uint64_t hash) const { return (hash * 0x9e3779b97f4a7c15ULL) >> shift; }
 
-    const size_t mask;
-    const int shift;
+    const Plain<size_t> mask;
+    const Plain<int> shift;
     std::vector<Slot> slots;
   };
   struct Chunk {
-    std::vector<std::atomic<V*>> values{kChunkSize};
+    std::vector<Atomic<V*>> values{kChunkSize};
   };
 
   void AddToIndex(uint32_t index, std::unique_ptr<V> element) {
-    std::atomic<Chunk*>& chunk = chunks_[index / kChunkSize];
+    Atomic<Chunk*>& chunk = chunks_[index / kChunkSize];
     if (index % kChunkSize == 0) {
       // Release publishes the chunk's empty pointers to At.
       chunk.store(new Chunk, std::memory_order_release);
@@ -195,9 +195,9 @@ class InsertOnlyTable {
   std::vector<std::unique_ptr<Array>> arrays_;
 
   // Written by the writer, read by any thread.
-  std::atomic<const Array*> array_{nullptr};
-  std::vector<std::atomic<Chunk*>> chunks_;
-  std::atomic<uint32_t> size_{0};
+  Atomic<const Array*> array_{nullptr};
+  std::vector<Atomic<Chunk*>> chunks_;
+  Atomic<uint32_t> size_{0};
 };
 
 }  // namespace klatch::lockfree

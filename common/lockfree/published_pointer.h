@@ -29,10 +29,10 @@
 //
 // Progress: Load is one load. Replace is one store and a retirement, which takes a mutex.
 
-#include <atomic>
 #include <memory>
 
 #include "common/lockfree/epoch.h"
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -62,7 +62,7 @@ class PublishedPointer {
   }
 
  private:
-  std::atomic<const T*> object_{nullptr};
+  Atomic<const T*> object_{nullptr};
 };
 
 }  // namespace klatch::lockfree

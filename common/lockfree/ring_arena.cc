@@ -11,8 +11,8 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 // Fresh mappings are zero, and an atomic word has the representation of its integer, so that mapped
 // memory can be read as words without writing it first.
-static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
-static_assert(std::atomic<uint64_t>::is_always_lock_free);
+static_assert(sizeof(Atomic<uint64_t>) == sizeof(uint64_t));
+static_assert(Atomic<uint64_t>::is_always_lock_free);
 
 constexpr size_t BytesOf(RingClass ring_class) {
   return CapacityOf(ring_class) * kTimelineEntryBytes;

@@ -30,10 +30,11 @@
 // Progress: Allocate and Free are wait-free: a step on a list, no search.
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+
+#include "common/lockfree/primitives.h"
 
 namespace klatch::lockfree {
 
@@ -67,8 +68,8 @@ class RingArena {
   void Free(uint64_t offset, RingClass ring_class);
 
   // The block's first word. Any thread.
-  std::atomic<uint64_t>* WordsAt(uint64_t offset) const {
-    return reinterpret_cast<std::atomic<uint64_t>*>(base_ + offset);
+  Atomic<uint64_t>* WordsAt(uint64_t offset) const {
+    return reinterpret_cast<Atomic<uint64_t>*>(base_ + offset);
   }
 
   // Bytes of the blocks that are handed out. Any thread.
@@ -93,7 +94,7 @@ class RingArena {
   std::array<uint64_t, kRingClasses> free_heads_;
 
   // A counter: written by the owner, read racily, so relaxed suffices.
-  std::atomic<size_t> bytes_used_{0};
+  Atomic<size_t> bytes_used_{0};
 };
 
 }  // namespace klatch::lockfree

@@ -71,12 +71,12 @@
 // Source: the sequence lock with atomic words of H.-J. Boehm, "Can seqlocks get along with
 // programming language memory models?", MSPC 2012, with an index in the place of the sequence.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "common/lockfree/cache_line.h"
+#include "common/lockfree/primitives.h"
 #include "common/lockfree/ring_arena.h"
 
 namespace klatch::lockfree {
@@ -190,18 +190,17 @@ class alignas(kCacheLineBytes) TimelineRing {
     return descriptor & ((uint64_t{1} << kOffsetBits) - 1);
   }
   // The first of the two words of entry `index`. REQUIRES: the class is not kNone.
-  static std::atomic<uint64_t>* SlotOf(const RingArena& arena, uint64_t descriptor,
-                                       uint64_t index) {
+  static Atomic<uint64_t>* SlotOf(const RingArena& arena, uint64_t descriptor, uint64_t index) {
     return arena.WordsAt(OffsetOf(descriptor)) +
            2 * (index & (CapacityOf(ClassOf(descriptor)) - 1));
   }
-  static void StoreEntry(std::atomic<uint64_t>* slot, const TimelineEntry& entry) {
+  static void StoreEntry(Atomic<uint64_t>* slot, const TimelineEntry& entry) {
     // Release, so that a reader that sees either word also sees that the slot's former entry is
     // gone, and that its former ring has moved (invariants 2 and 3).
     slot[0].store(entry.id, std::memory_order_release);
     slot[1].store(entry.group | uint64_t{entry.flags} << 32, std::memory_order_release);
   }
-  static TimelineEntry LoadEntry(const std::atomic<uint64_t>* slot) {
+  static TimelineEntry LoadEntry(const Atomic<uint64_t>* slot) {
     // Acquire: the partner of StoreEntry.
     const uint64_t id = slot[0].load(std::memory_order_acquire);
     const uint64_t rest = slot[1].load(std::memory_order_acquire);
@@ -223,13 +222,13 @@ class alignas(kCacheLineBytes) TimelineRing {
                           std::vector<TimelineEntry>& out);
 
   // Written by the writer; read by any thread with the protocol above.
-  std::atomic<uint64_t> descriptor_{0};
-  std::atomic<uint64_t> head_{0};
-  std::atomic<uint64_t> start_{0};
-  std::atomic<uint64_t> floor_{0};
+  Atomic<uint64_t> descriptor_{0};
+  Atomic<uint64_t> head_{0};
+  Atomic<uint64_t> start_{0};
+  Atomic<uint64_t> floor_{0};
 
   // Written by the flusher; read by the writer.
-  std::atomic<uint64_t> flushed_{0};
+  Atomic<uint64_t> flushed_{0};
 
   // The writer's own.
   uint32_t dirty_epoch_ = 0;
