@@ -28,7 +28,8 @@ EpochReclaimer::Guard::Guard(EpochReclaimer& reclaimer) : slot_(nullptr) {
       continue;  // taken; looking costs less than the exchange
     }
     uint64_t expected = 0;
-    const uint64_t epoch = reclaimer.epoch_.load(std::memory_order_acquire);  // p1
+    // Relaxed: p1. What it says of unlinked objects p3 acquires (invariant 1).
+    const uint64_t epoch = reclaimer.epoch_.load(std::memory_order_relaxed);
     // seq_cst: p2. Relaxed on failure: nothing was learned but that the slot is taken.
     if (slot.compare_exchange_strong(expected, epoch, std::memory_order_seq_cst,
                                      std::memory_order_relaxed)) {

@@ -18,14 +18,15 @@
 //
 // Proof sheet. R: a reader, T: who retires, S: who scans.
 //
-//   R  p1  e := epoch_        acquire     T  t1  unlinks the object    release (T's own structure)
+//   R  p1  e := epoch_        relaxed     T  t1  unlinks the object    release (T's own structure)
 //      p2  slot: 0 -> e       seq_cst        t2  tag := epoch_++       seq_cst
 //      p3  load epoch_        seq_cst
 //      p4  loads pointers     acquire     S  s1  loads every slot      seq_cst
 //      p5  slot := 0          release        s2  deletes objects with tag < every e in a slot
 //
-//  1. If s1 sees R's pin with e > tag, p1 read what t2 or a later addition wrote, and acquired t1:
-//     p4 can't load the object. If e <= tag, S keeps the object.
+//  1. If s1 sees R's pin with e > tag, p1 read what t2 or a later addition wrote. p3 reads that or
+//     a later one, of additions only, and acquires t1: p4 can't load the object. If e <= tag, S
+//     keeps the object.
 //  2. If s1 doesn't see R's pin, because it comes later: s1 precedes p2 in the single order of
 //     seq_cst, and t2 precedes s1 (same thread, or by the limbo's mutex). So t2 precedes p3, which
 //     therefore reads t2's value or a later one of additions only, and acquires t1: p4 can't load

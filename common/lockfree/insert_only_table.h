@@ -13,13 +13,13 @@
 // Proof sheet. W: the writer, R: a reader.
 //
 //   W  w1  makes the object                        R  Find:
-//      w2  index entry := object    release           r1  loads the array       acquire
+//      w2  index entry := object    relaxed           r1  loads the array       acquire
 //      w3  the slot's hash          plain             r2  loads slot by slot    acquire
 //      w4  slot := object           release           r3  the slot's hash, the object
 //      w5  size := size + 1         release           At:
 //   W  doubles, before w3:                            r4  loads size            acquire
-//      d1  fills a new array                          r5  loads the chunk       acquire
-//      d2  array := new array       release           r6  loads the index entry acquire
+//      d1  fills a new array                          r5  loads the chunk       relaxed
+//      d2  array := new array       release           r6  loads the index entry relaxed
 //
 //  1. An object that R finds is whole: r2 acquires w4, which publishes w1 and w3. The hash is
 //     written before the pointer and never again.
@@ -27,9 +27,10 @@
 //     whose insertion happened before its Find. r1 acquires d2, which publishes d1 with all objects
 //     so far. If R still looks into the former array, no insertion that went into the new one
 //     happened before its Find.
-//  3. At(i) is whole for i < size(): r4 acquires w5, which follows w2, and r6 acquires w2, which
-//     publishes w1; a chunk is published with release before its first entry. w2 precedes w4, so
-//     what Find shows has an index that At knows.
+//  3. At(i) is whole for i < size(): who has seen that has acquired w5 (r4), which follows w1, the
+//     chunk and w2; who has the index from them comes after them. Chunk and entry are stored once,
+//     so r5 and r6 can read nothing else, and need no order of their own. w2 precedes w4, so what
+//     Find shows has an index that At knows.
 //
 // Progress: Find and At are wait-free (a probe ends at an empty slot, of which there is always
 // one). Insert allocates; the one that doubles is O(size), without touching the objects.
@@ -54,7 +55,8 @@ class InsertOnlyTable {
   explicit InsertOnlyTable(uint32_t elements_max)
       : elements_max_(elements_max), chunks_((size_t{elements_max} + kChunkSize - 1) / kChunkSize) {
     arrays_.push_back(std::make_unique<Array>(kSlotsFirst));
-    array_.store(arrays_.back().get(), std::memory_order_release);
+    // Relaxed: who gives the table to other threads publishes all of it.
+    array_.store(arrays_.back().get(), std::memory_order_relaxed);
   }
   InsertOnlyTable(const InsertOnlyTable&) = delete;
   InsertOnlyTable& operator=(const InsertOnlyTable&) = delete;
@@ -112,10 +114,11 @@ class InsertOnlyTable {
   }
 
   // The object that was inserted i-th, counted from 0. Any thread. REQUIRES: i < size(), seen by
-  // the caller or by whom the caller has the index from.
+  // the caller or by whom the caller has the index from, by way of a release and an acquire.
   V& At(uint32_t i) const {
-    const Chunk* const chunk = chunks_[i / kChunkSize].load(std::memory_order_acquire);
-    return *chunk->values[i % kChunkSize].load(std::memory_order_acquire);  // invariant 3
+    // Relaxed: invariant 3.
+    const Chunk* const chunk = chunks_[i / kChunkSize].load(std::memory_order_relaxed);
+    return *chunk->values[i % kChunkSize].load(std::memory_order_relaxed);
   }
   // Any thread; those below it can be read with At.
   uint32_t size() const { return size_.load(std::memory_order_acquire); }
@@ -156,15 +159,13 @@ class InsertOnlyTable {
 
   void AddToIndex(uint32_t index, std::unique_ptr<V> element) {
     Atomic<Chunk*>& chunk = chunks_[index / kChunkSize];
+    // Relaxed: the release of the size publishes all of it (invariant 3).
     if (index % kChunkSize == 0) {
-      // Release publishes the chunk's empty pointers to At.
-      chunk.store(new Chunk, std::memory_order_release);
+      chunk.store(new Chunk, std::memory_order_relaxed);
     }
-    // Relaxed: the writer's own store above. The element's release publishes the object (invariant
-    // 3).
     chunk.load(std::memory_order_relaxed)
         ->values[index % kChunkSize]
-        .store(element.release(), std::memory_order_release);
+        .store(element.release(), std::memory_order_relaxed);
   }
 
   static void Place(Array& array, V* value, uint64_t hash) {

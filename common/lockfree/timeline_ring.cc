@@ -82,7 +82,7 @@ bool TimelineRing::CopyNewest(const RingArena& arena, std::vector<TimelineEntry>
     const uint64_t from = head - wanted;
     CopyEntries(arena, descriptor, from, head, out);                      // r4
     const uint64_t start_after = start_.load(std::memory_order_acquire);  // r5
-    if (descriptor_.load(std::memory_order_acquire) != descriptor) {      // r6
+    if (descriptor_.load(std::memory_order_relaxed) != descriptor) {      // r6
       continue;
     }
     const uint64_t overwritten = start_after > from ? start_after - from : 0;
@@ -109,7 +109,8 @@ uint64_t TimelineRing::CopyUnflushed(const RingArena& arena,
     // More than fits means that head is from after a growth.
     if (head - flushed <= CapacityOf(ClassOf(descriptor))) {
       CopyEntries(arena, descriptor, flushed, head, out);
-      if (descriptor_.load(std::memory_order_acquire) == descriptor) {
+      // Relaxed, as r6 (invariant 3).
+      if (descriptor_.load(std::memory_order_relaxed) == descriptor) {
         return head;
       }
     }
@@ -117,15 +118,15 @@ uint64_t TimelineRing::CopyUnflushed(const RingArena& arena,
 }
 
 size_t TimelineRing::size() const {
-  // Start first: loaded after head, it could be greater.
+  // Start first, and with acquire: loaded after head, it could be greater. Head relaxed: a figure.
   const uint64_t start = start_.load(std::memory_order_acquire);
-  return head_.load(std::memory_order_acquire) - start;
+  return head_.load(std::memory_order_relaxed) - start;
 }
 
 size_t TimelineRing::Unflushed() const {
-  // Flushed first: loaded after head, it could be greater.
+  // As in size().
   const uint64_t flushed = flushed_.load(std::memory_order_acquire);
-  return head_.load(std::memory_order_acquire) - flushed;
+  return head_.load(std::memory_order_relaxed) - flushed;
 }
 
 }  // namespace klatch::lockfree

@@ -25,7 +25,7 @@
 //    w3  payload := words of k            release          r3  s  := start        acquire
 //    w4  head    := k + 1                 release          r4  words of [s, h)    acquire
 //  W grows:                                                r5  s2 := start        acquire
-//    g1  words of [start, head) copied    release          r6  d2 := descriptor   acquire
+//    g1  words of [start, head) copied    release          r6  d2 := descriptor   relaxed
 //    g2  descriptor := new block          release          r7  floor              acquire
 //    g3  the old block to the free list   release        R keeps [s2, h) if d1 == d2, else it
 //  F flushes:                                            tries again.
@@ -43,7 +43,8 @@
 //     the old block, it acquires that word's release, which follows g2 in the same thread: the
 //     writer of all rings of an arena is one. Either way r6 sees another descriptor. That it is
 //     another even if the ring gets the same block back, the version in it says: it would take
-//     65,536 growths during one read, and a ring grows 4 times.
+//     65,536 growths during one read, and a ring grows 4 times. r6 itself may be relaxed: what it
+//     must see happened before it, and if it sees d1, r1 has acquired that.
 //  4. Nothing is missing in silence. What r4 didn't copy of [0, h) lies below s or s2; r5 acquires
 //     w2, so r7 sees w1: its id is at most floor. That is why floor is read last, and why w1
 //     precedes w2.
