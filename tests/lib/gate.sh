@@ -3,7 +3,7 @@
 # folder named after what it was done with, so that a gate that was interrupted goes on, and one whose source
 # has changed begins anew. Sourced after deploy/lib/ui.sh and tests/lib/results.sh.
 
-gate_steps=(all tsan-integration asan-integration worlds fuzz faults mutants)
+gate_steps=(all tsan-integration asan-integration worlds interleave fuzz faults mutants orders)
 
 # gate_version ROOT: what the gate judges: all that is kept but what is only read.
 gate_version() {
