@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "common/base/options.h"
@@ -32,39 +33,23 @@ size_t LineOfNamelessTable(std::string_view text) {
   return 0;
 }
 
-// toml++ 3.0 looks bare letters beyond ASCII up in tables that it reads past the end of. They have no business
-// outside of texts and comments: the number of the first line where one is; 0 if there is none.
-size_t LineOfForeignLetter(std::string_view text) {
-  constexpr std::string_view kQuotes[] = {"\"\"\"", "\'\'\'", "\"", "\'"};
-  size_t line = 1;
-  std::string_view quote;  // that ends the text in which we are
-  bool is_comment = false;
-  while (!text.empty()) {
-    const char c = text.front();
-    size_t taken = 1;
-    if (c == '\n') {
-      ++line;
-      is_comment = false;
-      quote = quote.size() == 1 ? std::string_view() : quote;
-    } else if (is_comment) {
-    } else if (!quote.empty()) {
-      if (text.starts_with(quote)) {
-        taken = quote.size();
-        quote = {};
-      } else if (c == '\\' && quote.front() == '"' && text.size() > 1 && text[1] != '\n') {
-        taken = 2;
+// toml++ looks letters beyond ASCII up in tables that it reads past the end of, also in texts that don't end as it
+// thinks. So they are taken in lines that are comments only, which it needn't see; what such a line is must be plain,
+// and so there are no texts of several lines. The number of the first line with one or the other; 0 if there is none.
+size_t LineOfForeignLetter(std::string_view text, std::string& plain) {
+  for (size_t number = 1; !text.empty(); ++number) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const size_t begin = line.find_first_not_of(" \t");
+    if (begin == std::string_view::npos || line[begin] != '#') {
+      const bool is_plain = std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+      if (!is_plain || line.find("\"\"\"") != std::string_view::npos ||
+          line.find("'''") != std::string_view::npos) {
+        return number;
       }
-    } else if (static_cast<unsigned char>(c) >= 0x80) {
-      return line;
-    } else if (c == '#') {
-      is_comment = true;
-    } else if (const auto found = std::ranges::find_if(
-                   kQuotes, [&](std::string_view begin) { return text.starts_with(begin); });
-               found != std::end(kQuotes)) {
-      quote = *found;
-      taken = quote.size();
+      plain += line;
     }
-    text.remove_prefix(taken);
+    plain += '\n';
   }
   return 0;
 }
@@ -78,10 +63,13 @@ absl::StatusOr<toml::table> ParseToml(std::string_view path, std::string_view te
   if (const size_t line = LineOfNamelessTable(text); line != 0) {
     return invalid(line, "expected a name behind [");
   }
-  if (const size_t line = LineOfForeignLetter(text); line != 0) {
-    return invalid(line, "has a letter beyond ASCII that is neither in quotes nor in a comment");
+  std::string plain;
+  if (const size_t line = LineOfForeignLetter(text, plain); line != 0) {
+    return invalid(line,
+                   "letters beyond ASCII stand in lines of comments only, as \\u00e4 in texts; "
+                   "there are no texts of several lines");
   }
-  toml::parse_result parsed = toml::parse(text);
+  toml::parse_result parsed = toml::parse(plain);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     return invalid(error.source().begin.line, QuoteForMessage(error.description()));

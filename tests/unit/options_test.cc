@@ -317,8 +317,8 @@ TEST_F(OptionTableTest, RefusesWrongFilesWithTheLine) {
       {"shards = 1\nshards = 2", "FILE:2: "},
       {"shards = ", "FILE:1: "},
       {"shards", "FILE:1: "},
-      {"k\xc3\xa9y = 1", "a letter beyond ASCII that is neither in quotes nor in a comment"},
-      {"# \xc3\xa9\na = \xc3\xa9", "FILE:2: has a letter beyond ASCII"},
+      {"k\xc3\xa9y = 1", "FILE:1: letters beyond ASCII stand in lines of comments only"},
+      {"# \xc3\xa9\na = \xc3\xa9", "FILE:2: letters beyond ASCII"},
       {"\xff\xfe", "is not UTF-8 text"},
       {"shards = 1\n [\x03"
        "8:",
