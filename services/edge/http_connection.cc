@@ -439,14 +439,36 @@ void HttpConnection::OnWritten(const ErrorCode& error) {
 void HttpConnection::Linger() {
   Limit(shared_.times.linger);
   if (stream_.is_tls() && !awaits_peer_) {
-    stream_.AsyncShutdown([self = shared_from_this()](const ErrorCode&) { self->Close(); });
+    stream_.AsyncShutdown([self = shared_from_this()](const ErrorCode&) {
+      // A client that still sends is an error to the cipher; it is given the answer all the same.
+      self->LingerInPlain();
+    });
+    return;
+  }
+  LingerInPlain();
+}
+
+void HttpConnection::LingerInPlain() {
+  if (is_closed_ || timed_out_) {
+    Close();
     return;
   }
   ErrorCode ignored;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (!awaits_peer_) {
-    AwaitPeer();
+    PassOver();
   }
+}
+
+void HttpConnection::PassOver() {
+  stream_.socket().async_read_some(asio::buffer(away_),
+                                   [self = shared_from_this()](const ErrorCode& error, size_t) {
+                                     if (error || self->timed_out_ || self->is_closed_) {
+                                       self->Close();
+                                     } else {
+                                       self->PassOver();
+                                     }
+                                   });
 }
 
 void HttpConnection::Close() {

@@ -78,6 +78,8 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
 
   // The end.
   void Linger();
+  void LingerInPlain();
+  void PassOver();
   void AwaitPeer();
 
   // What takes longer is cancelled: its handler gets operation_aborted, and timed_out_ is set.

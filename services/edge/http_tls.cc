@@ -23,8 +23,14 @@ HttpTls::HttpTls(std::string cert_file, std::string key_file)
 
 absl::StatusOr<HttpTls::Pair> HttpTls::Read() const {
   Pair pair;
-  KLATCH_ASSIGN_OR_RETURN(pair.certificate, base::ReadWholeFile(cert_file_, kPemBytesMax));
-  KLATCH_ASSIGN_OR_RETURN(pair.key, base::ReadWholeFile(key_file_, kPemBytesMax));
+  for (const auto& [file, text] :
+       {std::pair(&cert_file_, &pair.certificate), std::pair(&key_file_, &pair.key)}) {
+    absl::StatusOr<std::string> read = base::ReadWholeFile(*file, kPemBytesMax);
+    if (!read.ok()) {
+      return base::Error(absl::StatusCode::kInvalidArgument, base::MessageOf(read.status()));
+    }
+    *text = *std::move(read);
+  }
   return pair;
 }
 
@@ -34,6 +40,11 @@ absl::StatusOr<std::shared_ptr<TlsContext>> HttpTls::Use(const Pair& pair) {
   tls->set_options(TlsContext::default_workarounds | TlsContext::no_sslv2 | TlsContext::no_sslv3 |
                        TlsContext::no_tlsv1 | TlsContext::no_tlsv1_1 | TlsContext::no_compression,
                    error);
+  if (!error) {
+    // Nobody is there to be asked for a pass phrase.
+    tls->set_password_callback([](size_t, TlsContext::password_purpose) { return std::string(); },
+                               error);
+  }
   if (!error) {
     tls->use_certificate_chain(asio::buffer(pair.certificate), error);
   }

@@ -37,9 +37,9 @@ void WriteAudit(const Caller& caller, const CallName& call, const AuditedRequest
             {"subject", caller.subject()},
             {"actor", request.actor},
             {"group", request.group},
-            {"persons", request.persons},
+            {"outcome", absl::StatusCodeToString(outcome.code())},
             {"count", request.count},
-            {"outcome", absl::StatusCodeToString(outcome.code())}});
+            {"persons", request.persons}});
 }
 
 }  // namespace klatch

@@ -3,8 +3,9 @@
 // refused, with who called (identity and subject), as whom (actor), what for, and what came of it.
 //
 //   {"ts":…,"level":"info","component":"audit","msg":"GroupService/RemoveMembers","identity":"backend",
-//    "subject":"","actor":"ann","group":"g","persons":"bob carl","count":2,"outcome":"OK"}
+//    "subject":"","actor":"ann","group":"g","outcome":"OK","count":2,"persons":"bob carl"}
 //
+// What the door refuses, and what can't be parsed, is not among it. A line that is too long loses persons.
 // It names people and groups by their ids and holds nothing that anybody has posted.
 //
 // Thread safety: pure but for the log. Bound: the first kAuditPersonsMax persons are named.

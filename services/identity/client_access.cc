@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/endpoint.h"
 #include "common/base/whole_file.h"
 
 namespace klatch {
@@ -29,9 +30,15 @@ absl::Status Invalid(std::string_view message) {
   return base::Error(absl::StatusCode::kInvalidArgument, message);
 }
 
+// INVALID_ARGUMENT, whatever is wrong with it: somebody has named it.
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) {
+  absl::StatusOr<std::string> text = base::ReadWholeFile(path, bytes_max);
+  return text.ok() ? std::move(text) : Invalid(base::MessageOf(text.status()));
+}
+
 // What a header takes: printable, without blanks.
 absl::StatusOr<std::string> ReadToken(const std::string& path) {
-  KLATCH_ASSIGN_OR_RETURN(std::string text, base::ReadWholeFile(path, kTokenBytesMax));
+  KLATCH_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kTokenBytesMax));
   constexpr char kBlanks[] = " \t\r\n";
   text.erase(0, text.find_first_not_of(kBlanks));
   text.erase(text.find_last_not_of(kBlanks) + 1);
@@ -107,13 +114,10 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(
     return grpc::InsecureChannelCredentials();
   }
   grpc::SslCredentialsOptions options;
-  KLATCH_ASSIGN_OR_RETURN(options.pem_root_certs,
-                          base::ReadWholeFile(access.ca_file, kFileBytesMax));
+  KLATCH_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(access.ca_file, kFileBytesMax));
   if (!access.cert_file.empty()) {
-    KLATCH_ASSIGN_OR_RETURN(options.pem_cert_chain,
-                            base::ReadWholeFile(access.cert_file, kFileBytesMax));
-    KLATCH_ASSIGN_OR_RETURN(options.pem_private_key,
-                            base::ReadWholeFile(access.key_file, kFileBytesMax));
+    KLATCH_ASSIGN_OR_RETURN(options.pem_cert_chain, ReadFile(access.cert_file, kFileBytesMax));
+    KLATCH_ASSIGN_OR_RETURN(options.pem_private_key, ReadFile(access.key_file, kFileBytesMax));
   }
   return grpc::SslCredentials(options);
 }
@@ -131,6 +135,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(
   }
   std::vector<std::unique_ptr<ClientInterceptorFactoryInterface>> interceptors;
   if (!access.token_file.empty()) {
+    const absl::StatusOr<base::Endpoint> endpoint = base::Endpoint::Parse(target);
+    if (access.ca_file.empty() && !(endpoint.ok() && endpoint->is_loopback())) {
+      return Invalid(fmt::format(
+          "a token would go to {} in plain text: name a file with those who sign its certificate",
+          target));
+    }
     KLATCH_ASSIGN_OR_RETURN(std::string token, ReadToken(access.token_file));
     interceptors.push_back(std::make_unique<TokenInterceptors>(
         std::make_unique<TokenFile>(access.token_file, std::move(token))));

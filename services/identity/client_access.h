@@ -1,7 +1,7 @@
 #pragma once
 // The other side of the door: how a client's channel shows who it is. With TLS, if it names whom to trust;
-// with a certificate of its own; with a token, which goes with every call, in plain text too (a Unix
-// socket, loopback).
+// with a certificate of its own; with a token, which goes with every call: in plain text only to a
+// Unix socket or loopback.
 //
 // Thread safety: the channel, as any. Files are read when the channel is made; that of the token again every
 // kTokenReadEvery, so that one that is renewed goes on.

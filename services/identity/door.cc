@@ -8,21 +8,16 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/base/hash.h"
 #include "common/base/whole_file.h"
 #include "common/obs/log.h"
 
 namespace klatch {
 namespace {
 
+constexpr size_t kDigestKeyBytes = 32;
 constexpr char kAuthorization[] = "authorization";
 constexpr std::string_view kBearer = "bearer ";
-// gRPC's names of what it read in a certificate.
-constexpr const char* kCertificateNames[] = {"peer_dns", "peer_uri"};
-
-absl::Status Unauthenticated(std::string_view message) {
-  return base::WithReason(base::Error(absl::StatusCode::kUnauthenticated, message),
-                          "TOKEN_REQUIRED");
-}
 
 absl::Status Denied(std::string_view message, std::string_view reason) {
   return base::WithReason(base::Error(absl::StatusCode::kPermissionDenied, message), reason);
@@ -49,9 +44,15 @@ Credentials CredentialsOf(const grpc::ServerContextBase& context) {
   if (connection == nullptr || !connection->IsPeerAuthenticated()) {
     return credentials;
   }
-  for (const char* property : kCertificateNames) {
-    for (const grpc::string_ref& name : connection->FindPropertyValues(property)) {
-      credentials.certificate.emplace_back(name.data(), name.size());
+  credentials.has_certificate = true;
+  for (const grpc::string_ref& name : connection->FindPropertyValues("peer_dns")) {
+    credentials.certificate.emplace_back(name.data(), name.size());
+  }
+  for (const grpc::string_ref& uri : connection->FindPropertyValues("peer_uri")) {
+    // One without a scheme would pass for a DNS name.
+    std::string text(uri.data(), uri.size());
+    if (text.find("://") != std::string::npos) {
+      credentials.certificate.push_back(std::move(text));
     }
   }
   return credentials;
@@ -61,60 +62,96 @@ Credentials CredentialsOf(const grpc::ServerContextBase& context) {
 // has moved over by then.
 struct Door::Rules {
   std::string policy_text;
-  Policy policy;
+  std::shared_ptr<const Policy> policy;
   TokenKeys keys;
+  // Nobody can say beforehand which tokens are remembered under the same name.
+  const std::string digest_key = base::RandomBytes(kDigestKeyBytes);
 
-  std::optional<VerifiedToken> Remembered(const std::string& token) {
+  std::optional<VerifiedToken> Remembered(const std::string& digest) {
     std::lock_guard lock(mutex);
-    if (const auto found = young.find(token); found != young.end()) {
+    if (const auto found = young.find(digest); found != young.end()) {
       return found->second;
     }
-    const auto found = old.find(token);
+    const auto found = old.find(digest);
     if (found == old.end()) {
       return std::nullopt;
     }
     VerifiedToken verified = std::move(found->second);
     old.erase(found);
-    Keep(token, verified);
+    Keep(digest, verified);
     return verified;
   }
-  void Remember(const std::string& token, const VerifiedToken& verified) {
+  void Remember(const std::string& digest, const VerifiedToken& verified) {
     std::lock_guard lock(mutex);
-    Keep(token, verified);
+    Keep(digest, verified);
   }
 
  private:
-  void Keep(const std::string& token, const VerifiedToken& verified) {
+  void Keep(const std::string& digest, const VerifiedToken& verified) {
     if (young.size() >= kTokensRemembered) {
       old = std::exchange(young, {});
     }
-    young.emplace(token, verified);
+    young.insert_or_assign(digest, verified);
   }
 
   std::mutex mutex;
-  // Guarded by mutex.
+  // Guarded by mutex. By the digest, so that a token is held nowhere.
   std::unordered_map<std::string, VerifiedToken> young;
   std::unordered_map<std::string, VerifiedToken> old;
 };
 
-absl::StatusOr<std::shared_ptr<Door::Rules>> Door::ReadRules(const Options& options) {
+namespace {
+
+// A policy whose identities can be told, given what is looked at.
+absl::StatusOr<Policy> ReadPolicy(const Door::Options& options, const std::string& text) {
+  KLATCH_ASSIGN_OR_RETURN(Policy policy, Policy::Parse(options.policy_file, text));
+  if (policy.knows_tokens() && options.keys_folder.empty()) {
+    return base::Error(
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("{}: has subjects of tokens, and there are no keys to check tokens with",
+                    options.policy_file));
+  }
+  if (policy.knows_certificates() && !options.takes_certificates) {
+    return base::Error(
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("{}: has certificates, and there is no authority to check them with",
+                    options.policy_file));
+  }
+  return policy;
+}
+
+}  // namespace
+
+std::shared_ptr<Door::Rules> Door::ReadRules(const Options& options, const Rules* before,
+                                             std::vector<absl::Status>& problems) {
   auto rules = std::make_shared<Rules>();
-  KLATCH_ASSIGN_OR_RETURN(rules->policy_text,
-                          base::ReadWholeFile(options.policy_file, Policy::kFileBytesMax));
-  KLATCH_ASSIGN_OR_RETURN(rules->policy, Policy::Parse(options.policy_file, rules->policy_text));
+  absl::StatusOr<std::string> text =
+      base::ReadWholeFile(options.policy_file, Policy::kFileBytesMax);
+  absl::StatusOr<Policy> policy =
+      text.ok() ? ReadPolicy(options, *text)
+                : absl::StatusOr<Policy>(base::Error(absl::StatusCode::kInvalidArgument,
+                                                     base::MessageOf(text.status())));
+  if (policy.ok()) {
+    rules->policy_text = *std::move(text);
+    rules->policy = std::make_shared<const Policy>(*std::move(policy));
+  } else {
+    problems.push_back(policy.status());
+    if (before != nullptr) {
+      rules->policy_text = before->policy_text;
+      rules->policy = before->policy;
+    }
+  }
   if (!options.keys_folder.empty()) {
-    KLATCH_ASSIGN_OR_RETURN(rules->keys, TokenKeys::Load(options.keys_folder));
+    rules->keys = TokenKeys::Load(options.keys_folder, problems);
   }
   return rules;
 }
 
 absl::StatusOr<std::unique_ptr<Door>> Door::Open(Options options, const base::Clock& clock) {
-  KLATCH_ASSIGN_OR_RETURN(std::shared_ptr<Rules> rules, ReadRules(options));
-  if (rules->policy.knows_tokens() && options.keys_folder.empty()) {
-    return base::Error(absl::StatusCode::kInvalidArgument,
-                       fmt::format("{}: has subjects of tokens, and there are no keys to check "
-                                   "tokens with",
-                                   options.policy_file));
+  std::vector<absl::Status> problems;
+  std::shared_ptr<Rules> rules = ReadRules(options, nullptr, problems);
+  if (!problems.empty()) {
+    return problems.front();
   }
   return std::unique_ptr<Door>(new Door(std::move(options), clock, std::move(rules)));
 }
@@ -130,24 +167,26 @@ std::shared_ptr<Door::Rules> Door::rules() const {
 }
 
 void Door::Reload() {
-  absl::StatusOr<std::shared_ptr<Rules>> read = ReadRules(options_);
-  if (!read.ok()) {
-    reload_failures_.fetch_add(1, std::memory_order_relaxed);
-    const std::string error = base::MessageOf(read.status());
-    if (std::exchange(reload_error_, error) != error) {
-      obs::Log(obs::Level::kError, "door",
-               "the policy or its keys can't be read again; the old hold", {{"error", error}});
-    }
-    return;
-  }
-  reload_error_.clear();
   const std::shared_ptr<Rules> before = rules();
-  if (before->policy_text == (*read)->policy_text && before->keys == (*read)->keys) {
+  std::vector<absl::Status> problems;
+  std::shared_ptr<Rules> read = ReadRules(options_, before.get(), problems);
+  std::string error;
+  for (const absl::Status& problem : problems) {
+    error += (error.empty() ? "" : "; ") + base::MessageOf(problem);
+  }
+  if (!error.empty()) {
+    reload_failures_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (std::exchange(reload_error_, error) != error && !error.empty()) {
+    obs::Log(obs::Level::kError, "door", "the policy or keys of tokens are not as they should be",
+             {{"error", error}});
+  }
+  if (before->policy_text == read->policy_text && before->keys == read->keys) {
     return;
   }
-  obs::Log(obs::Level::kInfo, "door", "the policy or its keys have changed", {});
+  obs::Log(obs::Level::kInfo, "door", "the policy or the keys of tokens have changed", {});
   std::lock_guard lock(mutex_);
-  rules_ = *std::move(read);
+  rules_ = std::move(read);
 }
 
 void Door::Register(obs::MetricsRegistry& metrics) const {
@@ -179,14 +218,14 @@ absl::StatusOr<Caller> Door::Enter(const Credentials& credentials, const CallNam
   return caller;
 }
 
-absl::Status Door::StillIn(const Credentials& credentials, const CallName& call) {
-  return Recognise(credentials, call).status();
+absl::StatusOr<Caller> Door::StillIn(const Credentials& credentials, const CallName& call) {
+  return Recognise(credentials, call);
 }
 
 absl::StatusOr<Caller> Door::Recognise(const Credentials& credentials, const CallName& call) {
   const std::shared_ptr<Rules> rules = this->rules();
-  absl::StatusOr<Caller> caller = credentials.token.empty() ? OfCertificate(rules, credentials)
-                                                            : OfToken(rules, credentials.token);
+  absl::StatusOr<Caller> caller = credentials.token.empty() ? OfCertificate(*rules, credentials)
+                                                            : OfToken(*rules, credentials.token);
   if (!caller.ok()) {
     return caller;
   }
@@ -202,37 +241,42 @@ absl::StatusOr<Caller> Door::Recognise(const Credentials& credentials, const Cal
   return caller;
 }
 
-absl::StatusOr<Caller> Door::OfToken(const std::shared_ptr<Rules>& rules,
-                                     const std::string& token) {
+absl::StatusOr<Caller> Door::OfToken(Rules& rules, const std::string& token) {
   const base::WallTime now = clock_.Wall();
-  std::optional<VerifiedToken> verified = rules->Remembered(token);
+  const std::string digest = base::KeyedDigest(rules.digest_key, token);
+  std::optional<VerifiedToken> verified = rules.Remembered(digest);
   if (!verified || now >= verified->expires) {
     KLATCH_ASSIGN_OR_RETURN(
-        verified, rules->keys.Verify(token, rules->policy.audience(), rules->policy.issuer(), now));
-    rules->Remember(token, *verified);
+        verified, rules.keys.Verify(token, rules.policy->audience(), rules.policy->issuer(), now));
+    rules.Remember(digest, *verified);
   }
-  const Identity* identity = rules->policy.OfSubject(verified->subject);
+  const Identity* identity = rules.policy->OfSubject(verified->subject);
   if (identity == nullptr) {
     return Denied("no identity of the policy has the token's subject", "UNKNOWN_IDENTITY");
   }
-  return Caller({rules, &rules->policy}, *identity, std::move(verified->subject));
+  return Caller(rules.policy, *identity, std::move(verified->subject));
 }
 
-absl::StatusOr<Caller> Door::OfCertificate(const std::shared_ptr<Rules>& rules,
+absl::StatusOr<Caller> Door::OfCertificate(const Rules& rules,
                                            const Credentials& credentials) const {
   for (const std::string& name : credentials.certificate) {
-    if (const Identity* identity = rules->policy.OfCertificate(name)) {
-      return Caller({rules, &rules->policy}, *identity, "");
+    if (const Identity* identity = rules.policy->OfCertificate(name)) {
+      return Caller(rules.policy, *identity, "");
     }
   }
-  if (!credentials.certificate.empty()) {
+  if (credentials.has_certificate) {
     return Denied("no identity of the policy has a name of the certificate", "UNKNOWN_IDENTITY");
   }
-  return Unauthenticated(
-      options_.keys_folder.empty()
-          ? "no certificate: this server asks who calls"
-          : "no token: this server asks for one in the header \"authorization\", as \"Bearer "
-            "<token>\"");
+  if (options_.keys_folder.empty()) {
+    return base::WithReason(base::Error(absl::StatusCode::kUnauthenticated,
+                                        "no certificate: this server asks who calls"),
+                            "CERTIFICATE_REQUIRED");
+  }
+  return base::WithReason(
+      base::Error(absl::StatusCode::kUnauthenticated,
+                  "no token: this server asks for one in the header \"authorization\", as "
+                  "\"Bearer <token>\""),
+      "TOKEN_REQUIRED");
 }
 
 }  // namespace klatch

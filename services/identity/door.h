@@ -3,14 +3,14 @@
 // certificate of its connection, held against a policy. Whoever is in no policy, calls what theirs doesn't
 // name, or too often, is refused.
 //
-//   door.Enter(*context, CallOf(*Request::descriptor()))  ->  Caller
+//   door.Enter(CredentialsOf(*context), CallOf(*Request::descriptor()))  ->  Caller
 //
-// Files are read again every kReloadEvery; what can't be read or is wrong is logged and counted, and what
-// was good stays in force. Who was let in by a file that says something else now is out with the next
-// call, and a watch with its next message.
+// Files are read again every kReloadEvery; what can't be read or is wrong is logged and counted. Of a bad
+// policy the last that was good stays in force; a bad key is none, and one whose file is gone is gone. Who was
+// let in by a file that says something else now is out with the next call, and a watch with its next message.
 //
 // Thread safety: any thread. Lifetime: outlives the servers.
-// Bounds: those of Policy and TokenKeys; tokens that were verified are remembered, twice
+// Bounds: those of Policy and TokenKeys; tokens that were verified are remembered, by a digest of 16 bytes, twice
 // kTokensRemembered at most.
 
 #include <grpcpp/server_context.h>
@@ -37,7 +37,8 @@ namespace klatch {
 // What somebody shows at the door.
 struct Credentials {
   std::string token = {};
-  // DNS names and URIs of a certificate that the connection has verified.
+  // Whether the connection has verified a certificate, and its DNS names and URIs.
+  bool has_certificate = false;
   std::vector<std::string> certificate = {};
 };
 // A header "authorization" that is there and is no bearer token is a token that nobody takes.
@@ -50,8 +51,9 @@ class Door {
 
   struct Options {
     std::string policy_file;
-    std::string keys_folder;  // empty: no tokens
-    std::string namespace_;   // the node's
+    std::string keys_folder;          // empty: no tokens
+    bool takes_certificates = false;  // whether connections verify those of clients
+    std::string namespace_;           // the node's
   };
 
   // INVALID_ARGUMENT in one line for files that can't be read or are wrong.
@@ -63,8 +65,8 @@ class Door {
   // UNAUTHENTICATED: nobody we know; PERMISSION_DENIED: somebody who may not call this, or not this
   // namespace; RESOURCE_EXHAUSTED with reason RATE_LIMITED: too often.
   absl::StatusOr<Caller> Enter(const Credentials& credentials, const CallName& call);
-  // The same of who is in: not counted.
-  absl::Status StillIn(const Credentials& credentials, const CallName& call);
+  // The same of who is in: not counted. Who they are now may have other rights.
+  absl::StatusOr<Caller> StillIn(const Credentials& credentials, const CallName& call);
 
   // Reads the files again from now on.
   void StartReloading() { reloading_.Start(); }
@@ -79,13 +81,14 @@ class Door {
   struct Rules;
 
   Door(Options options, const base::Clock& clock, std::shared_ptr<Rules> rules);
-  static absl::StatusOr<std::shared_ptr<Rules>> ReadRules(const Options& options);
+  // What keeps `before` in force, or what is new; `problems` says what is wrong.
+  static std::shared_ptr<Rules> ReadRules(const Options& options, const Rules* before,
+                                          std::vector<absl::Status>& problems);
 
   std::shared_ptr<Rules> rules() const;
   absl::StatusOr<Caller> Recognise(const Credentials& credentials, const CallName& call);
-  absl::StatusOr<Caller> OfToken(const std::shared_ptr<Rules>& rules, const std::string& token);
-  absl::StatusOr<Caller> OfCertificate(const std::shared_ptr<Rules>& rules,
-                                       const Credentials& credentials) const;
+  absl::StatusOr<Caller> OfToken(Rules& rules, const std::string& token);
+  absl::StatusOr<Caller> OfCertificate(const Rules& rules, const Credentials& credentials) const;
 
   const Options options_;
   const base::Clock& clock_;

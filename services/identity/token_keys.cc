@@ -14,7 +14,6 @@
 #include <system_error>
 #include <utility>
 
-#include "common/base/utf8.h"
 #include "common/base/whole_file.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
@@ -42,6 +41,9 @@ absl::Status Refused(std::string_view message) {
                           "TOKEN_REFUSED");
 }
 
+// Nobody is there to be asked.
+int NoPassPhrase(char*, int, int, void*) { return -1; }
+
 // The one algorithm that a key is for; empty if it is for none of ours.
 absl::StatusOr<std::string> AlgorithmOf(const std::string& pem) {
   if (pem.find("PRIVATE KEY") != std::string::npos) {
@@ -50,7 +52,7 @@ absl::StatusOr<std::string> AlgorithmOf(const std::string& pem) {
   const std::unique_ptr<BIO, int (*)(BIO*)> bio(
       BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
   const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
-      PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
+      PEM_read_bio_PUBKEY(bio.get(), nullptr, NoPassPhrase, nullptr), EVP_PKEY_free);
   if (key == nullptr) {
     return NoKey("holds no public key in PEM");
   }
@@ -70,6 +72,15 @@ absl::StatusOr<std::string> AlgorithmOf(const std::string& pem) {
     }
   }
   return NoKey("has a key that is neither RSA nor P-256");
+}
+
+// Letters of base64 for URLs in three parts; the last may be empty, as of a token that nobody has signed.
+bool HasThreeParts(std::string_view token) {
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return std::ranges::all_of(token, is_letter) && std::ranges::count(token, '.') == 2;
 }
 
 std::optional<std::string> TextOf(const char* text) {
@@ -158,32 +169,27 @@ absl::Status TokenKeys::Add(const std::string& kid, std::string pem) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TokenKeys> TokenKeys::Load(const std::string& folder) {
+TokenKeys TokenKeys::Load(const std::string& folder, std::vector<absl::Status>& problems) {
   namespace fs = std::filesystem;
-  const auto failed = [&](const std::error_code& error) {
-    return NoKey(fmt::format("{}: cannot be read: {}", folder, error.message()));
-  };
+  TokenKeys keys;
   std::error_code error;
   fs::directory_iterator files(folder, error);
-  if (error) {
-    return failed(error);
-  }
-  TokenKeys keys;
-  while (files != fs::directory_iterator()) {
+  while (!error && files != fs::directory_iterator()) {
     const fs::path path = files->path();
     if (path.extension() == ".pem") {
-      KLATCH_ASSIGN_OR_RETURN(std::string pem, base::ReadWholeFile(path, kKeyBytesMax));
-      if (const absl::Status added = keys.Add(path.stem(), std::move(pem)); !added.ok()) {
-        return base::Annotate(added, path.string());
+      absl::StatusOr<std::string> pem = base::ReadWholeFile(path, kKeyBytesMax);
+      if (!pem.ok()) {
+        problems.push_back(NoKey(base::MessageOf(pem.status())));
+      } else if (const absl::Status added = keys.Add(path.stem(), *std::move(pem)); !added.ok()) {
+        problems.push_back(base::Annotate(added, path.string()));
       }
     }
     files.increment(error);
-    if (error) {
-      return failed(error);
-    }
   }
-  if (keys.empty()) {
-    return NoKey(fmt::format("{}: has no key: no file in it ends in .pem", folder));
+  if (error) {
+    problems.push_back(NoKey(fmt::format("{}: cannot be read: {}", folder, error.message())));
+  } else if (keys.empty() && problems.empty()) {
+    problems.push_back(NoKey(fmt::format("{}: has no key: no file in it ends in .pem", folder)));
   }
   return keys;
 }
@@ -195,8 +201,8 @@ absl::StatusOr<VerifiedToken> TokenKeys::Verify(const std::string& token,
   if (token.size() > kTokenBytesMax) {
     return Refused(fmt::format("the token has more than {} bytes", kTokenBytesMax));
   }
-  // libjwt reads up to the first NUL, and its JSON may not be UTF-8.
-  if (token.find('\0') != std::string::npos || !base::IsValidUtf8(token)) {
+  // libjwt passes over what is not of its alphabet: one token would have any number of names.
+  if (!HasThreeParts(token)) {
     return Refused("the token can't be read");
   }
   jwt_t* read = nullptr;

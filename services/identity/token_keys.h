@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/status.h"
@@ -35,8 +36,10 @@ class TokenKeys {
   // Public keys in PEM, by the "kid" that a token's header names: its text is added one by one.
   // INVALID_ARGUMENT, reading after the file's name, for what is no such key.
   absl::Status Add(const std::string& kid, std::string pem);
-  // Those of the files <kid>.pem of a folder. INVALID_ARGUMENT names the file; other files are passed over.
-  static absl::StatusOr<TokenKeys> Load(const std::string& folder);
+  // Those of the files <kid>.pem of a folder; other files are passed over. What is no such key, or can't be
+  // read, is left out and named, INVALID_ARGUMENT, in `problems`: of a folder that is read again a key that was
+  // taken away is gone, whatever else is wrong there.
+  static TokenKeys Load(const std::string& folder, std::vector<absl::Status>& problems);
 
   // UNAUTHENTICATED says what is wrong, and nothing of the token but the name of its key. Whoever has
   // signed it: `audience` is among its "aud", `issuer` is its "iss", it has an "exp" and that and "nbf", if

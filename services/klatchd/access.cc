@@ -105,6 +105,7 @@ absl::StatusOr<Access> OpenAccess(const KlatchdOptions& options, const base::Clo
     absl::StatusOr<std::unique_ptr<Door>> door =
         Door::Open({.policy_file = options.policy,
                     .keys_folder = options.token_keys,
+                    .takes_certificates = !options.tls_client_ca.empty(),
                     .namespace_ = options.namespaces.front()},
                    clock);
     if (!door.ok()) {

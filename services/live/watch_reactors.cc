@@ -25,8 +25,14 @@ class Watcher {
   }
 
   const Caller& caller() const { return caller_; }
-  absl::Status StillIn() const {
-    return door_ == nullptr ? absl::OkStatus() : door_->StillIn(credentials_, *call_);
+  // Whether they might come in now, and for the same person.
+  template <typename Request>
+  absl::Status StillIn(const Request& request) const {
+    if (door_ == nullptr) {
+      return absl::OkStatus();
+    }
+    KLATCH_ASSIGN_OR_RETURN(const Caller now, door_->StillIn(credentials_, *call_));
+    return CheckActors(now, request);
   }
 
  private:
@@ -61,7 +67,7 @@ class StreamReactor : public Reactor, public WatchSink {
   void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpcStatus(status)); }
 
   void OnWriteDone(bool ok) override {
-    if (const absl::Status in = watcher_.StillIn(); !in.ok()) {
+    if (const absl::Status in = StillIn(); !in.ok()) {
       hub_.Change(id_, in);
     }
     hub_.NoteWritten(id_, ok);
@@ -82,6 +88,8 @@ class StreamReactor : public Reactor, public WatchSink {
   }
 
  protected:
+  virtual absl::Status StillIn() const = 0;
+
   const Watcher watcher_;
   grpc::CallbackServerContext* const context_;
   WatchHub& hub_;
@@ -101,14 +109,20 @@ class OneReactor final : public StreamReactor<WriteReactor> {
 
   // Once it is constructed whole: the live thread may call it from here on.
   void Begin(const grpc::ByteBuffer& in) {
-    id_ = hub_.Open(*this, /*is_gateway=*/false);
     v1::WatchHomeTimelineRequest request;
     absl::Status status = ParseRequest(in, request);
     if (status.ok()) {
       status = CheckActors(watcher_.caller(), request);
     }
+    who_.set_actor(request.actor());
+    id_ = hub_.Open(*this, /*is_gateway=*/false);
     hub_.Change(id_, status.ok() ? CheckWatch(request, hub_.layout(), hub_.tokens()) : status);
   }
+
+ private:
+  absl::Status StillIn() const override { return watcher_.StillIn(who_); }
+
+  v1::WatchHomeTimelineRequest who_;  // the actor alone
 };
 
 class ManyReactor final : public StreamReactor<BidiReactor> {
@@ -127,13 +141,20 @@ class ManyReactor final : public StreamReactor<BidiReactor> {
       return;  // no more changes; or it has ended, which OnCancel says
     }
     v1::WatchHomeTimelinesRequest request;
-    const absl::Status parsed = ParseRequest(in_, request);
+    absl::Status parsed = ParseRequest(in_, request);
+    if (parsed.ok()) {
+      parsed = watcher_.StillIn(request);
+    }
     const bool is_first = std::exchange(is_first_, false);
     hub_.Change(
         id_, parsed.ok() ? CheckWatches(request, is_first, hub_.layout(), hub_.tokens()) : parsed);
   }
 
  private:
+  absl::Status StillIn() const override {
+    return watcher_.StillIn(v1::WatchHomeTimelinesRequest::default_instance());
+  }
+
   grpc::ByteBuffer in_;
   bool is_first_ = true;
 };

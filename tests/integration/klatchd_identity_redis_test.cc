@@ -32,7 +32,6 @@ constexpr char kPolicy[] = R"(audience = "klatch"
 issuer = "https://login"
 [[identity]]
 name = "backend"
-certificates = ["spiffe://example.org/backend"]
 subjects = ["backend"]
 namespaces = ["default"]
 calls = ["FeedService", "GroupService", "PersonService", "ImportService", "AdminService"]
@@ -136,7 +135,7 @@ class KlatchdTokensTest : public ::testing::Test {
     klatchd_ = std::make_unique<Klatchd>(Klatchd::Options{
         .arguments = {"--shards", "4", "--partitions", "4", "--workers", "1", "--http-listen",
                       "127.0.0.1:0", "--policy", files_->Path("policy.toml"), "--token-keys",
-                      files_->Path("keys"), "--audit"}});
+                      files_->Path("keys"), "--audit", "--log-level", "debug"}});
     Client backend = As("backend");
     ASSERT_THAT(backend.CreateGroup("owner", "g"), Succeeds());
     ASSERT_THAT(backend.Add("owner", "g", {"ann", "bob"}), Succeeds());
@@ -351,10 +350,26 @@ TEST_F(KlatchdTokensTest, WhatChangesMembershipIsWrittenDown) {
   const std::string log = klatchd_->process().errors();
   EXPECT_THAT(log, HasSubstr(R"("component":"audit","msg":"GroupService/AddMembers",)"
                              R"("identity":"backend","subject":"backend","actor":"owner",)"
-                             R"("group":"g","persons":"carl dora","count":2,"outcome":"OK")"));
+                             R"("group":"g","outcome":"OK","count":2,"persons":"carl dora")"));
   EXPECT_THAT(log, HasSubstr(R"("msg":"GroupService/RemoveMembers","identity":"backend",)"
                              R"("subject":"backend","actor":"nobody","group":"g",)"
-                             R"("persons":"carl","count":1,"outcome":"PERMISSION_DENIED")"));
+                             R"("outcome":"PERMISSION_DENIED","count":1,"persons":"carl")"));
+}
+
+TEST_F(KlatchdTokensTest, AWatchEndsWhenItsIdentityMayActForNobodyElse) {
+  Watcher watcher(ChannelWith(files_->TokenFile("backend")), Watching("bob"));
+  ASSERT_TRUE(watcher.AwaitBegun());
+  std::string policy = kPolicy;
+  const std::string backend = "calls = [\"FeedService\", \"GroupService\"";
+  const size_t calls = policy.find(backend);
+  policy.replace(calls, policy.find("[[identity]]", calls) - calls,
+                 "calls = [\"FeedService/WatchHomeTimeline\"]\nact_for = \"subject\"\n");
+  files_->Write("policy.toml", policy);
+  ASSERT_TRUE(watcher.AwaitEnd());
+  EXPECT_EQ(watcher.status().error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(ReasonIn(watcher.status()), "ACTOR_NOT_ALLOWED");
+  files_->Write("policy.toml", kPolicy);
+  EXPECT_TRUE(Eventually([] { return As("backend").Home("bob").ok(); }));
 }
 
 TEST_F(KlatchdTokensTest, APolicyIsReadAgain) {
@@ -427,6 +442,9 @@ TEST_F(KlatchdTlsTest, OnlyKnownCertificatesGetIn) {
 }
 
 TEST_F(KlatchdTlsTest, TokensComeWithOrWithoutACertificate) {
+  std::string policy = kPolicy;
+  policy.replace(policy.find("subjects"), 0, "certificates = [\"spiffe://example.org/backend\"]\n");
+  files_.Write("policy.toml", policy);
   files_.WritePair("backend", files_.authority().Make("URI:spiffe://example.org/backend"));
   Klatchd klatchd(
       {.arguments = Arguments({"--tls-client-ca", files_.Path("ca.crt"), "--policy",
@@ -563,6 +581,9 @@ TEST_F(KlatchdTlsTest, FilesThatCannotHoldEndItWithOneLine) {
       {{"--tls-cert", path("server.crt"), "--tls-key", path("server.key"), "--tls-client-ca",
         path("empty")},
        "--tls-client-ca"},
+      {{"--http-listen", "0.0.0.0:0", "--tls-cert", path("server.crt"), "--tls-key",
+        path("server.key")},
+       "--http-listen 0.0.0.0:0 is not loopback, and without --policy"},
       {{"--policy", path("empty"), "--token-keys", path("keys")}, "has no [[identity]]"},
       {{"--policy", path("none"), "--token-keys", path("keys")}, "none: can't be read"},
       {{"--policy", path("policy.toml"), "--token-keys", path("none")}, "none: cannot be read"},
