@@ -1,5 +1,7 @@
 #include "services/accept/admission.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace klatch {
@@ -40,6 +42,17 @@ absl::Status Admission::AdmitPersons(std::span<const std::string_view> persons,
   if (!pressure_.TakesPersons(persons)) {
     return base::FieldError(absl::StatusCode::kResourceExhausted, field,
                             "can't be taken: this service holds as many persons as it may");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Admission::AdmitMembers(std::span<const std::string_view> persons,
+                                     std::string_view field) const {
+  KLATCH_RETURN_IF_ERROR(AdmitPersons(persons, field));
+  if (const auto person = pressure_.InTooManyGroups(persons)) {
+    return base::FieldError(
+        absl::StatusCode::kResourceExhausted, field,
+        fmt::format("can't be taken: \"{}\" is in as many groups as one may be", *person));
   }
   return absl::OkStatus();
 }

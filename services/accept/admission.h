@@ -9,6 +9,7 @@
 // Thread safety: any thread; gauges are read racily, which is fine for a valve.
 
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -29,6 +30,11 @@ class Pressure {
   virtual bool GroupsFull() const { return false; }
   // Whether it may hold those of `persons` too that it does not know yet.
   virtual bool TakesPersons(std::span<const std::string_view> /*persons*/) const { return true; }
+  // The first of `persons` who is in as many groups as one may be; nothing if all may join one more.
+  virtual std::optional<std::string_view> InTooManyGroups(
+      std::span<const std::string_view> /*persons*/) const {
+    return std::nullopt;
+  }
 };
 
 class Admission {
@@ -50,9 +56,13 @@ class Admission {
   // The same for a new group. RESOURCE_EXHAUSTED ("group.id") without a time: an operator must
   // raise --groups-max.
   absl::Status AdmitGroup() const;
-  // The same for persons who become members; `field` names them. RESOURCE_EXHAUSTED (`field`)
+  // The same for persons whom a call names; `field` names them. RESOURCE_EXHAUSTED (`field`)
   // without a time: an operator must raise --persons-max.
   absl::Status AdmitPersons(std::span<const std::string_view> persons,
+                            std::string_view field) const;
+  // The same for persons who become members: who is in as many groups as one may be
+  // (--person-groups-max) is named.
+  absl::Status AdmitMembers(std::span<const std::string_view> persons,
                             std::string_view field) const;
 
  private:

@@ -79,7 +79,7 @@ base::Task<absl::StatusOr<v1::CreateGroupResponse>> GroupCalls::CreateGroup(
   }
   if (status.ok()) {
     const std::string_view owner = request.actor();
-    status = dependencies_.admission.AdmitPersons({&owner, 1}, "actor");
+    status = dependencies_.admission.AdmitMembers({&owner, 1}, "actor");
   }
   if (status.ok()) {
     status = dependencies_.admission.AdmitGroup();

@@ -146,7 +146,7 @@ base::Task<absl::StatusOr<v1::AddMembersResponse>> GroupCalls::AddMembers(
     status = CheckMembers(request.members());
   }
   if (status.ok()) {
-    status = dependencies_.admission.AdmitPersons(PersonsOf(request), "members");
+    status = dependencies_.admission.AdmitMembers(PersonsOf(request), "members");
   }
   if (status.ok()) {
     status = dependencies_.admission.Admit();

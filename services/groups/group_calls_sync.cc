@@ -151,7 +151,7 @@ base::Task<absl::StatusOr<GroupCalls::Synced>> GroupCalls::Sync(v1::SyncMembersR
   status = co_await std::move(comparing);
   // Who only takes away is never held back.
   if (const std::vector<std::string_view> joining = plan.Joining(); !joining.empty()) {
-    status.Update(dependencies_.admission.AdmitPersons(joining, "members"));
+    status.Update(dependencies_.admission.AdmitMembers(joining, "members"));
     status.Update(dependencies_.admission.Admit());
   }
   if (!status.ok()) {

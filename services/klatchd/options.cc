@@ -279,6 +279,11 @@ void AddBounds(OptionTable& table, KlatchdOptions& options) {
              .group = "Bounds",
              .description = "Largest request that is read",
              .value = base::Bytes(&options.message_bytes_max, 64 * kKiB, 4 * kMiB)});
+  table.Add({.name = "person-groups-max",
+             .group = "Bounds",
+             .description = "How many groups one person may be in; who is in as many can neither "
+                            "be added to another nor create one; 0: no such bound",
+             .value = base::Count(&options.person_groups_max, 0, 1'000'000)});
   table.Add({.name = "calls-max",
              .group = "Bounds",
              .description = "Calls under way at once; more are refused",
@@ -417,12 +422,15 @@ absl::Status ValidateAccess(const KlatchdOptions& options) {
   if (!options.policy.empty() && options.token_keys.empty() && options.tls_client_ca.empty()) {
     return Invalid("--policy needs --token-keys or --tls-client-ca, to know who calls");
   }
-  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint listen, base::Endpoint::Parse(options.listen));
-  if (!listen.is_loopback() && options.policy.empty() && !options.insecure) {
-    return Invalid(
-        fmt::format("--listen {} is not loopback, and without --policy whoever reaches "
-                    "it is trusted: say --insecure if only trusted callers do",
-                    listen.ToString()));
+  KLATCH_ASSIGN_OR_RETURN(const std::vector<Address> addresses, AddressesOf(options));
+  for (const Address& address : addresses) {
+    if (address.name != "metrics-listen" && !address.endpoint.is_loopback() &&
+        options.policy.empty() && !options.insecure) {
+      return Invalid(
+          fmt::format("--{} {} is not loopback, and without --policy whoever reaches it is "
+                      "trusted: say --insecure if only trusted callers do",
+                      address.name, address.endpoint.ToString()));
+    }
   }
   if (options.audit && options.log_level > obs::Level::kInfo) {
     return Invalid("--audit writes at level info, which --log-level leaves out");

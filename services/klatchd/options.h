@@ -64,6 +64,7 @@ struct KlatchdOptions {
   std::chrono::milliseconds admission_flush_age{8'000};
   uint32_t actor_posts_max = 0;  // a second; 0: no bound
   uint32_t actor_posts_burst = 200;
+  uint32_t person_groups_max = 0;  // 0: no bound
   uint32_t calls_max = 20'000;
   uint32_t streams_max = 1'000;  // per connection
   int64_t message_bytes_max = limits::kMessageBytesMax;

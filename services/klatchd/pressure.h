@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -23,13 +24,15 @@ class FlushPressure final : public Pressure {
  public:
   // What is refused here is less than what the directory and the stores can hold: what is in the
   // log already and not applied yet must find room.
-  FlushPressure(const base::Clock& clock, const LocalPeople& people, uint32_t persons_max,
-                const GroupDirectory& groups, uint32_t groups_max)
-      : clock_(clock),
-        people_(people),
-        persons_max_(persons_max),
-        groups_(groups),
-        groups_max_(groups_max) {}
+  struct Bounds {
+    uint32_t persons_max = 0;
+    uint32_t groups_max = 0;
+    uint32_t person_groups_max = 0;  // 0: none
+  };
+
+  FlushPressure(const base::Clock& clock, LocalPeople& people, const GroupDirectory& groups,
+                Bounds bounds)
+      : clock_(clock), people_(people), groups_(groups), bounds_(bounds) {}
 
   void Add(const Worker& worker, const Flusher& flusher) { pairs_.push_back({&worker, &flusher}); }
 
@@ -44,17 +47,29 @@ class FlushPressure final : public Pressure {
     return oldest;
   }
 
-  bool GroupsFull() const override { return groups_.size() >= groups_max_; }
+  bool GroupsFull() const override { return groups_.size() >= bounds_.groups_max; }
 
   bool TakesPersons(std::span<const std::string_view> persons) const override {
     const size_t known = people_.size();
-    if (known + persons.size() <= persons_max_) {
+    if (known + persons.size() <= bounds_.persons_max) {
       return true;
     }
     const auto unknown = std::ranges::count_if(persons, [this](std::string_view person) {
       return people_.Find(PersonId(person)) == nullptr;
     });
-    return known + static_cast<size_t>(unknown) <= persons_max_ || unknown == 0;
+    return known + static_cast<size_t>(unknown) <= bounds_.persons_max || unknown == 0;
+  }
+
+  // By what has been applied: joins that are under way come on top.
+  std::optional<std::string_view> InTooManyGroups(
+      std::span<const std::string_view> persons) const override {
+    if (bounds_.person_groups_max == 0) {
+      return std::nullopt;
+    }
+    const auto found = std::ranges::find_if(persons, [this](std::string_view person) {
+      return GroupCount(PersonId(person)) >= bounds_.person_groups_max;
+    });
+    return found == persons.end() ? std::nullopt : std::optional(*found);
   }
 
   bool TimelinesTight() const override {
@@ -62,16 +77,28 @@ class FlushPressure final : public Pressure {
   }
 
  private:
+  size_t GroupCount(const PersonId& id) const {
+    const lockfree::EpochReclaimer::Guard guard(people_.epochs());
+    const Person* person = people_.Find(id);
+    const MembershipList* list = person == nullptr ? nullptr : person->memberships.Load(guard);
+    // Those who have left leave something behind.
+    return list == nullptr || list->items().size() < bounds_.person_groups_max
+               ? 0
+               : static_cast<size_t>(
+                     std::ranges::count_if(list->items(), [](const Membership& membership) {
+                       return membership.stay.role != Role::kNone;
+                     }));
+  }
+
   struct Pair {
     const Worker* worker;
     const Flusher* flusher;
   };
 
   const base::Clock& clock_;
-  const LocalPeople& people_;
-  const uint32_t persons_max_;
+  LocalPeople& people_;
   const GroupDirectory& groups_;
-  const uint32_t groups_max_;
+  const Bounds bounds_;
   std::vector<Pair> pairs_;
 };
 

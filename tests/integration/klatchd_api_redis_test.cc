@@ -613,5 +613,29 @@ TEST(KlatchdBoundsTest, PersonsBeyondTheBoundAreRefusedAndTheNodeServesOn) {
   EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
 }
 
+TEST(KlatchdBoundsTest, WhoIsInAsManyGroupsAsOneMayBeJoinsNoOther) {
+  Klatchd klatchd({.arguments = {"--person-groups-max", "3"}});
+  Client client(klatchd.Channel());
+  for (const char* group : {"a", "b"}) {
+    ASSERT_THAT(client.CreateGroup("ann", group), Succeeds());
+  }
+  const auto created = client.CreateGroup("ann", "c");
+  ASSERT_THAT(created, Succeeds());
+  ASSERT_THAT(client.Home("ann", created->tokens()), Succeeds());
+  const auto refused = client.CreateGroup("ann", "d");
+  EXPECT_THAT(refused, Refuses(StatusCode::RESOURCE_EXHAUSTED, "actor"));
+  EXPECT_THAT(refused.status.error_message(), ::testing::HasSubstr("\"ann\" is in as many groups"));
+  ASSERT_THAT(client.CreateGroup("bob", "e"), Succeeds());
+  EXPECT_THAT(client.Add("bob", "e", {"carl", "ann"}),
+              Refuses(StatusCode::RESOURCE_EXHAUSTED, "members"));
+  EXPECT_THAT(client.Add("bob", "e", {"carl"}), Succeeds());
+  // Who leaves makes room.
+  const auto deleted = client.DeleteGroup("ann", "a");
+  ASSERT_THAT(deleted, Succeeds());
+  ASSERT_THAT(client.Home("ann", deleted->tokens()), Succeeds());
+  EXPECT_THAT(client.Add("bob", "e", {"ann"}), Succeeds());
+  EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
+}
+
 }  // namespace
 }  // namespace klatch::testing
