@@ -26,9 +26,12 @@ constexpr std::chrono::seconds kRepeatedFor{90};
 
 class Random {
  public:
-  explicit Random(uint64_t seed) : engine_(seed) {}
+  // The first choices are those of `choices`, as long as its bytes last; then the seed's.
+  explicit Random(uint64_t seed, std::string choices = "")
+      : engine_(seed), choices_(std::move(choices)) {}
 
-  uint64_t Below(uint64_t end) { return engine_() % end; }
+  uint64_t Below(uint64_t end) { return (has_choices() ? Chosen(end) : engine_()) % end; }
+  bool has_choices() const { return next_ < choices_.size(); }
   bool Chance(uint64_t percent) { return Below(100) < percent; }
   template <typename Item>
   const Item& Pick(const std::vector<Item>& from) {
@@ -36,7 +39,18 @@ class Random {
   }
 
  private:
+  // Of as many bytes as `end` needs.
+  uint64_t Chosen(uint64_t end) {
+    uint64_t chosen = 0;
+    for (uint64_t rest = end - 1; rest > 0 && has_choices(); rest >>= 8) {
+      chosen = chosen << 8 | static_cast<uint8_t>(choices_[next_++]);
+    }
+    return chosen;
+  }
+
   std::mt19937_64 engine_;
+  const std::string choices_;
+  size_t next_ = 0;
 };
 
 // Ids as an app may choose them, of one world among many on the same klatchd.

@@ -35,7 +35,7 @@ HistoryWorld::HistoryWorld(std::shared_ptr<grpc::Channel> channel, const WorldOp
       caller_(std::move(channel)),
       model_(kPersons, kGroups, options.fault),
       names_(options.number),
-      random_(options.seed + 1'000'003 * static_cast<uint64_t>(options.number)),
+      random_(options.seed + 1'000'003 * static_cast<uint64_t>(options.number), options.choices),
       desk_{caller_, model_, names_, findings_, random_, tokens_},
       reads_(desk_) {
   Begin();

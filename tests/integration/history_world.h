@@ -28,6 +28,7 @@ struct WorldOptions {
   int operations = 0;
   Fault fault = Fault::kNone;
   size_t watches = 2;
+  std::string choices{};  // bytes that decide before the seed does
 };
 
 // How often what was done, for the test's last line.

@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kLookAgain{2};
 
 [[noreturn]] void Die(std::string_view what) {
   fmt::print(stderr, "klatchd_process: {}\n", what);
@@ -63,17 +62,6 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 }
 
 }  // namespace
-
-bool EventuallyLooking(bool (*look)(void*), void* context, std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!look(context)) {
-    if (std::chrono::steady_clock::now() >= deadline) {
-      return false;
-    }
-    std::this_thread::sleep_for(kLookAgain);  // Looking again, not synchronising: it is a process.
-  }
-  return true;
-}
 
 Process::Process(std::vector<std::string> argv, const fs::path& scratch,
                  std::vector<std::string> variables)

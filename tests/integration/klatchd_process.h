@@ -23,16 +23,10 @@
 #include <vector>
 
 #include "common/redis/connection.h"
+#include "tests/integration/eventually.h"
 #include "tests/integration/redis_server_fixture.h"
 
 namespace klatch::testing {
-
-// The longest that a test waits for another process to do what it must do. Never a pause.
-constexpr std::chrono::seconds kProcessWaitMax{60};
-
-// Looks again and again until `done` says true. False: it did not within `limit`.
-template <typename Condition>
-bool Eventually(Condition done, std::chrono::milliseconds limit = kProcessWaitMax);
 
 // A running command with its two outputs in files.
 class Process {
@@ -142,13 +136,5 @@ class Klatchd {
   std::string http_address_;
   int metrics_port_ = 0;
 };
-
-bool EventuallyLooking(bool (*look)(void*), void* context, std::chrono::milliseconds limit);
-
-template <typename Condition>
-bool Eventually(Condition done, std::chrono::milliseconds limit) {
-  return EventuallyLooking([](void* context) { return (*static_cast<Condition*>(context))(); },
-                           &done, limit);
-}
 
 }  // namespace klatch::testing
