@@ -12,12 +12,18 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "services/identity/door.h"
+#include "services/klatchd/certificates.h"
 #include "services/klatchd/options.h"
 
 namespace klatch {
 
 struct Access {
-  std::shared_ptr<grpc::ServerCredentials> credentials;  // plain text without --tls-cert
+  void StartReloading();
+  // What is added outlives the registry's last scrape.
+  void Register(obs::MetricsRegistry& metrics) const;
+
+  std::unique_ptr<Certificates> certificates;            // null without --tls-cert
+  std::shared_ptr<grpc::ServerCredentials> credentials;  // then plain text
   std::unique_ptr<Door> door;                            // null without --policy
 };
 

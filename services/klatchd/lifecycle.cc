@@ -217,9 +217,7 @@ int Lifecycle::Run() {
 
 absl::Status Lifecycle::StartAccess() {
   KLATCH_ASSIGN_OR_RETURN(access_, OpenAccess(options_, clock_));
-  if (access_.door != nullptr) {
-    access_.door->StartReloading();
-  }
+  access_.StartReloading();
   return absl::OkStatus();
 }
 
@@ -278,9 +276,7 @@ absl::Status Lifecycle::StartNode() {
 absl::Status Lifecycle::Serve() {
   obs::RegisterProcessMetrics(metrics_);
   node_->Register(metrics_);
-  if (access_.door != nullptr) {
-    access_.door->Register(metrics_);
-  }
+  access_.Register(metrics_);
   KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, access_.credentials, *node_));
   server_->Register(metrics_);
   options_.listen = server_->address();

@@ -471,7 +471,15 @@ TEST_F(KlatchdTlsTest, CertificatesAreReadAgain) {
   const auto held = ChannelTo(klatchd.address(), token);
   EXPECT_THAT(Client(held).Home("ann"), Succeeds());
   const CertificateMaker next;
-  files_.WritePair("server", next.Make("DNS:localhost"));
+  // A key that comes before its certificate, or never: what is there holds.
+  const CertifiedKey pair = next.Make("DNS:localhost");
+  files_.Write("server.key", pair.key);
+  EXPECT_TRUE(Eventually([&] {
+    return std::regex_search(klatchd.Get("/metrics").second,
+                             std::regex("klatch_certificate_reload_failures_total [1-9]"));
+  }));
+  EXPECT_EQ(TryHome(klatchd, token), StatusCode::OK);
+  files_.Write("server.crt", pair.certificate);
   files_.Write("next.crt", next.authority());
   ClientAccess renewed = token;
   renewed.ca_file = files_.Path("next.crt");
