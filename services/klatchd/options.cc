@@ -292,6 +292,16 @@ void AddBounds(OptionTable& table, KlatchdOptions& options) {
              .group = "Bounds",
              .description = "Calls at once on one connection",
              .value = base::Count(&options.streams_max, 1, 100'000)});
+  table.Add({.name = "connections-max",
+             .group = "Bounds",
+             .description = "Connections over gRPC at once, half of them from one address; more "
+                            "are refused",
+             .value = base::Count(&options.connections_max, 2, 1'000'000)});
+  table.Add({.name = "connection-age-max",
+             .group = "Bounds",
+             .description = "A connection over gRPC that is older, give or take a tenth, takes no "
+                            "more calls, and ends a minute later; 0s: none is",
+             .value = base::Duration(&options.connection_age_max, milliseconds(0), hours(24 * 7))});
   table.Add({.name = "http-connections-max",
              .group = "Bounds",
              .description = "Connections over HTTP at once; more are refused",

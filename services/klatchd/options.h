@@ -67,6 +67,8 @@ struct KlatchdOptions {
   uint32_t person_groups_max = 0;  // 0: no bound
   uint32_t calls_max = 20'000;
   uint32_t streams_max = 1'000;  // per connection
+  uint32_t connections_max = limits::kConnectionsMax;
+  std::chrono::milliseconds connection_age_max{limits::kConnectionAge};  // 0: none
   int64_t message_bytes_max = limits::kMessageBytesMax;
   uint32_t http_connections_max = limits::kHttpConnectionsMax;
   uint32_t watches_max = limits::kWatchesMax;

@@ -7,20 +7,23 @@
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "common/base/descriptors.h"
 #include "common/base/endpoint.h"
+#include "common/obs/log.h"
 #include "grpc/health/v1/health.pb.h"
+#include "services/klatchd/transport_guard.h"
+#include "services/model/limits.h"
 
 namespace klatch {
 namespace {
 
-constexpr int kMetadataBytesMax = 8 * 1024;
-
 void Configure(grpc::ServerBuilder& builder, const KlatchdOptions& options) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.message_bytes_max));
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, limits::kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              static_cast<int>(options.streams_max));
   // With SO_REUSEPORT a second server would take the same port in silence and get half of the
@@ -37,6 +40,51 @@ class NoReflection final : public grpc::ServerBuilderOption {
                   [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
   }
 };
+
+// What a compressed request unpacks to is not known before it is done.
+void RefuseCompression(grpc::ServerBuilder& builder) {
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+}
+
+// Who is silent, asks too often or stays for ever.
+void ConfigureConnections(grpc::ServerBuilder& builder, const KlatchdOptions& options) {
+  const auto set = [&builder](const char* name, std::chrono::milliseconds time) {
+    builder.AddChannelArgument(name, static_cast<int>(time.count()));
+  };
+  set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, limits::kHandshakeTime);
+  set(GRPC_ARG_KEEPALIVE_TIME_MS, limits::kSilenceMax);
+  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, limits::kAliveAnswerTime);
+  // Also those without a call, and as often as need be: without these gRPC would ask neither.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, limits::kClientPingsApart);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, limits::kClientPingsTooSoonMax);
+  set(GRPC_ARG_MAX_CONNECTION_IDLE_MS, limits::kConnectionIdleMax);
+  if (options.connection_age_max.count() != 0) {
+    set(GRPC_ARG_MAX_CONNECTION_AGE_MS, options.connection_age_max);
+    set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, limits::kConnectionAgeGrace);
+  }
+}
+
+// What connections over gRPC and HTTP leave of the descriptors is for Redis, files and listening.
+struct Connections {
+  uint32_t grpc = 0;
+  uint32_t http = 0;
+};
+Connections ConnectionsThatFit(const KlatchdOptions& options) {
+  const size_t descriptors = base::RaiseDescriptorsMax();
+  const size_t room = descriptors - std::min<size_t>(descriptors / 4, limits::kDescriptorsKept);
+  Connections fit;
+  fit.http = static_cast<uint32_t>(std::min<size_t>(options.http_connections_max, room / 4));
+  const size_t left = room - (options.http_listen.empty() ? 0 : fit.http);
+  fit.grpc = static_cast<uint32_t>(std::min<size_t>(options.connections_max, left));
+  if (fit.grpc < options.connections_max || fit.http < options.http_connections_max) {
+    obs::Log(obs::Level::kWarn, "server", "fewer connections than allowed, for want of descriptors",
+             {{"descriptors", descriptors}, {"grpc", fit.grpc}, {"http", fit.http}});
+  }
+  return fit;
+}
 
 // The library is never shut down before the process ends. When a client had stopped to read, gRPC has a
 // thread that polls its connection, in turns of 10 s that nothing wakes, and a shutdown of the library,
@@ -56,7 +104,8 @@ std::vector<std::string> ServicesOverHttp() {
 }
 
 // Null if HTTP is off.
-absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options) {
+absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options,
+                                                   uint32_t connections_max) {
   if (options.http_listen.empty()) {
     return nullptr;
   }
@@ -65,7 +114,7 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
   edge.cert_file = options.tls_cert;
   edge.key_file = options.tls_key;
   edge.services = ServicesOverHttp();
-  edge.connections_max = options.http_connections_max;
+  edge.connections_max = connections_max;
   edge.body_bytes_max = static_cast<size_t>(options.message_bytes_max);
   edge.times.event = options.watch_stall_max;
   return HttpEdge::Bind(std::move(edge));
@@ -76,8 +125,11 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const KlatchdOptions& options, const std::shared_ptr<grpc::ServerCredentials>& credentials,
     Node& node) {
+  const Connections connections = ConnectionsThatFit(options);
   // Before gRPC serves anybody whom a taken address would cut off.
-  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge, BindEdge(options));
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge, BindEdge(options, connections.http));
+  TransportGuard::OfProcess().Arm(
+      {connections.grpc, options.streams_max, !options.tls_cert.empty()});
   HoldLibrary();
   // Without its descriptor in the binary, reflection would list the health service and then fail to
   // describe it.
@@ -89,6 +141,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!options.policy.empty()) {
     builder.SetOption(std::make_unique<NoReflection>());
   }
+  ConfigureConnections(builder, options);
+  RefuseCompression(builder);
   int port = 0;
   builder.AddListeningPort(options.listen, credentials, &port);
   builder.RegisterService(&node.feed_service());
@@ -121,6 +175,7 @@ Server::Server(std::unique_ptr<grpc::Server> server, std::string address,
 Server::~Server() = default;
 
 void Server::Register(obs::MetricsRegistry& metrics) const {
+  TransportGuard::OfProcess().Register(metrics);
   if (edge_ != nullptr) {
     edge_->Register(metrics);
   }

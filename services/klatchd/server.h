@@ -3,8 +3,8 @@
 // if the options name an address, the same services over HTTP.
 //
 // Thread safety: one thread starts and stops it.
-// Bounds: options' message size, streams per connection, threads, connections of HTTP; metadata 8
-// KiB.
+// Bounds: options' message size, streams per connection, connections, threads; else
+// services/model/limits.h, "gRPC's connections".
 
 #include <grpcpp/grpcpp.h>
 

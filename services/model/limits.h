@@ -119,6 +119,25 @@ constexpr uint32_t kWatchedPersonsMax = 1'000'000;           // on a node
 constexpr std::chrono::milliseconds kWatchPatience{
     2'000};  // for a token from the future, for bodies
 
+// gRPC's connections. What an operator may change stands in klatchd/options.cc.
+constexpr uint32_t kConnectionsMax = 10'000;
+// Descriptors that connections leave to everything else: HTTP's own bound, and so many.
+constexpr uint32_t kDescriptorsKept = 512;
+constexpr int kMetadataBytesMax = 8 * 1024;
+// From the connection to the client's first settings; TLS too.
+constexpr std::chrono::milliseconds kHandshakeTime{10'000};
+// A client that has been silent is asked whether it is there, and is gone if it doesn't answer.
+constexpr std::chrono::milliseconds kSilenceMax{30'000};
+constexpr std::chrono::milliseconds kAliveAnswerTime{20'000};
+// How often clients may ask, with or without calls; who asks more often three times is sent away.
+constexpr std::chrono::milliseconds kClientPingsApart{5'000};
+constexpr int kClientPingsTooSoonMax = 2;
+// Without calls.
+constexpr std::chrono::milliseconds kConnectionIdleMax{300'000};
+constexpr std::chrono::hours kConnectionAge{24};
+// For calls that are under way when a connection is as old as it may be.
+constexpr std::chrono::milliseconds kConnectionAgeGrace{60'000};
+
 // HTTP. A head has room for two tokens of a watch: in the address, and in Last-Event-ID.
 constexpr uint32_t kHttpHeadBytesMax = 8'192 + 2 * kWatchTokenBytesMax;
 constexpr uint32_t kHttpConnectionsMax = 1'000;

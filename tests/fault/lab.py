@@ -227,22 +227,19 @@ class Sentinel(Process):
 
 
 class Node(Process):
-    """klatchd on a Unix socket, with /metrics on a port of loopback."""
+    """klatchd on a Unix socket, or where `listen` says, with /metrics on a port of loopback."""
 
     def __init__(self, name, build, redis_address, folder, options=(), environment=None, flush_interval="250ms",
-                 program=None):
+                 program=None, listen=None, prefix=()):
         self.folder = folder / name
         self.folder.mkdir()
         self.socket = self.folder / "klatchd.sock"
         self.metrics, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.build = build
-        super().__init__(name, [program or build / KLATCHD, "--listen", f"unix:{self.socket}", "--redis",
+        self.target = listen or f"unix:{self.socket}"
+        super().__init__(name, [*prefix, program or build / KLATCHD, "--listen", self.target, "--redis",
                                 redis_address, "--data-dir", self.folder / "data", "--metrics-listen", self.metrics,
                                 "--http-listen", self.http, "--flush-interval", flush_interval, *options], folder, environment)
-
-    @property
-    def target(self):
-        return f"unix:{self.socket}"
 
     def start_and_wait(self):
         """Returns the seconds until it served."""

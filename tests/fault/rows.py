@@ -13,6 +13,7 @@ import subprocess
 import time
 from typing import Callable, NamedTuple
 
+import strangers
 from lab import PUBLISHES_PER_SECOND_MIN, Lab, Unfit, Violation, await_true
 from ledger import Ledger, Repeater
 from points import ENDING, POINTS, STARTING
@@ -608,6 +609,12 @@ def judge_surges(lab, surges, peaks):
     recovered = statistics.median(lab.figures["recovered after s"][-len(surges):])
     if goodput < 0.8 or lateness > 2 or recovered > 5:
         raise Violation(f"{goodput:.0%} of the peak were taken, {lateness:.1f} times as late, and it took {recovered} s to recover")
+
+
+@row(24, "strangers abuse the port: resets, heads without end, pings, slow ones, connections, descriptors", gate=1, release=1)
+def abuse_port(lab, times):
+    for _ in range(times):
+        strangers.play(lab)
 
 
 @row(25, "SIGTERM, started again: what is under way is answered, and everything is written", gate=3, release=20, batch=3)
