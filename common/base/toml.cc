@@ -42,7 +42,8 @@ size_t LineOfForeignLetter(std::string_view text, std::string& plain) {
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     const size_t begin = line.find_first_not_of(" \t");
     if (begin == std::string_view::npos || line[begin] != '#') {
-      const bool is_plain = std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+      const bool is_plain =
+          std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
       if (!is_plain || line.find("\"\"\"") != std::string_view::npos ||
           line.find("'''") != std::string_view::npos) {
         return number;

@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-
 [[noreturn]] void Die(std::string_view what) {
   fmt::print(stderr, "klatchd_process: {}\n", what);
   std::abort();
