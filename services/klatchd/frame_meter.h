@@ -34,7 +34,7 @@ struct FrameBounds {
   uint32_t control = 200;
   // Of the protocol's credit, which a reader gives for each piece that it takes.
   uint32_t windows = 50'000;
-  uint32_t head_bytes = 64 << 10;
+  uint32_t head_bytes = 96 << 10;
   uint32_t head_pieces = 64;
   uint32_t streams = 1'000;  // what the server announced, and as many again for what is on its way
 };

@@ -123,7 +123,7 @@ TEST_F(FrameMeterTest, AHeadWithoutAnEndIsAbuse) {
     verdict = Feed(Frame(kContinuation, 0, 1, 16'000));
   }
   EXPECT_EQ(verdict, FrameVerdict::kHead);
-  EXPECT_EQ(pieces, 4);
+  EXPECT_EQ(pieces, 6);
 }
 
 TEST_F(FrameMeterTest, AHeadInManyPiecesIsAbuse) {
