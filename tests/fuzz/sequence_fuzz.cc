@@ -6,12 +6,10 @@
 // again now and then, and its Redis made anew more rarely.
 
 #include <grpcpp/generic/generic_stub.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "services/klatchd/node.h"
@@ -105,33 +103,23 @@ std::string NewFolder() {
   return folder;
 }
 
-// Where the node is, for the end of the process.
-std::string& FolderInUse() {
-  static auto* folder = new std::string();
-  return *folder;
+std::unique_ptr<ServingNode>& NodeOfProcess() {
+  static auto& node = *new std::unique_ptr<ServingNode>();
+  return node;
 }
 
-// The fuzzer ends by exit(), when what the node uses is being destroyed: it is not taken apart then, only its Redis
-// is ended.
-void EndRedis() {
-  int process = 0;
-  if (std::ifstream(FolderInUse() + "/redis/redis.pid") >> process) {
-    kill(process, SIGTERM);
-  }
-  std::error_code ignored;
-  std::filesystem::remove_all(FolderInUse(), ignored);
+// The fuzzer ends by exit(), which destroys what the node uses. What is registered last is called first: hence behind
+// each input, since any may have made something that is destroyed.
+void StopAtExit() {
+  std::atexit([] { NodeOfProcess().reset(); });
 }
 
 // Of the process; a new one as often as said above.
 ServingNode& NodeForAnInput(int number) {
-  static auto& node = *new std::unique_ptr<ServingNode>();
+  std::unique_ptr<ServingNode>& node = NodeOfProcess();
   if (node == nullptr || number % (kInputsPerNode * kNodesPerRedis) == 0) {
     node.reset();
-    if (FolderInUse().empty()) {
-      std::atexit(EndRedis);
-    }
-    FolderInUse() = NewFolder();
-    node = std::make_unique<ServingNode>(FolderInUse());
+    node = std::make_unique<ServingNode>(NewFolder());
   } else if (number % kInputsPerNode == 0) {
     node->Restart();
   }
@@ -219,5 +207,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     klatch::SendBytes(node, paths[path], input.rest());
   }
   ++count;
+  klatch::StopAtExit();
   return 0;
 }
