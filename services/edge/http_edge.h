@@ -6,7 +6,7 @@
 //
 // Threads: kHttpLoops of its own, "edge-N", each with connections of its own. One thread owns it.
 // Lifetime: ends before the server whose channel it was given.
-// Bounds: --http-connections-max, more are told 503; of each connection, http_connection.h.
+// Bounds: --http-connections-max, more are told 503, or with TLS are closed; of each connection, http_connection.h.
 // Not promised: HTTP/2, compression, cross-origin calls (no CORS).
 
 #include <grpcpp/channel.h>

@@ -95,7 +95,7 @@ struct Door::Rules {
   }
 
   std::mutex mutex;
-  // Guarded by mutex. By the digest, so that a token is held nowhere.
+  // Guarded by mutex. By the digest, so that what is remembered of a token has a size.
   std::unordered_map<std::string, VerifiedToken> young;
   std::unordered_map<std::string, VerifiedToken> old;
 };
