@@ -116,24 +116,15 @@ class Calls {
     if (!parsed.ok()) {
       co_return parsed;
     }
-    AuditedRequest audited;
-    const bool is_audited = audits_ && IsAudited(CallOfType<Request>());
-    if (is_audited) {
-      audited = AuditedOf(request);
-    }
+    const AuditLine audit =
+        audits_ ? AuditLine(caller, CallOfType<Request>(), request) : AuditLine();
     const absl::Status may_act = CheckActors(caller, request);
     if (!may_act.ok()) {
-      if (is_audited) {
-        WriteAudit(caller, CallOfType<Request>(), audited, may_act);
-      }
-      co_return may_act;
+      co_return audit.End(may_act);
     }
     base::Task<absl::StatusOr<Response>> task = (target->*method)(std::move(request), deadline);
     absl::StatusOr<Response> response = co_await std::move(task);
-    if (is_audited) {
-      WriteAudit(caller, CallOfType<Request>(), audited, response.status());
-    }
-    if (!response.ok()) {
+    if (!audit.End(response.status()).ok()) {
       co_return response.status();
     }
     co_return SerializeResponse(*std::move(response), *out);

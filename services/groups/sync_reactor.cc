@@ -142,14 +142,11 @@ class SyncReactor final : public Reactor {
   }
 
   base::Task<void> Run(v1::SyncMembersRequest request) {
-    const AuditedRequest audited = auditor_ ? AuditedOf(request) : AuditedRequest();
+    const AuditLine audit = auditor_ ? AuditLine(*auditor_, SyncManyCall(), request) : AuditLine();
     auto syncing = groups_.SyncManyMembers(std::move(request), deadline_);
     const absl::StatusOr<v1::SyncManyMembersResponse> response = co_await std::move(syncing);
-    if (auditor_) {
-      WriteAudit(*auditor_, SyncManyCall(), audited, response.status());
-    }
     const absl::Status status =
-        response.ok() ? SerializeResponse(*response, *out_) : response.status();
+        audit.End(response.status()).ok() ? SerializeResponse(*response, *out_) : response.status();
     FinishWith(status);
   }
 

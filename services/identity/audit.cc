@@ -30,16 +30,18 @@ void AuditedRequest::Add(const std::string& person) {
   }
 }
 
-void WriteAudit(const Caller& caller, const CallName& call, const AuditedRequest& request,
-                const absl::Status& outcome) {
-  obs::Log(obs::Level::kInfo, "audit", call.name,
-           {{"identity", caller.identity()},
-            {"subject", caller.subject()},
-            {"actor", request.actor},
-            {"group", request.group},
-            {"outcome", absl::StatusCodeToString(outcome.code())},
-            {"count", request.count},
-            {"persons", request.persons}});
+const absl::Status& AuditLine::End(const absl::Status& outcome) const {
+  if (call_ != nullptr) {
+    obs::Log(obs::Level::kInfo, "audit", call_->name,
+             {{"identity", caller_.identity()},
+              {"subject", caller_.subject()},
+              {"actor", request_.actor},
+              {"group", request_.group},
+              {"outcome", absl::StatusCodeToString(outcome.code())},
+              {"count", request_.count},
+              {"persons", request_.persons}});
+  }
+  return outcome;
 }
 
 }  // namespace klatch

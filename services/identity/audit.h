@@ -64,7 +64,27 @@ AuditedRequest AuditedOf(const Request& request) {
   return audited;
 }
 
-void WriteAudit(const Caller& caller, const CallName& call, const AuditedRequest& request,
-                const absl::Status& outcome);
+// The line of one call. One that was made of nothing writes nothing.
+class AuditLine {
+ public:
+  AuditLine() = default;
+  // Before the call runs.
+  template <typename Request>
+  AuditLine(const Caller& caller, const CallName& call, const Request& request)
+      : call_(IsAudited(call) ? &call : nullptr) {
+    if (call_ != nullptr) {
+      caller_ = caller;
+      request_ = AuditedOf(request);
+    }
+  }
+
+  // Writes it, once the call's outcome is known; gives that back.
+  const absl::Status& End(const absl::Status& outcome) const;
+
+ private:
+  const CallName* call_ = nullptr;
+  Caller caller_;
+  AuditedRequest request_;
+};
 
 }  // namespace klatch
