@@ -1,11 +1,13 @@
 #pragma once
 // Who makes a call, once the door has let them in. A value; it keeps the policy that it was let in by.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "klatch/v1/feed_service.pb.h"
 #include "services/identity/policy.h"
@@ -14,17 +16,28 @@ namespace klatch {
 
 class Caller {
  public:
+  // For how long the door would say the same.
+  struct Validity {
+    uint64_t rules = 0;  // the generation of what it was held against
+    base::WallTime until = base::WallTime::max();
+  };
+
   // Where nobody is asked who they are: whoever reaches the port acts for anybody.
   Caller() = default;
   // `subject`: whose token it is; empty for a certificate. `identity` is of `policy`.
-  Caller(std::shared_ptr<const Policy> policy, const Identity& identity, std::string subject)
-      : policy_(std::move(policy)), identity_(&identity), subject_(std::move(subject)) {}
+  Caller(std::shared_ptr<const Policy> policy, const Identity& identity, std::string subject,
+         Validity validity)
+      : policy_(std::move(policy)),
+        identity_(&identity),
+        subject_(std::move(subject)),
+        validity_(validity) {}
 
   // Empty if nobody was asked.
   std::string_view identity() const {
     return identity_ == nullptr ? std::string_view() : identity_->name;
   }
   std::string_view subject() const { return subject_; }
+  const Validity& validity() const { return validity_; }
   CallerRates::Bounds rate() const {
     return identity_ == nullptr ? CallerRates::Bounds{} : identity_->rate;
   }
@@ -41,6 +54,7 @@ class Caller {
   std::shared_ptr<const Policy> policy_;
   const Identity* identity_ = nullptr;
   std::string subject_;
+  Validity validity_;
 };
 
 // The same of all whom a request acts for. What names nobody is for those who act for anybody: a policy

@@ -16,51 +16,17 @@ namespace klatch {
 namespace {
 
 constexpr size_t kDigestKeyBytes = 32;
-constexpr char kAuthorization[] = "authorization";
-constexpr std::string_view kBearer = "bearer ";
 
 absl::Status Denied(std::string_view message, std::string_view reason) {
   return base::WithReason(base::Error(absl::StatusCode::kPermissionDenied, message), reason);
 }
 
-bool StartsWithBearer(std::string_view text) {
-  return text.size() >= kBearer.size() &&
-         std::equal(kBearer.begin(), kBearer.end(), text.begin(), [](char wanted, char given) {
-           return wanted == (given >= 'A' && given <= 'Z' ? given + ('a' - 'A') : given);
-         });
-}
-
 }  // namespace
-
-Credentials CredentialsOf(const grpc::ServerContextBase& context) {
-  Credentials credentials;
-  const auto& metadata = context.client_metadata();
-  if (const auto header = metadata.find(kAuthorization); header != metadata.end()) {
-    const std::string_view text(header->second.data(), header->second.size());
-    credentials.token = StartsWithBearer(text) ? text.substr(kBearer.size()) : text;
-    return credentials;
-  }
-  const auto connection = context.auth_context();
-  if (connection == nullptr || !connection->IsPeerAuthenticated()) {
-    return credentials;
-  }
-  credentials.has_certificate = true;
-  for (const grpc::string_ref& name : connection->FindPropertyValues("peer_dns")) {
-    credentials.certificate.emplace_back(name.data(), name.size());
-  }
-  for (const grpc::string_ref& uri : connection->FindPropertyValues("peer_uri")) {
-    // One without a scheme would pass for a DNS name.
-    std::string text(uri.data(), uri.size());
-    if (text.find("://") != std::string::npos) {
-      credentials.certificate.push_back(std::move(text));
-    }
-  }
-  return credentials;
-}
 
 // The tokens in two generations: when the younger is full, the elder goes, and what of it is still used
 // has moved over by then.
 struct Door::Rules {
+  uint64_t generation = 0;
   std::string policy_text;
   std::shared_ptr<const Policy> policy;
   TokenKeys keys;
@@ -185,8 +151,11 @@ void Door::Reload() {
     return;
   }
   obs::Log(obs::Level::kInfo, "door", "the policy or the keys of tokens have changed", {});
+  read->generation = before->generation + 1;
   std::lock_guard lock(mutex_);
   rules_ = std::move(read);
+  // relaxed: who reads the older number asks again with the next message.
+  generation_.store(rules_->generation, std::memory_order_relaxed);
 }
 
 void Door::Register(obs::MetricsRegistry& metrics) const {
@@ -203,23 +172,37 @@ void Door::Register(obs::MetricsRegistry& metrics) const {
                      [this] { return reload_failures_.load(std::memory_order_relaxed); });
 }
 
-absl::StatusOr<Caller> Door::Enter(const Credentials& credentials, const CallName& call) {
+absl::StatusOr<Caller> Door::RecogniseAndCount(const Credentials& credentials,
+                                               const CallName& call) {
   absl::StatusOr<Caller> caller = Recognise(credentials, call);
   if (!caller.ok()) {
     auto& counter = absl::IsUnauthenticated(caller.status()) ? unauthenticated_ : denied_;
     counter.fetch_add(1, std::memory_order_relaxed);
-    return caller;
   }
-  if (const CallerRates::Bounds rate = caller->rate(); rate.per_second != 0) {
+  return caller;
+}
+
+absl::StatusOr<Caller> Door::Enter(const Credentials& credentials, const CallName& call) {
+  KLATCH_ASSIGN_OR_RETURN(const Caller caller, RecogniseAndCount(credentials, call));
+  if (const CallerRates::Bounds rate = caller.rate(); rate.per_second != 0) {
     // People share an identity and no bucket.
-    const std::string whose = fmt::format("{}\n{}", caller->identity(), caller->subject());
+    const std::string whose = fmt::format("{}\n{}", caller.identity(), caller.subject());
     KLATCH_RETURN_IF_ERROR(rates_.Take(whose, 1, rate, "the caller calls too often"));
   }
   return caller;
 }
 
+absl::Status Door::Look(const Credentials& credentials, const CallName& call) {
+  return RecogniseAndCount(credentials, call).status();
+}
+
 absl::StatusOr<Caller> Door::StillIn(const Credentials& credentials, const CallName& call) {
   return Recognise(credentials, call);
+}
+
+bool Door::Holds(const Caller& caller) const {
+  return caller.validity().rules == generation_.load(std::memory_order_relaxed) &&
+         clock_.Wall() < caller.validity().until;
 }
 
 absl::StatusOr<Caller> Door::Recognise(const Credentials& credentials, const CallName& call) {
@@ -254,14 +237,15 @@ absl::StatusOr<Caller> Door::OfToken(Rules& rules, const std::string& token) {
   if (identity == nullptr) {
     return Denied("no identity of the policy has the token's subject", "UNKNOWN_IDENTITY");
   }
-  return Caller(rules.policy, *identity, std::move(verified->subject));
+  return Caller(rules.policy, *identity, std::move(verified->subject),
+                {rules.generation, verified->expires});
 }
 
 absl::StatusOr<Caller> Door::OfCertificate(const Rules& rules,
                                            const Credentials& credentials) const {
   for (const std::string& name : credentials.certificate) {
     if (const Identity* identity = rules.policy->OfCertificate(name)) {
-      return Caller(rules.policy, *identity, "");
+      return Caller(rules.policy, *identity, "", {.rules = rules.generation});
     }
   }
   if (credentials.has_certificate) {

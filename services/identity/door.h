@@ -13,8 +13,6 @@
 // Bounds: those of Policy and TokenKeys; tokens that were verified are remembered, by a digest of 16 bytes, twice
 // kTokensRemembered at most.
 
-#include <grpcpp/server_context.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -29,20 +27,11 @@
 #include "common/obs/metrics.h"
 #include "services/identity/caller.h"
 #include "services/identity/caller_rates.h"
+#include "services/identity/credentials.h"
 #include "services/identity/policy.h"
 #include "services/identity/token_keys.h"
 
 namespace klatch {
-
-// What somebody shows at the door.
-struct Credentials {
-  std::string token = {};
-  // Whether the connection has verified a certificate, and its DNS names and URIs.
-  bool has_certificate = false;
-  std::vector<std::string> certificate = {};
-};
-// A header "authorization" that is there and is no bearer token is a token that nobody takes.
-Credentials CredentialsOf(const grpc::ServerContextBase& context);
 
 class Door {
  public:
@@ -65,8 +54,12 @@ class Door {
   // UNAUTHENTICATED: nobody we know; PERMISSION_DENIED: somebody who may not call this, or not this
   // namespace; RESOURCE_EXHAUSTED with reason RATE_LIMITED: too often.
   absl::StatusOr<Caller> Enter(const Credentials& credentials, const CallName& call);
-  // The same of who is in: not counted. Who they are now may have other rights.
+  // The same without the rate, for whoever is to know before Enter whether it makes sense to go on.
+  absl::Status Look(const Credentials& credentials, const CallName& call);
+  // Of who is in: what they are now, which may have other rights. Refusals are not counted.
   absl::StatusOr<Caller> StillIn(const Credentials& credentials, const CallName& call);
+  // Whether StillIn would say what made `caller`: nothing has been read anew, and their token has not ended.
+  bool Holds(const Caller& caller) const;
 
   // Reads the files again from now on.
   void StartReloading() { reloading_.Start(); }
@@ -87,6 +80,7 @@ class Door {
 
   std::shared_ptr<Rules> rules() const;
   absl::StatusOr<Caller> Recognise(const Credentials& credentials, const CallName& call);
+  absl::StatusOr<Caller> RecogniseAndCount(const Credentials& credentials, const CallName& call);
   absl::StatusOr<Caller> OfToken(Rules& rules, const std::string& token);
   absl::StatusOr<Caller> OfCertificate(const Rules& rules, const Credentials& credentials) const;
 
@@ -97,6 +91,7 @@ class Door {
   std::atomic<uint64_t> unauthenticated_{0};
   std::atomic<uint64_t> denied_{0};
   std::atomic<uint64_t> reload_failures_{0};
+  std::atomic<uint64_t> generation_{0};  // of the rules
 
   std::string reload_error_;  // the last, of who reloads
 

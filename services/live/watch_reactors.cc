@@ -1,5 +1,6 @@
 #include "services/live/watch_reactors.h"
 
+#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -10,38 +11,44 @@
 namespace klatch {
 namespace {
 
-// Who watches: what they showed at the door, to be looked at again.
+// Who watches: what they showed at the door, to be looked at again when it may have ceased to hold.
+//
+// Thread safety: any thread.
 class Watcher {
  public:
   // `door` may be null.
-  static absl::StatusOr<Watcher> Enter(Door* door, const grpc::CallbackServerContext& context,
-                                       const CallName& call) {
-    Watcher watcher(door, call);
+  static absl::StatusOr<std::unique_ptr<Watcher>> Enter(Door* door,
+                                                        const grpc::CallbackServerContext& context,
+                                                        const CallName& call) {
+    std::unique_ptr<Watcher> watcher(new Watcher(door, call));
     if (door != nullptr) {
-      watcher.credentials_ = CredentialsOf(context);
-      KLATCH_ASSIGN_OR_RETURN(watcher.caller_, door->Enter(watcher.credentials_, call));
+      watcher->credentials_ = CredentialsOf(context);
+      KLATCH_ASSIGN_OR_RETURN(watcher->caller_, door->Enter(watcher->credentials_, call));
     }
     return watcher;
   }
 
-  const Caller& caller() const { return caller_; }
   // Whether they might come in now, and for the same person.
   template <typename Request>
-  absl::Status StillIn(const Request& request) const {
+  absl::Status StillIn(const Request& request) {
     if (door_ == nullptr) {
       return absl::OkStatus();
     }
-    KLATCH_ASSIGN_OR_RETURN(const Caller now, door_->StillIn(credentials_, *call_));
-    return CheckActors(now, request);
+    std::lock_guard lock(mutex_);
+    if (!door_->Holds(caller_)) {
+      KLATCH_ASSIGN_OR_RETURN(caller_, door_->StillIn(credentials_, *call_));
+    }
+    return CheckActors(caller_, request);
   }
 
  private:
   Watcher(Door* door, const CallName& call) : door_(door), call_(&call) {}
 
-  Door* door_;
-  const CallName* call_;
+  Door* const door_;
+  const CallName* const call_;
   Credentials credentials_;
-  Caller caller_;
+  std::mutex mutex_;
+  Caller caller_;  // guarded by mutex_
 };
 
 // What both kinds of stream have in common. It deletes itself when gRPC is done with it; until then
@@ -50,7 +57,7 @@ template <typename Reactor>
 class StreamReactor : public Reactor, public WatchSink {
  public:
   StreamReactor(grpc::CallbackServerContext* context, WatchHub& hub, CallGate::Pass pass,
-                Watcher watcher)
+                std::unique_ptr<Watcher> watcher)
       : watcher_(std::move(watcher)), context_(context), hub_(hub), pass_(std::move(pass)) {}
 
   void Write(grpc::ByteBuffer message) override {
@@ -88,9 +95,9 @@ class StreamReactor : public Reactor, public WatchSink {
   }
 
  protected:
-  virtual absl::Status StillIn() const = 0;
+  virtual absl::Status StillIn() = 0;
 
-  const Watcher watcher_;
+  const std::unique_ptr<Watcher> watcher_;
   grpc::CallbackServerContext* const context_;
   WatchHub& hub_;
   CallGate::Pass pass_;
@@ -112,7 +119,7 @@ class OneReactor final : public StreamReactor<WriteReactor> {
     v1::WatchHomeTimelineRequest request;
     absl::Status status = ParseRequest(in, request);
     if (status.ok()) {
-      status = CheckActors(watcher_.caller(), request);
+      status = watcher_->StillIn(request);
     }
     who_.set_actor(request.actor());
     id_ = hub_.Open(*this, /*is_gateway=*/false);
@@ -120,7 +127,7 @@ class OneReactor final : public StreamReactor<WriteReactor> {
   }
 
  private:
-  absl::Status StillIn() const override { return watcher_.StillIn(who_); }
+  absl::Status StillIn() override { return watcher_->StillIn(who_); }
 
   v1::WatchHomeTimelineRequest who_;  // the actor alone
 };
@@ -143,7 +150,7 @@ class ManyReactor final : public StreamReactor<BidiReactor> {
     v1::WatchHomeTimelinesRequest request;
     absl::Status parsed = ParseRequest(in_, request);
     if (parsed.ok()) {
-      parsed = watcher_.StillIn(request);
+      parsed = watcher_->StillIn(request);
     }
     const bool is_first = std::exchange(is_first_, false);
     hub_.Change(
@@ -151,8 +158,8 @@ class ManyReactor final : public StreamReactor<BidiReactor> {
   }
 
  private:
-  absl::Status StillIn() const override {
-    return watcher_.StillIn(v1::WatchHomeTimelinesRequest::default_instance());
+  absl::Status StillIn() override {
+    return watcher_->StillIn(v1::WatchHomeTimelinesRequest::default_instance());
   }
 
   grpc::ByteBuffer in_;
@@ -176,7 +183,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchCalls::Watch(grpc::CallbackServ
   if (!pass.granted()) {
     return new RefusedReactor<WriteReactor>(RefusalStatus(pass.refusal()));
   }
-  absl::StatusOr<Watcher> watcher = Watcher::Enter(door_, *context, call);
+  absl::StatusOr<std::unique_ptr<Watcher>> watcher = Watcher::Enter(door_, *context, call);
   if (!watcher.ok()) {
     return new RefusedReactor<WriteReactor>(watcher.status());
   }
@@ -192,7 +199,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchCalls::WatchMa
   if (!pass.granted()) {
     return new RefusedReactor<BidiReactor>(RefusalStatus(pass.refusal()));
   }
-  absl::StatusOr<Watcher> watcher = Watcher::Enter(door_, *context, call);
+  absl::StatusOr<std::unique_ptr<Watcher>> watcher = Watcher::Enter(door_, *context, call);
   if (!watcher.ok()) {
     return new RefusedReactor<BidiReactor>(watcher.status());
   }

@@ -218,6 +218,39 @@ TEST_F(DoorTest, RemembersATokenOnlyAsLongAsItHolds) {
   EXPECT_TRUE(absl::IsUnauthenticated((*door)->StillIn({.token = token}, ListHome()).status()));
 }
 
+TEST_F(DoorTest, SaysForHowLongACallerHolds) {
+  const auto door = Open();
+  ASSERT_TRUE(door.ok()) << door.status();
+  const std::string token = TokenOf("ann");
+  const auto caller = (*door)->Enter({.token = token}, ListHome());
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_TRUE((*door)->Holds(*caller));
+  (*door)->Reload();
+  EXPECT_TRUE((*door)->Holds(*caller)) << "nothing has changed";
+  Write("policy.toml", std::string(kPolicy) + "\n");
+  (*door)->Reload();
+  EXPECT_FALSE((*door)->Holds(*caller));
+  const auto again = (*door)->StillIn({.token = token}, ListHome());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE((*door)->Holds(*again));
+  clock_.Advance(std::chrono::seconds(629));
+  EXPECT_TRUE((*door)->Holds(*again));
+  clock_.Advance(std::chrono::seconds(2));
+  EXPECT_FALSE((*door)->Holds(*again));
+}
+
+TEST_F(DoorTest, LookingTakesNothingOfTheRate) {
+  const auto door = Open();
+  ASSERT_TRUE(door.ok()) << door.status();
+  const Credentials ann{.token = TokenOf("ann")};
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE((*door)->Look(ann, ListHome()).ok()) << i;
+  }
+  EXPECT_TRUE(absl::IsPermissionDenied((*door)->Look(ann, Publish())));
+  EXPECT_TRUE(absl::IsUnauthenticated((*door)->Look({}, ListHome())));
+  EXPECT_TRUE(Try(**door, ann.token).ok());
+}
+
 TEST_F(DoorTest, KnowsCertificates) {
   const auto door = Open();
   ASSERT_TRUE(door.ok()) << door.status();
