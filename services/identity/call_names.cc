@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <vector>
 
 #include "common/base/option_value.h"
 #include "klatch/v1/admin_service.pb.h"
@@ -19,12 +18,6 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FileDescriptor;
 
-struct Call {
-  CallName name;
-  std::string service;
-  const Descriptor* request = nullptr;
-};
-
 bool NamesItsActor(const Descriptor& request) {
   if (request.FindFieldByName("actor") != nullptr) {
     return true;
@@ -32,20 +25,24 @@ bool NamesItsActor(const Descriptor& request) {
   return &request == v1::BatchPublishUpdatesRequest::descriptor();
 }
 
-std::vector<Call> AllCalls() {
+std::vector<CallName> ReadCalls() {
   // The files by a message of each, since what nobody refers to the linker leaves out.
   const FileDescriptor* const files[] = {
       v1::PublishUpdateRequest::descriptor()->file(), v1::CreateGroupRequest::descriptor()->file(),
       v1::BlockPersonRequest::descriptor()->file(), v1::ImportUpdatesRequest::descriptor()->file(),
       v1::GetStatusRequest::descriptor()->file()};
-  std::vector<Call> calls;
+  std::vector<CallName> calls;
   for (const FileDescriptor* file : files) {
     for (int i = 0; i < file->service_count(); ++i) {
       const auto& service = *file->service(i);
       for (int j = 0; j < service.method_count(); ++j) {
         const Descriptor& request = *service.method(j)->input_type();
-        const std::string name = service.name() + "/" + service.method(j)->name();
-        calls.push_back({{calls.size(), name, NamesItsActor(request)}, service.name(), &request});
+        calls.push_back(
+            {.index = calls.size(),
+             .name = fmt::format("{}/{}", service.name(), service.method(j)->name()),
+             .path = fmt::format("/{}/{}", service.full_name(), service.method(j)->name()),
+             .request = &request,
+             .names_its_actor = NamesItsActor(request)});
       }
     }
   }
@@ -53,24 +50,28 @@ std::vector<Call> AllCalls() {
   return calls;
 }
 
-const std::vector<Call>& Calls() {
-  static const std::vector<Call> calls = AllCalls();
-  return calls;
+bool IsOf(const CallName& call, std::string_view service) {
+  return call.name.starts_with(service) && call.name.find('/') == service.size();
 }
 
 }  // namespace
 
+const std::vector<CallName>& AllCalls() {
+  static const std::vector<CallName> calls = ReadCalls();
+  return calls;
+}
+
 const CallName& CallOf(const Descriptor& request) {
-  const auto found = std::ranges::find(Calls(), &request, &Call::request);
-  assert(found != Calls().end());
-  return found->name;
+  const auto found = std::ranges::find(AllCalls(), &request, &CallName::request);
+  assert(found != AllCalls().end());
+  return *found;
 }
 
 absl::StatusOr<CallSet> CallsNamed(std::string_view name) {
   CallSet set;
-  for (const Call& call : Calls()) {
-    if (call.service == name || call.name.name == name) {
-      set.set(call.name.index);
+  for (const CallName& call : AllCalls()) {
+    if (IsOf(call, name) || call.name == name) {
+      set.set(call.index);
     }
   }
   if (set.none()) {
@@ -84,9 +85,9 @@ absl::StatusOr<CallSet> CallsNamed(std::string_view name) {
 }
 
 std::string FirstForAnybody(const CallSet& calls) {
-  for (const Call& call : Calls()) {
-    if (calls.test(call.name.index) && !call.name.names_its_actor) {
-      return call.name.name;
+  for (const CallName& call : AllCalls()) {
+    if (calls.test(call.index) && !call.names_its_actor) {
+      return call.name;
     }
   }
   return "";

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/status.h"
 #include "google/protobuf/descriptor.h"
@@ -22,9 +23,14 @@ using CallSet = std::bitset<kCallsMax>;
 struct CallName {
   size_t index = 0;  // in a CallSet
   std::string name;  // "FeedService/PublishUpdate"
+  std::string path;  // "/klatch.v1.FeedService/PublishUpdate"
+  const google::protobuf::Descriptor* request = nullptr;
   // Whoever makes it is one person, or several each named as an actor; else it acts for anybody.
   bool names_its_actor = false;
 };
+
+// All there are, by their index.
+const std::vector<CallName>& AllCalls();
 
 // REQUIRES: `request` is the request of a call.
 const CallName& CallOf(const google::protobuf::Descriptor& request);

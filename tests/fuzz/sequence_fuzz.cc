@@ -5,17 +5,19 @@
 // Worlds stay as long as their node, so that each input finds others' beside its own; a node is taken apart and started
 // again now and then, and its Redis made anew more rarely.
 
-#include <grpcpp/generic/generic_stub.h>
 #include <stdlib.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 
+#include "services/identity/call_names.h"
+#include "services/klatchd/access.h"
 #include "services/klatchd/node.h"
 #include "services/klatchd/redis_access.h"
 #include "services/klatchd/server.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/history_world.h"
 
 namespace klatch {
@@ -75,7 +77,7 @@ class ServingNode {
                                    nullptr);
     const absl::Status started = node_->Start([] { return false; });
     Require(started.ok(), "a node starts: " + base::MessageOf(started));
-    auto server = Server::Start(options_, grpc::InsecureServerCredentials(), *node_);
+    auto server = Server::Start(options_, access_, *node_);
     Require(server.ok(), "a server starts");
     server_ = *std::move(server);
   }
@@ -91,6 +93,7 @@ class ServingNode {
   const std::string folder_;
   const base::SystemClock clock_;
   KlatchdOptions options_;
+  Access access_;  // anybody's, in plain text
   std::unique_ptr<NodeMemory> memory_;
   std::unique_ptr<RedisAccess> redis_;
   std::unique_ptr<Node> node_;
@@ -139,44 +142,10 @@ void PlayHistory(ServingNode& node, int number, std::string choices) {
   Require(world.mismatch().empty(), world.mismatch());
 }
 
-std::vector<std::string> AllCalls() {
-  std::vector<std::string> paths;
-  for (const auto* file :
-       {v1::PublishUpdateRequest::descriptor()->file(),
-        v1::CreateGroupRequest::descriptor()->file(), v1::BlockPersonRequest::descriptor()->file(),
-        v1::ImportUpdatesRequest::descriptor()->file(),
-        v1::GetStatusRequest::descriptor()->file()}) {
-    for (int i = 0; i < file->service_count(); ++i) {
-      for (int j = 0; j < file->service(i)->method_count(); ++j) {
-        const auto& method = *file->service(i)->method(j);
-        paths.push_back("/" + method.service()->full_name() + "/" + method.name());
-      }
-    }
-  }
-  return paths;
-}
-
 // One message to a call of any kind, whose first answer or end comes in time.
 void SendBytes(ServingNode& node, const std::string& path, std::string_view bytes) {
-  grpc::GenericStub stub(node.Channel());
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  grpc::CompletionQueue queue;
-  const auto call = stub.PrepareCall(&context, path, &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  call->StartCall(nullptr);
-  queue.Next(&tag, &ok);
-  grpc::Slice slice(bytes.data(), bytes.size());
-  call->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
-  queue.Next(&tag, &ok);
-  grpc::ByteBuffer answer;
-  call->Read(&answer, nullptr);
-  queue.Next(&tag, &ok);
-  context.TryCancel();
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  queue.Next(&tag, &ok);
+  const grpc::Status status =
+      testing::CallAny(node.Channel(), path, bytes, kPatience, testing::AfterFirst::kCancel).status;
   switch (status.error_code()) {
     case grpc::StatusCode::INTERNAL:
     case grpc::StatusCode::UNKNOWN:
@@ -196,15 +165,15 @@ void SendBytes(ServingNode& node, const std::string& path, std::string_view byte
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static int count = 0;
-  static const std::vector<std::string> paths = klatch::AllCalls();
+  const std::vector<klatch::CallName>& calls = klatch::AllCalls();
   klatch::fuzz::Input input(data, size);
   const bool is_history = input.Choose(4) != 0;
   klatch::ServingNode& node = klatch::NodeForAnInput(count);
   if (is_history) {
     klatch::PlayHistory(node, count, std::string(input.rest()));
   } else {
-    const uint32_t path = input.Choose(static_cast<uint32_t>(paths.size()));
-    klatch::SendBytes(node, paths[path], input.rest());
+    const uint32_t call = input.Choose(static_cast<uint32_t>(calls.size()));
+    klatch::SendBytes(node, calls[call].path, input.rest());
   }
   ++count;
   klatch::StopAtExit();

@@ -1,12 +1,12 @@
 // Watches that klatchd must refuse, and tokens that it did not make or can't follow.
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 
 #include "absl/strings/escaping.h"
 #include "services/model/keys.h"
 #include "services/model/limits.h"
 #include "services/model/watch_tokens.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/klatchd_bad_input.h"
 #include "tests/integration/klatchd_watch_client.h"
 
@@ -49,24 +49,8 @@ class KlatchdBadWatchTest : public KlatchdBadInputTest {
 
   // How a stream ends whose first message is `bytes`.
   grpc::Status SendRaw(const std::string& method, const std::string& bytes) {
-    grpc::GenericStub stub(klatchd_->Channel());
-    grpc::ClientContext context;
-    grpc::CompletionQueue queue;
-    const auto done = [&queue] {
-      void* tag = nullptr;
-      bool ok = false;
-      return queue.Next(&tag, &ok) && ok;
-    };
-    auto call = stub.PrepareCall(&context, "/klatch.v1.FeedService/" + method, &queue);
-    call->StartCall(nullptr);
-    EXPECT_TRUE(done());
-    const grpc::Slice slice(bytes);
-    call->Write(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions().set_last_message(), nullptr);
-    EXPECT_TRUE(done());
-    grpc::Status status;
-    call->Finish(&status, nullptr);
-    EXPECT_TRUE(done());
-    return status;
+    return CallAny(klatchd_->Channel(), "/klatch.v1.FeedService/" + method, bytes, kCallDeadline)
+        .status;
   }
 
   static Layout FixturesLayout() {

@@ -1,7 +1,5 @@
 // Bad page sizes and tokens, and a transport that is abused (QUALITY: Bad inputs), over gRPC.
 
-#include <grpcpp/generic/generic_stub.h>
-
 #include <future>
 #include <limits>
 #include <tuple>
@@ -9,6 +7,7 @@
 
 #include "common/base/bytes.h"
 #include "services/model/page_tokens.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/klatchd_bad_input.h"
 
 namespace klatch::testing {
@@ -195,33 +194,16 @@ TEST_F(KlatchdBadInputTest, TokensOfReadsAreChecked) {
             StatusCode::DEADLINE_EXCEEDED);
 }
 
-// A unary call with any bytes as its request.
-grpc::Status RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-                     const std::string& bytes, grpc::ClientContext& context) {
-  grpc::GenericStub stub(channel);
-  grpc::Slice slice(bytes);
-  const grpc::ByteBuffer request(&slice, 1);
-  grpc::ByteBuffer response;
-  std::promise<grpc::Status> done;
-  stub.UnaryCall(&context, method, {}, &request, &response,
-                 [&done](grpc::Status status) { done.set_value(std::move(status)); });
-  return done.get_future().get();
-}
-
 TEST_F(KlatchdBadInputTest, TransportThatIsAbusedGetsAStatus) {
   const auto raw = [&](const std::string& method, const std::string& bytes) {
-    return [=] {
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
-      return RawCall(klatchd_->Channel(), method, bytes, context);
-    };
+    return [=] { return CallAny(klatchd_->Channel(), method, bytes, kCallDeadline).status; };
   };
   const std::string publish = "/klatch.v1.FeedService/PublishUpdate";
   const auto metadata = [&] {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
     context.AddMetadata("x-large", std::string(32 << 10, 'm'));
-    return RawCall(klatchd_->Channel(), publish, "", context);
+    return CallAny(klatchd_->Channel(), publish, "", context).status;
   };
   auto large = Client::Post("ann", "g", "x");
   large.mutable_update()->set_text(std::string((4 << 20) + 1, 'x'));

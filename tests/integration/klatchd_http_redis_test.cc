@@ -1,12 +1,10 @@
 // A klatchd's calls over HTTP: the same as over gRPC, by one rule.
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <signal.h>
 
-#include <future>
-
 #include "services/edge/http_status.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/klatchd_http_client.h"
 #include "tests/integration/klatchd_process.h"
 
@@ -52,15 +50,7 @@ class KlatchdHttpTest : public ::testing::Test {
   }
   // What gRPC answers to a request without any field.
   grpc::Status EmptyCallByGrpc(const std::string& path) {
-    grpc::GenericStub stub(klatchd_.Channel());
-    grpc::ClientContext context;
-    const grpc::Slice nothing("");
-    const grpc::ByteBuffer request(&nothing, 1);
-    grpc::ByteBuffer response;
-    std::promise<grpc::Status> status;
-    stub.UnaryCall(&context, path, {}, &request, &response,
-                   [&status](grpc::Status done) { status.set_value(done); });
-    return status.get_future().get();
+    return CallAny(klatchd_.Channel(), path, "", kCallDeadline).status;
   }
 
   Klatchd klatchd_{WithHttp()};

@@ -1,11 +1,7 @@
 // How operators and balancers look at a klatchd: health protocol, reflection, metrics, probes.
 
-#include <grpcpp/generic/generic_stub.h>
-
-#include <functional>
-#include <future>
-
 #include "grpc/health/v1/health.pb.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_process.h"
 
@@ -24,58 +20,22 @@ class KlatchdProbesTest : public ::testing::Test {
   static inline std::unique_ptr<Klatchd> klatchd_;
 };
 
-grpc::ByteBuffer BytesOf(const std::string& text) {
-  grpc::Slice slice(text);
-  return grpc::ByteBuffer(&slice, 1);
-}
-
 // Sends one request on the reflection protocol's stream; the bytes of its one answer.
 std::string AskReflection(const std::shared_ptr<grpc::Channel>& channel,
                           const std::string& request) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
-  grpc::CompletionQueue queue;
-  auto stream = stub.PrepareCall(
-      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  const std::vector<std::function<void()>> steps = {
-      [&] { stream->StartCall(&context); },
-      [&] { stream->Write(BytesOf(request), &context); },
-      [&] { stream->Read(&answer, &context); },
-      [&] { stream->WritesDone(&context); },
-      [&] { stream->Finish(&status, &context); },
-  };
-  for (const auto& step : steps) {
-    step();
-    EXPECT_TRUE(queue.Next(&tag, &ok));
-  }
-  queue.Shutdown();
-  while (queue.Next(&tag, &ok)) {
-  }
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  grpc::Slice slice;
-  return answer.DumpToSingleSlice(&slice).ok()
-             ? std::string(reinterpret_cast<const char*>(slice.begin()), slice.size())
-             : "";
+  const AnyAnswer answer =
+      CallAny(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", request,
+              kCallDeadline);
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  return answer.first;
 }
 
 TEST_F(KlatchdProbesTest, HealthProtocolSaysServing) {
-  grpc::TemplatedGenericStub<grpc::health::v1::HealthCheckRequest,
-                             grpc::health::v1::HealthCheckResponse>
-      stub(klatchd_->Channel());
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
-  const grpc::health::v1::HealthCheckRequest request;
+  const AnyAnswer answer =
+      CallAny(klatchd_->Channel(), "/grpc.health.v1.Health/Check", "", kCallDeadline);
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
   grpc::health::v1::HealthCheckResponse response;
-  std::promise<grpc::Status> done;
-  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request, &response,
-                 [&done](grpc::Status status) { done.set_value(std::move(status)); });
-  const grpc::Status status = done.get_future().get();
-  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_TRUE(response.ParseFromString(answer.first));
   EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
 }
 
