@@ -14,6 +14,7 @@
 #include "services/accept/call.h"
 #include "services/accept/grpc_status.h"
 #include "services/edge/event_stream.h"
+#include "services/edge/http_tls.h"
 #include "services/model/limits.h"
 
 namespace klatch {
@@ -98,6 +99,8 @@ void HttpConnection::Handshake() {
     if (error || self->timed_out_ || self->is_closed_) {
       self->Close();
     } else {
+      self->certified_.has_certificate =
+          ReadClientNames(self->stream_.tls(), self->certified_.certificate);
       self->AwaitRequest();
     }
   });
@@ -171,15 +174,17 @@ void HttpConnection::OnHead(const ErrorCode& error) {
   is_under_way_ = true;
   const auto& head = parser_->get();
   asked_ = klatch::ReadHead(HeadOf(head), shared_.methods, shared_.rule);
+  const bool is_let_in = AskDoor();
   Limit(shared_.times.body);
   const auto read_body = [self = shared_from_this()] {
     http::async_read(self->stream_, self->buffer_, *self->parser_,
                      [self](const ErrorCode& failed, size_t) { self->OnBody(failed); });
   };
-  if (!HeaderOf(head, "Expect") || parser_->is_done()) {
+  const bool is_expected = HeaderOf(head, "Expect").has_value();
+  if (parser_->is_done() || (is_let_in && !is_expected)) {
     read_body();
   } else if (std::holds_alternative<HttpRefusal>(asked_)) {
-    // The body is not on its way yet, and need not be.
+    // The body is not on its way yet and need not be, or is a stranger's.
     must_close_ = true;
     Refuse(std::get<HttpRefusal>(asked_));
   } else {
@@ -192,6 +197,25 @@ void HttpConnection::OnHead(const ErrorCode& error) {
                         }
                       });
   }
+}
+
+// Who makes the call, where it is known what they show: false if they are refused.
+bool HttpConnection::AskDoor() {
+  const auto* const call = std::get_if<HttpCall>(&asked_);
+  if (call == nullptr) {
+    return true;
+  }
+  credentials_ =
+      call->authorization ? Credentials{.token = TokenOf(*call->authorization)} : certified_;
+  if (shared_.door == nullptr) {
+    return true;
+  }
+  const absl::Status in =
+      shared_.door->Look(credentials_, CallOf(*call->method->descriptor->input_type()));
+  if (!in.ok()) {
+    asked_ = HttpRefusal{HttpCodeOf(static_cast<int32_t>(in.code())), in, ""};
+  }
+  return in.ok();
 }
 
 void HttpConnection::OnBody(const ErrorCode& error) {
@@ -252,7 +276,7 @@ void HttpConnection::BeginCall(const HttpCall& call) {
   has_message_ = false;
   const auto self = shared_from_this();
   call_ = NodeCall::Start(
-      *shared_.stub, {method_->path, *std::move(request), call.authorization}, call.timeout, loop_,
+      *shared_.stub, {method_->path, *std::move(request), credentials_}, call.timeout, loop_,
       std::move(pass),
       {.on_message = [self](grpc::ByteBuffer message) { self->OnMessage(std::move(message)); },
        .on_end = [self](const grpc::Status& status) { self->OnEnd(status); }});

@@ -54,6 +54,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void OnReadable(const ErrorCode& error);
   void ReadHead();
   void OnHead(const ErrorCode& error);
+  bool AskDoor();
   void OnBody(const ErrorCode& error);
   void OnBadRequest(const ErrorCode& error);
 
@@ -103,6 +104,8 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   bool has_had_request_ = false;
   bool is_under_way_ = false;  // from a request's first byte until its answer is written
   std::variant<HttpCall, HttpRefusal> asked_;
+  Credentials certified_;                 // by the connection's certificate
+  Credentials credentials_;               // what the request shows
   const ServedMethod* method_ = nullptr;  // of the call
 
   NodeCall* call_ = nullptr;  // until OnEnd

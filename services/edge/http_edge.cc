@@ -39,7 +39,8 @@ HostRule RuleOf(const base::Endpoint& listen) {
 
 struct HttpEdge::State {
   explicit State(const Options& options)
-      : shared(options.services, RuleOf(options.listen), options.body_bytes_max, options.times),
+      : shared(options.services, RuleOf(options.listen), options.body_bytes_max, options.times,
+               options.door),
         connections(options.connections_max) {
     for (size_t i = 0; i < kHttpLoops; ++i) {
       loops[i] = std::make_unique<HttpLoop>(fmt::format("edge-{}", i));
@@ -58,7 +59,7 @@ struct HttpEdge::State {
   void ForEach(void (HttpConnection::*what)());
 
   HttpShared shared;
-  std::unique_ptr<HttpTls> tls;  // null: plain text
+  std::unique_ptr<HttpTls> tls;  // null: plain text; the first loop's
   CallGate connections;
   CallGate refusals{limits::kHttpRefusalsMax};
   std::array<std::unique_ptr<HttpLoop>, kHttpLoops> loops;
@@ -139,7 +140,7 @@ void HttpEdge::State::Admit(size_t loop, tcp::socket socket) {
   }
   HttpLoop& its_loop = *loops[loop];
   asio::post(its_loop.context, [this, &its_loop, is_admitted, socket = std::move(socket),
-                                context = tls == nullptr ? nullptr : tls->context(),
+                                context = tls == nullptr ? nullptr : tls->Current(),
                                 held = std::move(held)]() mutable {
     const auto connection = std::make_shared<HttpConnection>(std::move(socket), std::move(context),
                                                              shared, its_loop, std::move(held));
@@ -166,8 +167,9 @@ void HttpEdge::State::ForEach(void (HttpConnection::*what)()) {
 
 absl::StatusOr<std::unique_ptr<HttpEdge>> HttpEdge::Bind(Options options) {
   auto state = std::make_unique<State>(options);
-  if (!options.cert_file.empty()) {
-    KLATCH_ASSIGN_OR_RETURN(state->tls, HttpTls::Open(options.cert_file, options.key_file));
+  if (options.tls) {
+    KLATCH_ASSIGN_OR_RETURN(state->tls,
+                            HttpTls::Open(options.tls, options.requires_client_certificate));
   }
   KLATCH_RETURN_IF_ERROR(state->Listen(options.listen));
   base::Endpoint bound = options.listen;

@@ -21,6 +21,8 @@
 #include "common/base/status.h"
 #include "common/obs/metrics.h"
 #include "services/edge/http_times.h"
+#include "services/edge/tls_texts.h"
+#include "services/identity/door.h"
 
 namespace klatch {
 
@@ -28,9 +30,11 @@ class HttpEdge {
  public:
   struct Options {
     base::Endpoint listen;  // no Unix socket
-    // In PEM; empty: plain text.
-    std::string cert_file = {};
-    std::string key_file = {};
+    TlsSource tls = {};     // empty: plain text
+    // Whether nobody is let in without a certificate, where `tls` names an authority for clients.
+    bool requires_client_certificate = false;
+    // Asked before the body of a request is read; outlives the edge. Null: nobody is asked who they are.
+    Door* door = nullptr;
     // Full names, such as "klatch.v1.FeedService"; others are not served.
     std::vector<std::string> services = {};
     uint32_t connections_max = 0;

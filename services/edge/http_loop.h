@@ -28,6 +28,7 @@
 #include "services/edge/node_call.h"
 #include "services/edge/served_methods.h"
 #include "services/edge/transcoder.h"
+#include "services/identity/door.h"
 
 namespace klatch {
 
@@ -35,8 +36,12 @@ class HttpConnection;
 
 struct HttpShared {
   HttpShared(const std::vector<std::string>& services, HostRule the_rule, size_t body_max,
-             const HttpTimes& the_times)
-      : methods(services), rule(the_rule), body_bytes_max(body_max), times(the_times) {}
+             const HttpTimes& the_times, Door* the_door)
+      : methods(services),
+        rule(the_rule),
+        body_bytes_max(body_max),
+        times(the_times),
+        door(the_door) {}
 
   void Count(unsigned http_code) {
     for (size_t i = 0; i < kHttpCodes.size(); ++i) {
@@ -51,6 +56,7 @@ struct HttpShared {
   const HostRule rule;
   const size_t body_bytes_max;
   const HttpTimes times;
+  Door* const door;  // null: nobody is asked who they are
   std::unique_ptr<grpc::GenericStub> stub;
   // Calls that may still touch a loop.
   CallGate calls;

@@ -302,7 +302,7 @@ std::variant<HttpCall, HttpRefusal> ReadHead(const HttpHead& head, const ServedM
   }
   if (head.authorization) {
     call.authorization = head.authorization->value;
-    if (head.authorization->is_repeated || !IsPrintable(call.authorization)) {
+    if (head.authorization->is_repeated || !IsPrintable(*call.authorization)) {
       return Refuse(401, absl::StatusCode::kUnauthenticated,
                     "the header Authorization can't be read");
     }

@@ -46,7 +46,7 @@ struct HttpCall {
   // 0: it is over already.
   std::optional<std::chrono::milliseconds> timeout;
   std::string last_event_id;
-  std::string authorization;  // printable ASCII; for the node to look at
+  std::optional<std::string> authorization;  // printable ASCII, if it came
 };
 
 struct HttpRefusal {

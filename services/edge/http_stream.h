@@ -52,6 +52,8 @@ class HttpStream {
   }
 
   // REQUIRES: is_tls().
+  const SSL& tls() { return *stream_->native_handle(); }
+  // REQUIRES: is_tls().
   template <typename Handler>
   void AsyncHandshake(Handler&& handler) {
     stream_->async_handshake(boost::asio::ssl::stream_base::server, std::forward<Handler>(handler));

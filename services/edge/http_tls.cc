@@ -1,58 +1,55 @@
 #include "services/edge/http_tls.h"
 
-#include <fmt/format.h>
+#include <openssl/x509v3.h>
 
 #include <boost/asio/buffer.hpp>
+#include <string_view>
 #include <utility>
 
-#include "common/base/whole_file.h"
 #include "common/obs/log.h"
 
 namespace klatch {
 namespace {
 
 namespace asio = boost::asio;
-using TlsContext = asio::ssl::context;
+using Context = HttpTls::Context;
+using ErrorCode = boost::system::error_code;
 
-constexpr size_t kPemBytesMax = 1 << 20;
-
-}  // namespace
-
-HttpTls::HttpTls(std::string cert_file, std::string key_file)
-    : cert_file_(std::move(cert_file)), key_file_(std::move(key_file)) {}
-
-absl::StatusOr<HttpTls::Pair> HttpTls::Read() const {
-  Pair pair;
-  for (const auto& [file, text] :
-       {std::pair(&cert_file_, &pair.certificate), std::pair(&key_file_, &pair.key)}) {
-    absl::StatusOr<std::string> read = base::ReadWholeFile(*file, kPemBytesMax);
-    if (!read.ok()) {
-      return base::Error(absl::StatusCode::kInvalidArgument, base::MessageOf(read.status()));
-    }
-    *text = *std::move(read);
+void AskClients(const std::string& authority, bool requires_client, Context& tls,
+                ErrorCode& error) {
+  tls.add_certificate_authority(asio::buffer(authority), error);
+  if (!error) {
+    tls.set_verify_mode(
+        asio::ssl::verify_peer | (requires_client ? asio::ssl::verify_fail_if_no_peer_cert : 0),
+        error);
   }
-  return pair;
+  // Who comes back shows the certificate again: by a ticket it would hold beyond its end.
+  SSL_CTX_set_options(tls.native_handle(), SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(tls.native_handle(), SSL_SESS_CACHE_OFF);
 }
 
-absl::StatusOr<std::shared_ptr<TlsContext>> HttpTls::Use(const Pair& pair) {
-  auto tls = std::make_shared<TlsContext>(TlsContext::tls_server);
-  boost::system::error_code error;
-  tls->set_options(TlsContext::default_workarounds | TlsContext::no_sslv2 | TlsContext::no_sslv3 |
-                       TlsContext::no_tlsv1 | TlsContext::no_tlsv1_1 | TlsContext::no_compression,
+absl::StatusOr<std::shared_ptr<Context>> ContextOf(const TlsTexts& texts, bool requires_client) {
+  auto tls = std::make_shared<Context>(Context::tls_server);
+  ErrorCode error;
+  tls->set_options(Context::default_workarounds | Context::no_sslv2 | Context::no_sslv3 |
+                       Context::no_tlsv1 | Context::no_tlsv1_1 | Context::no_compression,
                    error);
   if (!error) {
     // Nobody is there to be asked for a pass phrase.
-    tls->set_password_callback([](size_t, TlsContext::password_purpose) { return std::string(); },
+    tls->set_password_callback([](size_t, Context::password_purpose) { return std::string(); },
                                error);
   }
   if (!error) {
-    tls->use_certificate_chain(asio::buffer(pair.certificate), error);
+    tls->use_certificate_chain(asio::buffer(texts.certificate), error);
   }
   if (!error) {
-    tls->use_private_key(asio::buffer(pair.key), TlsContext::pem, error);
+    tls->use_private_key(asio::buffer(texts.key), Context::pem, error);
   }
   if (!error && SSL_CTX_check_private_key(tls->native_handle()) != 1) {
     return base::Error(absl::StatusCode::kInvalidArgument, "the key is another certificate's");
+  }
+  if (!error && !texts.client_authority.empty()) {
+    AskClients(texts.client_authority, requires_client, *tls, error);
   }
   if (error) {
     return base::Error(absl::StatusCode::kInvalidArgument, error.message());
@@ -60,37 +57,60 @@ absl::StatusOr<std::shared_ptr<TlsContext>> HttpTls::Use(const Pair& pair) {
   return tls;
 }
 
-absl::StatusOr<std::unique_ptr<HttpTls>> HttpTls::Open(std::string cert_file,
-                                                       std::string key_file) {
-  std::unique_ptr<HttpTls> opened(new HttpTls(std::move(cert_file), std::move(key_file)));
-  KLATCH_ASSIGN_OR_RETURN(opened->pair_, opened->Read());
-  KLATCH_ASSIGN_OR_RETURN(opened->context_, Use(opened->pair_));
-  opened->reloading_.Start();
+}  // namespace
+
+absl::Status HttpTls::Take(std::shared_ptr<const TlsTexts> texts) {
+  seen_ = std::move(texts);
+  KLATCH_ASSIGN_OR_RETURN(context_, ContextOf(*seen_, requires_client_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<HttpTls>> HttpTls::Open(TlsSource source, bool requires_client) {
+  std::unique_ptr<HttpTls> opened(new HttpTls(std::move(source), requires_client));
+  KLATCH_RETURN_IF_ERROR(opened->Take(opened->source_()));
   return opened;
 }
 
-// The two files change one after the other: a pair that doesn't fit is looked at again.
-void HttpTls::Reload() {
-  const absl::StatusOr<Pair> pair = Read();
-  if (pair.ok() && *pair == pair_) {
-    error_.clear();
-    return;
-  }
-  absl::StatusOr<std::shared_ptr<TlsContext>> used =
-      pair.ok() ? Use(*pair) : absl::StatusOr<std::shared_ptr<TlsContext>>(pair.status());
-  if (!used.ok()) {
-    const std::string error = base::MessageOf(used.status());
-    if (std::exchange(error_, error) != error) {
-      obs::Log(obs::Level::kWarn, "edge", "the certificate can't be read again; the old one holds",
-               {{"error", error}});
+std::shared_ptr<Context> HttpTls::Current() {
+  std::shared_ptr<const TlsTexts> texts = source_();
+  if (texts != seen_) {
+    const absl::Status taken = Take(std::move(texts));
+    if (!taken.ok()) {
+      obs::Log(obs::Level::kError, "edge", "the certificate can't be used; the old one holds",
+               {{"error", base::MessageOf(taken)}});
     }
-    return;
   }
-  error_.clear();
-  pair_ = *pair;
-  obs::Log(obs::Level::kInfo, "edge", "the certificate has changed", {});
-  std::lock_guard lock(mutex_);
-  context_ = *std::move(used);
+  return context_;
+}
+
+bool ReadClientNames(const SSL& connection, std::vector<std::string>& names) {
+  // Neither function changes the connection; the first counts one more who holds the certificate.
+  auto* const tls = const_cast<SSL*>(&connection);
+  const std::unique_ptr<X509, void (*)(X509*)> certificate(SSL_get1_peer_certificate(tls),
+                                                           X509_free);
+  if (certificate == nullptr || SSL_get_verify_result(tls) != X509_V_OK) {
+    return false;
+  }
+  const std::unique_ptr<GENERAL_NAMES, void (*)(GENERAL_NAMES*)> all(
+      static_cast<GENERAL_NAMES*>(
+          X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)),
+      GENERAL_NAMES_free);
+  for (int i = 0; all != nullptr && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    int type = 0;
+    const void* const value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all.get(), i), &type);
+    if (type != GEN_DNS && type != GEN_URI) {
+      continue;
+    }
+    const auto* const text = static_cast<const ASN1_STRING*>(value);
+    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<size_t>(ASN1_STRING_length(text)));
+    // A URI without a scheme would pass for a DNS name, and a name that goes on behind a zero for another.
+    const bool is_uri = name.find("://") != std::string::npos;
+    if (is_uri == (type == GEN_URI) && name.find('\0') == std::string::npos) {
+      names.push_back(std::move(name));
+    }
+  }
+  return true;
 }
 
 }  // namespace klatch

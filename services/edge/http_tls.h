@@ -1,57 +1,43 @@
 #pragma once
-// The certificate of the edge, read again when its files change. New connections get the new one; those
-// that are there go on.
+// TLS of the edge: what its connections show, made anew when that changes. New connections get the new one;
+// those that are there go on. And what the certificates of clients say.
 //
-// Threads: any; "edge-tls" reads, every kReloadEvery. What can't be read again is logged once, and what was
-// good before holds.
+// Threads: one at a time. What can't be used is logged once, and what was good before holds.
 
 #include <boost/asio/ssl/context.hpp>
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <vector>
 
-#include "common/base/periodic_thread.h"
 #include "common/base/status.h"
+#include "services/edge/tls_texts.h"
 
 namespace klatch {
 
 class HttpTls {
  public:
-  static constexpr std::chrono::milliseconds kReloadEvery{5'000};
+  using Context = boost::asio::ssl::context;
 
-  // Both in PEM. INVALID_ARGUMENT if they can't be used.
-  static absl::StatusOr<std::unique_ptr<HttpTls>> Open(std::string cert_file, std::string key_file);
+  // `requires_client`: nobody is let in without a certificate, where clients are asked for one.
+  // INVALID_ARGUMENT if what the source has can't be used.
+  static absl::StatusOr<std::unique_ptr<HttpTls>> Open(TlsSource source, bool requires_client);
 
-  std::shared_ptr<boost::asio::ssl::context> context() const {
-    std::lock_guard lock(mutex_);
-    return context_;
-  }
+  // For the next connection.
+  std::shared_ptr<Context> Current();
 
  private:
-  // What the files hold, one behind the other.
-  struct Pair {
-    std::string certificate;
-    std::string key;
-    friend bool operator==(const Pair&, const Pair&) = default;
-  };
+  HttpTls(TlsSource source, bool requires_client)
+      : source_(std::move(source)), requires_client_(requires_client) {}
+  absl::Status Take(std::shared_ptr<const TlsTexts> texts);
 
-  HttpTls(std::string cert_file, std::string key_file);
-  absl::StatusOr<Pair> Read() const;
-  static absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> Use(const Pair& pair);
-  void Reload();
-
-  const std::string cert_file_;
-  const std::string key_file_;
-  // Of who reloads.
-  Pair pair_;
-  std::string error_;
-
-  mutable std::mutex mutex_;
-  std::shared_ptr<boost::asio::ssl::context> context_;  // guarded by mutex_
-
-  // Last: it reloads.
-  base::PeriodicThread reloading_{"edge-tls", kReloadEvery, [this] { Reload(); }};
+  const TlsSource source_;
+  const bool requires_client_;
+  std::shared_ptr<const TlsTexts> seen_;
+  std::shared_ptr<Context> context_;
 };
+
+// The DNS names and URIs of the certificate that a connection has verified, as the door knows them. False if
+// there is none.
+bool ReadClientNames(const SSL& connection, std::vector<std::string>& names);
 
 }  // namespace klatch

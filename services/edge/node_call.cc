@@ -11,9 +11,7 @@ NodeCall* NodeCall::Start(grpc::GenericStub& stub, const What& what,
   if (timeout) {
     call->context_.set_deadline(std::chrono::system_clock::now() + *timeout);
   }
-  if (!what.authorization.empty()) {
-    call->context_.AddMetadata("authorization", what.authorization);
-  }
+  Show(what.credentials, call->context_);
   grpc::Slice slice(what.request);
   call->request_ = grpc::ByteBuffer(&slice, 1);
   stub.PrepareBidiStreamingCall(&call->context_, what.path, {}, call);

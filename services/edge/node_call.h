@@ -20,6 +20,7 @@
 #include <string>
 
 #include "services/accept/call_gate.h"
+#include "services/identity/credentials.h"
 
 namespace klatch {
 
@@ -40,7 +41,7 @@ class NodeCall final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::B
   struct What {
     std::string path;
     std::string request;
-    std::string authorization;  // printable ASCII, as gRPC insists; empty: none
+    Credentials credentials;  // the client's; a token is printable ASCII
   };
 
   // `pass` is given back when the call touches the loop no more.

@@ -32,10 +32,10 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsBy(const Certificates& certi
 
 absl::StatusOr<Access> OpenAccess(const KlatchdOptions& options, const base::Clock& clock) {
   Access access;
-  access.credentials = grpc::InsecureServerCredentials();
+  access.takes_tokens = !options.token_keys.empty();
   if (!options.tls_cert.empty()) {
     KLATCH_ASSIGN_OR_RETURN(access.certificates, Certificates::Open(options));
-    access.credentials = CredentialsBy(*access.certificates, !options.token_keys.empty());
+    access.credentials = CredentialsBy(*access.certificates, access.takes_tokens);
   }
   if (!options.policy.empty()) {
     absl::StatusOr<std::unique_ptr<Door>> door =

@@ -22,9 +22,11 @@ struct Access {
   // What is added outlives the registry's last scrape.
   void Register(obs::MetricsRegistry& metrics) const;
 
-  std::unique_ptr<Certificates> certificates;            // null without --tls-cert
-  std::shared_ptr<grpc::ServerCredentials> credentials;  // then plain text
-  std::unique_ptr<Door> door;                            // null without --policy
+  std::unique_ptr<Certificates> certificates;  // null without --tls-cert
+  // Then plain text.
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  bool takes_tokens = false;   // also without a certificate
+  std::unique_ptr<Door> door;  // null without --policy
 };
 
 // INVALID_ARGUMENT in one line that names the option and what is wrong with its file: missing, no PEM, a

@@ -19,6 +19,8 @@ namespace {
 
 constexpr size_t kPemBytesMax = 1 << 20;
 constexpr const char* kOptions[] = {"tls-cert", "tls-key", "tls-client-ca"};
+constexpr std::string TlsTexts::*kTexts[] = {&TlsTexts::certificate, &TlsTexts::key,
+                                             &TlsTexts::client_authority};
 
 using Certificate = std::unique_ptr<X509, void (*)(X509*)>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)>;
@@ -75,8 +77,8 @@ std::string Certificates::PathOf(File file) const {
   return copies_[file] < 0 ? "" : fmt::format("/proc/self/fd/{}", copies_[file]);
 }
 
-absl::StatusOr<Certificates::Texts> Certificates::Read() const {
-  Texts texts;
+absl::StatusOr<TlsTexts> Certificates::Read() const {
+  TlsTexts texts;
   for (size_t i = 0; i < kFiles; ++i) {
     if (paths_[i].empty()) {
       continue;
@@ -85,17 +87,17 @@ absl::StatusOr<Certificates::Texts> Certificates::Read() const {
     if (!text.ok()) {
       return Invalid(kOptions[i], base::MessageOf(text.status()));
     }
-    texts[i] = *std::move(text);
+    texts.*kTexts[i] = *std::move(text);
   }
   return texts;
 }
 
-absl::StatusOr<int64_t> Certificates::Check(const Texts& texts) const {
+absl::StatusOr<int64_t> Certificates::Check(const TlsTexts& texts) const {
   KLATCH_ASSIGN_OR_RETURN(
       const Certificate certificate,
-      ParseCertificate(kOptions[kCertificate], paths_[kCertificate], texts[kCertificate]));
+      ParseCertificate(kOptions[kCertificate], paths_[kCertificate], texts.certificate));
   const PrivateKey key(
-      PEM_read_bio_PrivateKey(MemoryOf(texts[kKey]).get(), nullptr, NoPassPhrase, nullptr),
+      PEM_read_bio_PrivateKey(MemoryOf(texts.key).get(), nullptr, NoPassPhrase, nullptr),
       EVP_PKEY_free);
   if (key == nullptr) {
     return Invalid(
@@ -108,13 +110,14 @@ absl::StatusOr<int64_t> Certificates::Check(const Texts& texts) const {
   }
   if (!paths_[kAuthority].empty()) {
     KLATCH_RETURN_IF_ERROR(
-        ParseCertificate(kOptions[kAuthority], paths_[kAuthority], texts[kAuthority]).status());
+        ParseCertificate(kOptions[kAuthority], paths_[kAuthority], texts.client_authority)
+            .status());
   }
   return ExpiryOf(*certificate);
 }
 
 // gRPC compares contents every second: what it reads amid this it reads once more.
-absl::Status Certificates::Take(const Texts& texts, int64_t expires) {
+absl::Status Certificates::Take(const TlsTexts& texts, int64_t expires) {
   for (size_t i = 0; i < kFiles; ++i) {
     if (paths_[i].empty()) {
       continue;
@@ -122,29 +125,31 @@ absl::Status Certificates::Take(const Texts& texts, int64_t expires) {
     if (copies_[i] < 0) {
       copies_[i] = memfd_create(kOptions[i], MFD_CLOEXEC);
     }
-    const auto size = static_cast<ssize_t>(texts[i].size());
-    if (copies_[i] < 0 || pwrite(copies_[i], texts[i].data(), texts[i].size(), 0) != size ||
+    const std::string& text = texts.*kTexts[i];
+    const auto size = static_cast<ssize_t>(text.size());
+    if (copies_[i] < 0 || pwrite(copies_[i], text.data(), text.size(), 0) != size ||
         ftruncate(copies_[i], size) != 0) {
       return Invalid(kOptions[i], fmt::format("can't be copied: {}", std::strerror(errno)));
     }
   }
-  texts_ = texts;
   // relaxed: a number on its own.
   expires_.store(expires, std::memory_order_relaxed);
+  std::lock_guard lock(mutex_);
+  current_ = std::make_shared<const TlsTexts>(texts);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Certificates>> Certificates::Open(const KlatchdOptions& options) {
   std::unique_ptr<Certificates> opened(new Certificates(options));
-  KLATCH_ASSIGN_OR_RETURN(const Texts texts, opened->Read());
+  KLATCH_ASSIGN_OR_RETURN(const TlsTexts texts, opened->Read());
   KLATCH_ASSIGN_OR_RETURN(const int64_t expires, opened->Check(texts));
   KLATCH_RETURN_IF_ERROR(opened->Take(texts, expires));
   return opened;
 }
 
 void Certificates::Reload() {
-  const absl::StatusOr<Texts> texts = Read();
-  if (texts.ok() && *texts == texts_) {
+  const absl::StatusOr<TlsTexts> texts = Read();
+  if (texts.ok() && *texts == *current()) {
     error_.clear();
     return;
   }

@@ -14,11 +14,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "common/base/periodic_thread.h"
 #include "common/base/status.h"
 #include "common/obs/metrics.h"
+#include "services/edge/tls_texts.h"
 #include "services/klatchd/options.h"
 
 namespace klatch {
@@ -33,6 +35,11 @@ class Certificates {
   Certificates(const Certificates&) = delete;
   Certificates& operator=(const Certificates&) = delete;
 
+  // What holds. Any thread.
+  std::shared_ptr<const TlsTexts> current() const {
+    std::lock_guard lock(mutex_);
+    return current_;
+  }
   // Paths of this process's copies. The authority's is empty without --tls-client-ca.
   std::string certificate() const { return PathOf(kCertificate); }
   std::string key() const { return PathOf(kKey); }
@@ -45,21 +52,20 @@ class Certificates {
  private:
   enum File { kCertificate, kKey, kAuthority };
   static constexpr size_t kFiles = 3;
-  using Texts = std::array<std::string, kFiles>;
 
   explicit Certificates(const KlatchdOptions& options);
-  absl::StatusOr<Texts> Read() const;
+  absl::StatusOr<TlsTexts> Read() const;
   // Also when the certificate ends, in seconds since 1970.
-  absl::StatusOr<int64_t> Check(const Texts& texts) const;
-  absl::Status Take(const Texts& texts, int64_t expires);
+  absl::StatusOr<int64_t> Check(const TlsTexts& texts) const;
+  absl::Status Take(const TlsTexts& texts, int64_t expires);
   void Reload();
   std::string PathOf(File file) const;
 
   const std::array<std::string, kFiles> paths_;
   std::array<int, kFiles> copies_{-1, -1, -1};
-  // Of who reloads.
-  Texts texts_;
-  std::string error_;
+  std::string error_;  // of who reloads
+  mutable std::mutex mutex_;
+  std::shared_ptr<const TlsTexts> current_;  // guarded by mutex_
 
   // Numbers on their own.
   std::atomic<int64_t> expires_{0};

@@ -277,7 +277,7 @@ absl::Status Lifecycle::Serve() {
   obs::RegisterProcessMetrics(metrics_);
   node_->Register(metrics_);
   access_.Register(metrics_);
-  KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, access_.credentials, *node_));
+  KLATCH_ASSIGN_OR_RETURN(server_, Server::Start(options_, access_, *node_));
   server_->Register(metrics_);
   options_.listen = server_->address();
   options_.http_listen = server_->http_address();

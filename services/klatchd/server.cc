@@ -105,14 +105,17 @@ std::vector<std::string> ServicesOverHttp() {
 
 // Null if HTTP is off.
 absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options,
-                                                   uint32_t connections_max) {
+                                                   const Access& access, uint32_t connections_max) {
   if (options.http_listen.empty()) {
     return nullptr;
   }
   HttpEdge::Options edge;
   KLATCH_ASSIGN_OR_RETURN(edge.listen, base::Endpoint::Parse(options.http_listen));
-  edge.cert_file = options.tls_cert;
-  edge.key_file = options.tls_key;
+  if (access.certificates != nullptr) {
+    edge.tls = [certificates = access.certificates.get()] { return certificates->current(); };
+  }
+  edge.requires_client_certificate = !access.takes_tokens;
+  edge.door = access.door.get();
   edge.services = ServicesOverHttp();
   edge.connections_max = connections_max;
   edge.body_bytes_max = static_cast<size_t>(options.message_bytes_max);
@@ -122,12 +125,12 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(
-    const KlatchdOptions& options, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-    Node& node) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& options,
+                                                      const Access& access, Node& node) {
   const Connections connections = ConnectionsThatFit(options);
   // Before gRPC serves anybody whom a taken address would cut off.
-  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge, BindEdge(options, connections.http));
+  KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge,
+                          BindEdge(options, access, connections.http));
   TransportGuard::OfProcess().Arm(
       {connections.grpc, options.streams_max, !options.tls_cert.empty()});
   HoldLibrary();
@@ -144,7 +147,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   ConfigureConnections(builder, options);
   RefuseCompression(builder);
   int port = 0;
-  builder.AddListeningPort(options.listen, credentials, &port);
+  builder.AddListeningPort(options.listen, access.credentials, &port);
   builder.RegisterService(&node.feed_service());
   builder.RegisterService(&node.group_service());
   builder.RegisterService(&node.person_service());

@@ -15,6 +15,7 @@
 #include "common/base/status.h"
 #include "common/obs/metrics.h"
 #include "services/edge/http_edge.h"
+#include "services/klatchd/access.h"
 #include "services/klatchd/node.h"
 #include "services/klatchd/options.h"
 
@@ -22,10 +23,9 @@ namespace klatch {
 
 class Server {
  public:
-  // Serves when it returns. UNAVAILABLE if an address can't be listened on.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const KlatchdOptions& options, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-      Node& node);
+  // Serves when it returns. UNAVAILABLE if an address can't be listened on. `access` outlives it.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const KlatchdOptions& options,
+                                                       const Access& access, Node& node);
   ~Server();
 
   // Where it listens; a port of 0 is replaced by the one that was given.

@@ -1,8 +1,5 @@
 // Who gets in: TLS, certificates, tokens and the policy, against a real klatchd, over gRPC and HTTP.
 
-#include <google/protobuf/descriptor.h>
-#include <grpcpp/generic/generic_stub.h>
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
@@ -11,7 +8,9 @@
 #include <fstream>
 #include <regex>
 
+#include "services/identity/call_names.h"
 #include "services/identity/client_access.h"
+#include "tests/integration/any_call.h"
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_contents.h"
 #include "tests/integration/klatchd_http_client.h"
@@ -159,26 +158,7 @@ class KlatchdTokensTest : public ::testing::Test {
   }
   // How a call with an empty message and no token ends, whatever its kind.
   static grpc::Status Ask(const std::string& path) {
-    grpc::GenericStub stub(klatchd_->Channel());
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
-    grpc::CompletionQueue queue;
-    const auto call = stub.PrepareCall(&context, path, &queue);
-    void* tag = nullptr;
-    bool ok = false;
-    call->StartCall(nullptr);
-    queue.Next(&tag, &ok);
-    grpc::Slice nothing;
-    call->WriteLast(grpc::ByteBuffer(&nothing, 1), {}, nullptr);
-    queue.Next(&tag, &ok);
-    // The status comes behind the answer.
-    grpc::ByteBuffer answer;
-    call->Read(&answer, nullptr);
-    queue.Next(&tag, &ok);
-    grpc::Status status;
-    call->Finish(&status, nullptr);
-    queue.Next(&tag, &ok);
-    return status;
+    return CallAny(klatchd_->Channel(), path, "", kCallDeadline).status;
   }
   // A page with exactly this header, or none.
   static grpc::Status Try(const std::string& authorization, const std::string& actor = "ann") {
@@ -198,27 +178,20 @@ class KlatchdTokensTest : public ::testing::Test {
 };
 
 TEST_F(KlatchdTokensTest, NoCallAnswersWithoutAToken) {
-  size_t calls = 0;
-  for (const char* name :
-       {"FeedService", "GroupService", "PersonService", "ImportService", "AdminService"}) {
-    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
-        std::string("klatch.v1.") + name);
-    ASSERT_NE(service, nullptr);
-    for (int i = 0; i < service->method_count(); ++i, ++calls) {
-      const std::string path = fmt::format("/klatch.v1.{}/{}", name, service->method(i)->name());
-      const grpc::Status status = Ask(path);
-      EXPECT_EQ(status.error_code(), StatusCode::UNAUTHENTICATED) << path;
-      EXPECT_EQ(ReasonIn(status), "TOKEN_REQUIRED") << path;
-      const HttpAnswer answer = AnswerTo(klatchd_->http_address(), Posting(path, "{}"));
-      if (std::string(name) == "AdminService") {
-        EXPECT_EQ(answer.code, 404) << path;
-      } else if (!service->method(i)->client_streaming()) {
-        EXPECT_EQ(answer.code, 401) << path << answer.body;
-        EXPECT_EQ(answer.Header("www-authenticate"), "Bearer") << path;
-      }
+  for (const CallName& call : AllCalls()) {
+    const grpc::Status status = Ask(call.path);
+    EXPECT_EQ(status.error_code(), StatusCode::UNAUTHENTICATED) << call.path;
+    EXPECT_EQ(ReasonIn(status), "TOKEN_REQUIRED") << call.path;
+    const HttpAnswer answer = AnswerTo(klatchd_->http_address(), Posting(call.path, "{}"));
+    if (call.name.starts_with("AdminService/")) {
+      EXPECT_EQ(answer.code, 404) << call.path;
+    } else if (call.name != "FeedService/WatchHomeTimelines" &&
+               call.name != "ImportService/SyncManyMembers") {
+      EXPECT_EQ(answer.code, 401) << call.path << answer.body;
+      EXPECT_EQ(answer.Header("www-authenticate"), "Bearer") << call.path;
     }
   }
-  EXPECT_GT(calls, 40u);
+  EXPECT_GT(AllCalls().size(), 40u);
 }
 
 TEST_F(KlatchdTokensTest, ProbesNeedNoTokenAndReflectionIsOff) {
@@ -343,6 +316,17 @@ TEST_F(KlatchdTokensTest, HttpHasTheSameDoor) {
   EXPECT_EQ(BadField(ErrorIn(other)), "actor");
 }
 
+TEST_F(KlatchdTokensTest, HttpDoesNotWaitForTheBodyOfAStranger) {
+  HttpPeer peer(klatchd_->http_address());
+  peer.Send(
+      "POST /klatch.v1.FeedService/PublishUpdate HTTP/1.1\r\nHost: localhost\r\n"
+      "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{");
+  const auto answer = peer.ReadAnswer();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->code, 401);
+  EXPECT_THAT(answer->body, HasSubstr("TOKEN_REQUIRED"));
+}
+
 TEST_F(KlatchdTokensTest, WhatChangesMembershipIsWrittenDown) {
   Client backend = As("backend");
   ASSERT_THAT(backend.Add("owner", "g", {"carl", "dora"}), Succeeds());
@@ -390,6 +374,10 @@ TEST_F(KlatchdTokensTest, APolicyIsReadAgain) {
   EXPECT_TRUE(Eventually([] { return As("zoe").Home("zoe").ok(); }));
 }
 
+constexpr char kBackendByCertificate[] =
+    "[[identity]]\nname = \"backend\"\ncertificates = [\"spiffe://example.org/backend\"]\n"
+    "namespaces = [\"default\"]\ncalls = [\"FeedService\"]\nact_for = \"anybody\"\n";
+
 // TLS and certificates over TCP.
 class KlatchdTlsTest : public ::testing::Test {
  protected:
@@ -420,11 +408,7 @@ TEST_F(KlatchdTlsTest, OnlyKnownCertificatesGetIn) {
   files_.WritePair("other", files_.authority().Make("DNS:other.example.org"));
   files_.WritePair("expired", files_.authority().Make("URI:spiffe://example.org/backend", -60));
   files_.WritePair("foreign", CertificateMaker().Make("URI:spiffe://example.org/backend"));
-  std::string policy = kPolicy;
-  policy =
-      "[[identity]]\nname = \"backend\"\ncertificates = [\"spiffe://example.org/backend\"]\n"
-      "namespaces = [\"default\"]\ncalls = [\"FeedService\"]\nact_for = \"anybody\"\n";
-  files_.Write("policy.toml", policy);
+  files_.Write("policy.toml", kBackendByCertificate);
   Klatchd klatchd({.arguments = Arguments({"--tls-client-ca", files_.Path("ca.crt"), "--policy",
                                            files_.Path("policy.toml")}),
                    .listen = Klatchd::Listen::kTcp});
@@ -493,11 +477,10 @@ TEST_F(KlatchdTlsTest, CertificatesAreReadAgain) {
 // A connection over HTTPS that trusts one authority.
 class HttpsPeer {
  public:
-  HttpsPeer(const std::string& address, const std::string& ca_file)
-      : context_(boost::asio::ssl::context::tls_client), stream_(io_, context_) {
-    context_.load_verify_file(ca_file);
+  HttpsPeer(const std::string& address, const ClientAccess& access)
+      : context_(MakeContext(access)), stream_(io_, context_) {
     stream_.set_verify_mode(boost::asio::ssl::verify_peer);
-    stream_.set_verify_callback(boost::asio::ssl::host_name_verification("localhost"));
+    stream_.set_verify_callback(boost::asio::ssl::host_name_verification(access.server_name));
     const size_t colon = address.rfind(':');
     stream_.lowest_layer().connect(
         {boost::asio::ip::make_address(address.substr(0, colon)),
@@ -506,7 +489,9 @@ class HttpsPeer {
   }
 
   bool is_trusted() const { return !error_; }
-  void Send(const std::string& text) { boost::asio::write(stream_, boost::asio::buffer(text)); }
+  void Send(const std::string& text) {
+    boost::asio::write(stream_, boost::asio::buffer(text), error_);
+  }
   // Up to the first of what ends it, and that too.
   std::string ReadUntil(const std::string& end) {
     boost::asio::read_until(stream_, boost::asio::dynamic_buffer(received_), end, error_);
@@ -516,7 +501,28 @@ class HttpsPeer {
     return text;
   }
 
+  // A page of a person, by one request; the status line.
+  std::string Home(const std::string& person, const std::string& headers = "") {
+    if (!is_trusted()) {
+      return "";
+    }
+    Send(Posting("/klatch.v1.FeedService/ListHomeTimeline",
+                 fmt::format(R"({{"actor": "{}"}})", person),
+                 "Content-Type: application/json\r\n" + headers));
+    return ReadUntil("\r\n");
+  }
+
  private:
+  static boost::asio::ssl::context MakeContext(const ClientAccess& access) {
+    boost::asio::ssl::context context(boost::asio::ssl::context::tls_client);
+    context.load_verify_file(access.ca_file);
+    if (!access.cert_file.empty()) {
+      context.use_certificate_chain_file(access.cert_file);
+      context.use_private_key_file(access.key_file, boost::asio::ssl::context::pem);
+    }
+    return context;
+  }
+
   boost::asio::io_context io_;
   boost::asio::ssl::context context_;
   boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream_;
@@ -533,7 +539,7 @@ TEST_F(KlatchdTlsTest, HttpIsByTlsToo) {
       "Content-Type: application/json\r\nAuthorization: Bearer " + files_.Token("ann") + "\r\n";
   const std::string home =
       Posting("/klatch.v1.FeedService/ListHomeTimeline", R"({"actor": "ann"})", headers);
-  HttpsPeer peer(klatchd.http_address(), files_.Path("ca.crt"));
+  HttpsPeer peer(klatchd.http_address(), With(""));
   ASSERT_TRUE(peer.is_trusted());
   // Two requests in one record: the second is in the cipher's hands when the first is answered.
   peer.Send(home + home);
@@ -543,7 +549,7 @@ TEST_F(KlatchdTlsTest, HttpIsByTlsToo) {
     peer.ReadUntil("}");
   }
   // A watch, and what a client says meanwhile.
-  HttpsPeer watch(klatchd.http_address(), files_.Path("ca.crt"));
+  HttpsPeer watch(klatchd.http_address(), With(""));
   ASSERT_TRUE(watch.is_trusted());
   watch.Send(Getting(
       "/klatch.v1.FeedService/WatchHomeTimeline?actor=ann&heartbeat_seconds=1",
@@ -553,15 +559,73 @@ TEST_F(KlatchdTlsTest, HttpIsByTlsToo) {
   // Plain text is no TLS, and another authority's is not trusted.
   EXPECT_EQ(AnswerTo(klatchd.http_address(), home).code, 0);
   files_.Write("other-ca.crt", CertificateMaker().authority());
-  EXPECT_FALSE(HttpsPeer(klatchd.http_address(), files_.Path("other-ca.crt")).is_trusted());
+  ClientAccess other = With("");
+  other.ca_file = files_.Path("other-ca.crt");
+  EXPECT_FALSE(HttpsPeer(klatchd.http_address(), other).is_trusted());
   // A renewed certificate is the next connection's.
   const CertificateMaker next;
   files_.WritePair("server", next.Make("DNS:localhost"));
   files_.Write("next.crt", next.authority());
-  EXPECT_TRUE(Eventually(
-      [&] { return HttpsPeer(klatchd.http_address(), files_.Path("next.crt")).is_trusted(); }));
+  ClientAccess renewed = With("");
+  renewed.ca_file = files_.Path("next.crt");
+  EXPECT_TRUE(Eventually([&] { return HttpsPeer(klatchd.http_address(), renewed).is_trusted(); }));
   peer.Send(home);
   EXPECT_THAT(peer.ReadUntil("\r\n"), HasSubstr("200 OK"));
+  EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
+}
+
+TEST_F(KlatchdTlsTest, HttpKnowsCertificatesOfClients) {
+  files_.WritePair("backend", files_.authority().Make("URI:spiffe://example.org/backend"));
+  files_.WritePair("other", files_.authority().Make("DNS:other.example.org"));
+  files_.WritePair("expired", files_.authority().Make("URI:spiffe://example.org/backend", -60));
+  files_.WritePair("foreign", CertificateMaker().Make("URI:spiffe://example.org/backend"));
+  files_.Write("policy.toml", kBackendByCertificate);
+  Klatchd klatchd(
+      {.arguments = Arguments({"--http-listen", "127.0.0.1:0", "--tls-client-ca",
+                               files_.Path("ca.crt"), "--policy", files_.Path("policy.toml")}),
+       .listen = Klatchd::Listen::kTcp});
+  const auto home = [&](const std::string& name) {
+    return HttpsPeer(klatchd.http_address(), With(name)).Home("ann");
+  };
+  EXPECT_THAT(home("backend"), HasSubstr("200 OK"));
+  EXPECT_THAT(home("other"), HasSubstr("403"));
+  for (const char* name : {"expired", "foreign", ""}) {
+    // TLS 1.3 tells a client only with the first answer that its certificate is refused.
+    EXPECT_EQ(home(name), "") << name;
+  }
+  EXPECT_THAT(home("backend"), HasSubstr("200 OK"));
+  EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
+}
+
+TEST_F(KlatchdTlsTest, HttpTakesATokenBesideACertificate) {
+  std::string policy = kPolicy;
+  policy.replace(policy.find("subjects"), 0, "certificates = [\"spiffe://example.org/backend\"]\n");
+  files_.Write("policy.toml", policy);
+  files_.WritePair("backend", files_.authority().Make("URI:spiffe://example.org/backend"));
+  Klatchd klatchd(
+      {.arguments =
+           Arguments({"--http-listen", "127.0.0.1:0", "--tls-client-ca", files_.Path("ca.crt"),
+                      "--policy", files_.Path("policy.toml"), "--token-keys", files_.Path("keys")}),
+       .listen = Klatchd::Listen::kTcp});
+  const auto home = [&](const std::string& name, const std::string& headers) {
+    return HttpsPeer(klatchd.http_address(), With(name)).Home("ann", headers);
+  };
+  const std::string ann = "Authorization: Bearer " + files_.Token("ann") + "\r\n";
+  const std::string bob = "Authorization: Bearer " + files_.Token("bob") + "\r\n";
+  EXPECT_THAT(home("backend", ""), HasSubstr("200 OK"));
+  EXPECT_THAT(home("", ann), HasSubstr("200 OK"));
+  EXPECT_THAT(home("", ""), HasSubstr("401"));
+  // The token counts, and one that is none leaves the certificate out as well.
+  EXPECT_THAT(home("backend", bob), HasSubstr("403"));
+  EXPECT_THAT(home("backend", "Authorization: \r\n"), HasSubstr("401"));
+  // Names of a certificate that a client only says it has are nobody's.
+  grpc::ClientContext context;
+  context.AddMetadata("klatch-client-certificate-bin", std::string(32, '\0'));
+  context.AddMetadata("klatch-client-certificate-bin", "spiffe://example.org/backend");
+  EXPECT_EQ(CallAny(ChannelTo(klatchd.address(), With("")),
+                    "/klatch.v1.FeedService/ListHomeTimeline", "", context)
+                .status.error_code(),
+            StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(klatchd.Terminate(), 0) << klatchd.process().errors();
 }
 
