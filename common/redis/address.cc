@@ -15,7 +15,8 @@ constexpr size_t kSocketPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 absl::Status Invalid(std::string_view what) {
   return base::Error(
       absl::StatusCode::kInvalidArgument,
-      fmt::format("{}; expected redis://[[user]:password@]host[:port] or unix:///path/to.sock",
+      fmt::format("{}; expected redis://[[user]:password@]host[:port], rediss:// for TLS, or "
+                  "unix:///path/to.sock",
                   what));
 }
 
@@ -155,11 +156,10 @@ absl::StatusOr<Address> Address::Parse(std::string_view uri) {
     KLATCH_RETURN_IF_ERROR(ParseSocketPath(uri, address));
     return address;
   }
-  if (uri.starts_with("rediss://")) {
-    return Invalid("TLS to Redis is not supported");
-  }
-  if (!TakePrefix(uri, "redis://")) {
-    return Invalid("it begins with neither redis:// nor unix:");
+  if (TakePrefix(uri, "rediss://")) {
+    address.tls.emplace();
+  } else if (!TakePrefix(uri, "redis://")) {
+    return Invalid("it begins with neither redis:// nor rediss:// nor unix:");
   }
   KLATCH_RETURN_IF_ERROR(TakeCredentials(uri, address));
   if (uri.ends_with('/')) {
@@ -190,11 +190,12 @@ std::string Address::ToString() const {
   if (is_unix()) {
     return fmt::format("unix:{}", socket_path);
   }
-  std::string who = user.empty() ? "" : user + "@";
+  const std::string_view scheme = tls ? "rediss" : "redis";
+  const std::string who = user.empty() ? "" : user + "@";
   if (host.find(':') != std::string::npos) {
-    return fmt::format("redis://{}[{}]:{}", who, host, port);
+    return fmt::format("{}://{}[{}]:{}", scheme, who, host, port);
   }
-  return fmt::format("redis://{}{}:{}", who, host, port);
+  return fmt::format("{}://{}{}:{}", scheme, who, host, port);
 }
 
 }  // namespace klatch::redis

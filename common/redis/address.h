@@ -1,10 +1,13 @@
 #pragma once
-// Where a Redis is: redis://[[user]:password@]host[:port] or unix:///path/to.sock (also unix:path).
+// Where a Redis is: redis://[[user]:password@]host[:port], rediss:// of the same by TLS, or
+// unix:///path/to.sock (also unix:path).
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/base/status.h"
+#include "common/redis/tls.h"
 
 namespace klatch::redis {
 
@@ -23,6 +26,8 @@ struct Address {
   std::string socket_path;
   std::string user;
   std::string password;
+  // By TLS if there is any; Parse knows of no files.
+  std::optional<TlsOptions> tls;
 };
 
 }  // namespace klatch::redis

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ constexpr size_t kFeedBytesMax = 8 << 10;
 // How much memory an idle parser may keep.
 constexpr size_t kParserBytesKeptMax = 256 << 10;
 constexpr size_t kArrayElementsMax = 4 << 20;
+constexpr std::string_view kCannotConnect = "cannot connect";
 
 absl::Status Unavailable(std::string_view what) {
   return base::Error(absl::StatusCode::kUnavailable, what);
@@ -65,20 +67,48 @@ bool IsNoScript(ReplyView reply) {
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Connect(const Address& address,
                                                           std::chrono::milliseconds timeout) {
   KLATCH_RETURN_IF_ERROR(CheckPath(address));
+  const base::MonotonicTime deadline = std::chrono::steady_clock::now() + timeout;
   const timeval tv = ToTimeval(timeout);
-  return Adopt(Context(address.is_unix()
-                           ? redisConnectUnixWithTimeout(address.socket_path.c_str(), tv)
-                           : redisConnectWithTimeout(address.host.c_str(), address.port, tv)));
+  KLATCH_ASSIGN_OR_RETURN(
+      std::unique_ptr<Channel> channel,
+      Adopt(Context(address.is_unix()
+                        ? redisConnectUnixWithTimeout(address.socket_path.c_str(), tv)
+                        : redisConnectWithTimeout(address.host.c_str(), address.port, tv)),
+            address));
+  if (channel->tls_ != nullptr) {
+    KLATCH_RETURN_IF_ERROR(channel->AwaitHandshake(deadline));
+  }
+  return channel;
+}
+
+absl::Status Channel::AwaitHandshake(base::MonotonicTime deadline) {
+  while (true) {
+    const absl::StatusOr<bool> is_done = tls_->Handshake();
+    if (!is_done.ok()) {
+      return base::Annotate(is_done.status(), kCannotConnect);
+    }
+    if (*is_done) {
+      return absl::OkStatus();
+    }
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd socket{fd(), tls_->events(false), 0};
+    if (left.count() <= 0 || poll(&socket, 1, static_cast<int>(left.count())) == 0) {
+      return base::Annotate(Unavailable("TLS: no answer in time (a port for plain text?)"),
+                            kCannotConnect);
+    }
+  }
 }
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::StartConnect(const Address& address) {
   KLATCH_RETURN_IF_ERROR(CheckPath(address));
-  return Adopt(Context(address.is_unix()
-                           ? redisConnectUnixNonBlock(address.socket_path.c_str())
-                           : redisConnectNonBlock(address.host.c_str(), address.port)));
+  return Adopt(
+      Context(address.is_unix() ? redisConnectUnixNonBlock(address.socket_path.c_str())
+                                : redisConnectNonBlock(address.host.c_str(), address.port)),
+      address);
 }
 
-absl::StatusOr<std::unique_ptr<Channel>> Channel::Adopt(Context context) {
+absl::StatusOr<std::unique_ptr<Channel>> Channel::Adopt(Context context, const Address& address) {
   if (context == nullptr) {
     return base::Error(absl::StatusCode::kResourceExhausted, "no memory for a connection");
   }
@@ -96,7 +126,19 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Adopt(Context context) {
     const int one = 1;
     static_cast<void>(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
   }
-  return std::unique_ptr<Channel>(new Channel(std::move(context)));
+  std::unique_ptr<Tls> tls;
+  if (address.tls) {
+    absl::StatusOr<std::unique_ptr<Tls>> opened = Tls::Open(*address.tls, address.host, fd);
+    if (!opened.ok()) {
+      // Files may be on their way to being replaced.
+      return Unavailable(
+          fmt::format("{}: TLS: {}", kCannotConnect, base::MessageOf(opened.status())));
+    }
+    tls = *std::move(opened);
+  }
+  std::unique_ptr<Channel> channel(new Channel(std::move(context)));
+  channel->tls_ = std::move(tls);
+  return channel;
 }
 
 Channel::Channel(Context context)
@@ -112,14 +154,35 @@ Channel::Channel(Context context)
   context_->reader->privdata = const_cast<redisReplyObjectFunctions*>(original);
 }
 
-absl::Status Channel::CheckConnected() {
+absl::StatusOr<bool> Channel::GoOnConnecting() {
   int error = 0;
   socklen_t size = sizeof(error);
   if (getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
     error = errno;
   }
-  return error == 0 ? absl::OkStatus()
-                    : Unavailable(fmt::format("cannot connect: {}", ErrorText(error)));
+  if (error != 0) {
+    return Unavailable(fmt::format("cannot connect: {}", ErrorText(error)));
+  }
+  if (tls_ != nullptr) {
+    absl::StatusOr<bool> is_done = tls_->Handshake();
+    return is_done.ok() ? is_done : base::Annotate(is_done.status(), kCannotConnect);
+  }
+  return true;
+}
+
+short Channel::connect_events() const { return tls_ == nullptr ? POLLOUT : tls_->events(false); }
+
+short Channel::events() const {
+  const bool has_unsent = unsent_bytes() > 0;
+  if (tls_ != nullptr) {
+    return tls_->events(has_unsent);
+  }
+  return has_unsent ? POLLIN | POLLOUT : POLLIN;
+}
+
+bool Channel::MayRead(short revents) const {
+  // By TLS what is to be read may have waited until something could be sent.
+  return (revents & ~POLLOUT) != 0 || tls_ != nullptr;
 }
 
 void Channel::Append(const Command& command) {
@@ -135,20 +198,49 @@ void Channel::AppendEval(const Command& command) {
   known_scripts_.insert(command.script->sha1_hex());
 }
 
+absl::StatusOr<size_t> Channel::Send(const char* bytes, size_t size) {
+  if (tls_ != nullptr) {
+    return tls_->Send(bytes, size);
+  }
+  ssize_t n;
+  do {
+    n = send(fd(), bytes, size, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n >= 0) {
+    return static_cast<size_t>(n);
+  }
+  return errno == EAGAIN || errno == EWOULDBLOCK
+             ? absl::StatusOr<size_t>(0)
+             : Unavailable(fmt::format("cannot send: {}", ErrorText(errno)));
+}
+
+absl::StatusOr<size_t> Channel::Receive(char* bytes, size_t size) {
+  if (tls_ != nullptr) {
+    return tls_->Receive(bytes, size);
+  }
+  ssize_t n;
+  do {
+    n = recv(fd(), bytes, size, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) {
+    return static_cast<size_t>(n);
+  }
+  if (n == 0) {
+    return Unavailable("the connection was closed by the peer");
+  }
+  return errno == EAGAIN || errno == EWOULDBLOCK
+             ? absl::StatusOr<size_t>(0)
+             : Unavailable(fmt::format("cannot receive: {}", ErrorText(errno)));
+}
+
 absl::Status Channel::Write() {
   while (unsent_bytes() > 0) {
-    const ssize_t n = send(fd(), out_.data() + out_begin_, unsent_bytes(), MSG_NOSIGNAL);
-    if (n < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        break;
-      }
-      return Unavailable(fmt::format("cannot send: {}", ErrorText(errno)));
+    KLATCH_ASSIGN_OR_RETURN(const size_t n, Send(out_.data() + out_begin_, unsent_bytes()));
+    if (n == 0) {
+      break;
     }
-    out_begin_ += static_cast<size_t>(n);
-    sent_position_ += static_cast<uint64_t>(n);
+    out_begin_ += n;
+    sent_position_ += n;
   }
   // The front is dropped when it is at least half, so that each byte is moved once at most.
   if (out_begin_ * 2 >= out_.size()) {
@@ -162,20 +254,9 @@ absl::Status Channel::Read() {
   if (in_begin_ < in_end_) {
     return absl::OkStatus();  // The last one has not been consumed.
   }
-  ssize_t n;
-  do {
-    n = recv(fd(), in_.get(), kReadBytesMax, 0);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0) {
-    return errno == EAGAIN || errno == EWOULDBLOCK
-               ? absl::OkStatus()
-               : Unavailable(fmt::format("cannot receive: {}", ErrorText(errno)));
-  }
-  if (n == 0) {
-    return Unavailable("the connection was closed by the peer");
-  }
   in_begin_ = 0;
-  in_end_ = static_cast<size_t>(n);
+  in_end_ = 0;
+  KLATCH_ASSIGN_OR_RETURN(in_end_, Receive(in_.get(), kReadBytesMax));
   return absl::OkStatus();
 }
 

@@ -3,7 +3,7 @@
 // parser of replies. Connection and Pipeline are built on it; nobody else needs it.
 //
 // hiredis connects and parses. Sending and receiving are done here: hiredis's write raises SIGPIPE
-// when the peer is gone, and its output buffer is moved whole after each partial write.
+// when the peer is gone, and its output buffer is moved whole after each partial write. So is TLS.
 //
 // Thread safety: one thread at a time.
 // Limits: an array of a reply has at most 4 Mi elements; more is a protocol error (a wrong or
@@ -18,10 +18,12 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/redis/address.h"
 #include "common/redis/command.h"
 #include "common/redis/reply.h"
+#include "common/redis/tls.h"
 
 namespace klatch::redis {
 
@@ -34,15 +36,21 @@ class Channel {
   // Waits at most `timeout` until connected.
   static absl::StatusOr<std::unique_ptr<Channel>> Connect(const Address& address,
                                                           std::chrono::milliseconds timeout);
-  // Begins to connect. When the socket is writable, CheckConnected tells how it went.
+  // Begins to connect. Each time that poll has one of `connect_events`, GoOnConnecting takes it further;
+  // true once it is connected.
   static absl::StatusOr<std::unique_ptr<Channel>> StartConnect(const Address& address);
-  absl::Status CheckConnected();
+  absl::StatusOr<bool> GoOnConnecting();
+  short connect_events() const;
 
   ~Channel() = default;
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   int fd() const { return context_->fd; }
+  // What to poll for once it is connected.
+  short events() const;
+  // Whether Read makes sense after `revents` of poll.
+  bool MayRead(short revents) const;
 
   // Queues a command for sending. A script's first use on this channel goes as EVAL.
   void Append(const Command& command);
@@ -68,9 +76,14 @@ class Channel {
   using Context = std::unique_ptr<redisContext, FreeContext>;
 
   explicit Channel(Context context);
-  static absl::StatusOr<std::unique_ptr<Channel>> Adopt(Context context);
+  static absl::StatusOr<std::unique_ptr<Channel>> Adopt(Context context, const Address& address);
+  absl::Status AwaitHandshake(base::MonotonicTime deadline);
+  // How many bytes were taken, or came; 0: not now.
+  absl::StatusOr<size_t> Send(const char* bytes, size_t size);
+  absl::StatusOr<size_t> Receive(char* bytes, size_t size);
 
   Context context_;
+  std::unique_ptr<Tls> tls_;  // null: plain text. Before its socket goes, which is context_'s
   // What was received and not yet fed to the parser: [in_begin_, in_end_).
   std::unique_ptr<char[]> in_;
   size_t in_begin_ = 0;

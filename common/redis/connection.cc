@@ -207,8 +207,7 @@ absl::Status SocketConnection::Exchange(Batch& batch) {
       batch.expected.push_back(batch.appended++);
     }
     KLATCH_RETURN_IF_ERROR(channel_->Write());
-    const short events = static_cast<short>(POLLIN | (channel_->unsent_bytes() > 0 ? POLLOUT : 0));
-    const int ready = PollUntil(channel_->fd(), events, deadline, options_.cutoff);
+    const int ready = PollUntil(channel_->fd(), channel_->events(), deadline, options_.cutoff);
     if (IsCutOff()) {
       return base::Error(absl::StatusCode::kUnavailable, "given up");
     }
@@ -216,7 +215,7 @@ absl::Status SocketConnection::Exchange(Batch& batch) {
       return base::Error(absl::StatusCode::kUnavailable,
                          fmt::format("no answer within {} ms", options_.call_timeout.count()));
     }
-    if ((ready & ~POLLOUT) != 0) {
+    if (channel_->MayRead(static_cast<short>(ready))) {
       const size_t answered_before = batch.answered;
       KLATCH_RETURN_IF_ERROR(channel_->Read());
       KLATCH_RETURN_IF_ERROR(TakeReplies(batch));

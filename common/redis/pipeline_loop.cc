@@ -150,11 +150,8 @@ bool SocketPipeline::Loop::Sleep() {
   pollfd descriptors[3] = {{wake_fd_, POLLIN, 0}, {-1, POLLIN, 0}, {cutoff_fd, POLLIN, 0}};
   if (channel_ != nullptr) {
     descriptors[1].fd = channel_->fd();
-    if (state_ == State::kConnecting && !authenticating_) {
-      descriptors[1].events = POLLOUT;
-    } else if (channel_->unsent_bytes() > 0) {
-      descriptors[1].events = POLLIN | POLLOUT;
-    }
+    const bool is_connecting = state_ == State::kConnecting && !authenticating_;
+    descriptors[1].events = is_connecting ? channel_->connect_events() : channel_->events();
   }
   // EINTR and the like leave revents at zero: the next round tries again.
   static_cast<void>(poll(descriptors, 3, timeout_ms));
@@ -193,12 +190,12 @@ int SocketPipeline::Loop::PollTimeoutMs() const {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-void SocketPipeline::Loop::HandleSocket(int events) {
+void SocketPipeline::Loop::HandleSocket(short events) {
   if (state_ == State::kConnecting && !authenticating_) {
     FinishConnect();
     return;
   }
-  if ((events & ~POLLOUT) != 0) {
+  if (channel_->MayRead(events)) {
     ReadReplies();
   }
   if (channel_ != nullptr && channel_->unsent_bytes() > 0) {
@@ -252,9 +249,12 @@ void SocketPipeline::Loop::StartConnect() {
 }
 
 void SocketPipeline::Loop::FinishConnect() {
-  absl::Status status = channel_->CheckConnected();
-  if (!status.ok()) {
-    Break(status);
+  const absl::StatusOr<bool> is_connected = channel_->GoOnConnecting();
+  if (!is_connected.ok()) {
+    Break(is_connected.status());
+    return;
+  }
+  if (!*is_connected) {
     return;
   }
   if (address_.password.empty()) {

@@ -70,7 +70,7 @@ class SocketPipeline::Loop {
   void Run();
   bool Sleep();
   int PollTimeoutMs() const;
-  void HandleSocket(int events);
+  void HandleSocket(short events);
   void HandleDeadlines();
   void HandOutRefusals();
 

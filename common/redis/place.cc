@@ -12,6 +12,7 @@ namespace klatch::redis {
 namespace {
 
 constexpr std::string_view kScheme = "sentinel://";
+constexpr std::string_view kTlsScheme = "rediss-sentinel://";
 constexpr int kSentinelPort = 26379;
 
 absl::Status InvalidSentinels(std::string_view what) {
@@ -28,13 +29,24 @@ bool IsName(std::string_view name) {
                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == std::string_view::npos;
 }
 
+// That of Sentinels, or empty.
+std::string_view SchemeOf(std::string_view uri) {
+  for (const std::string_view scheme : {kScheme, kTlsScheme}) {
+    if (uri.starts_with(scheme)) {
+      return scheme;
+    }
+  }
+  return {};
+}
+
 // Each is an address of its own to Address, with the credentials before it.
 absl::Status AddSentinel(std::string_view credentials, std::string_view host_and_port,
                          Place& place) {
   if (host_and_port.empty()) {
     return InvalidSentinels("a Sentinel's host is empty");
   }
-  auto address = Address::Parse(fmt::format("redis://{}{}", credentials, host_and_port));
+  auto address = Address::Parse(
+      fmt::format("{}://{}{}", place.is_by_tls() ? "rediss" : "redis", credentials, host_and_port));
   if (!address.ok()) {
     return InvalidSentinels(
         base::MessageOf(address.status()).substr(0, base::MessageOf(address.status()).find(';')));
@@ -95,11 +107,15 @@ absl::StatusOr<Master> AskOne(const Address& sentinel, const Place& place,
 
 absl::StatusOr<Place> Place::Parse(std::string_view uri) {
   Place place;
-  if (!uri.starts_with(kScheme)) {
+  const std::string_view scheme = SchemeOf(uri);
+  if (scheme.empty()) {
     KLATCH_ASSIGN_OR_RETURN(place.address, Address::Parse(uri));
     return place;
   }
-  uri.remove_prefix(kScheme.size());
+  if (scheme == kTlsScheme) {
+    place.address.tls.emplace();
+  }
+  uri.remove_prefix(scheme.size());
   const size_t at = uri.rfind('@');
   const std::string_view credentials =
       at == std::string_view::npos ? std::string_view() : uri.substr(0, at + 1);
@@ -123,8 +139,16 @@ absl::StatusOr<Place> Place::Parse(std::string_view uri) {
   return place;
 }
 
+void Place::UseTls(const TlsOptions& options) {
+  address.tls = options;
+  for (Address& sentinel : sentinels) {
+    sentinel.tls = options;
+  }
+}
+
 std::string Place::Redacted(std::string_view uri) {
-  if (!uri.starts_with(kScheme)) {
+  const std::string_view scheme = SchemeOf(uri);
+  if (scheme.empty()) {
     return Address::Redacted(uri);
   }
   const auto place = Parse(uri);
@@ -133,18 +157,18 @@ std::string Place::Redacted(std::string_view uri) {
   }
   const size_t at = uri.rfind('@');
   return at == std::string_view::npos ? std::string(uri)
-                                      : fmt::format("{}***:***{}", kScheme, uri.substr(at));
+                                      : fmt::format("{}***:***{}", scheme, uri.substr(at));
 }
 
 std::string Place::ToString() const {
   if (!has_sentinels()) {
     return address.ToString();
   }
-  std::string text(kScheme);
+  std::string text(is_by_tls() ? kTlsScheme : kScheme);
   for (const Address& sentinel : sentinels) {
     const std::string shown = sentinel.ToString();
     text += fmt::format("{}{}", &sentinel == &sentinels.front() ? "" : ",",
-                        shown.substr(std::string_view("redis://").size()));
+                        shown.substr(shown.find("://") + 3));
   }
   return text + "/" + name;
 }

@@ -5,6 +5,8 @@
 //   redis://[[user]:password@]host[:port]    unix:///path/to.sock
 //   sentinel://[[user]:password@]host[:port][,host[:port] …]/name
 //
+// rediss:// and rediss-sentinel:// are the same by TLS, the Sentinels as well as whom they name.
+//
 // User and password are the master's; Sentinels that want one of their own are not supported.
 //
 // Thread safety: plain values; FindMaster blocks. Bound: kSentinelsMax; FindMaster takes at most
@@ -30,6 +32,9 @@ struct Place {
   static std::string Redacted(std::string_view uri);
 
   bool has_sentinels() const { return !sentinels.empty(); }
+  bool is_by_tls() const { return address.tls.has_value(); }
+  // How TLS is done, to all of them. REQUIRES: is_by_tls().
+  void UseTls(const TlsOptions& options);
   // For people and logs: never contains the password.
   std::string ToString() const;
 

@@ -216,6 +216,7 @@ int Lifecycle::Run() {
 }
 
 absl::Status Lifecycle::StartAccess() {
+  KLATCH_RETURN_IF_ERROR(CheckRedisTls(options_));
   KLATCH_ASSIGN_OR_RETURN(access_, OpenAccess(options_, clock_));
   access_.StartReloading();
   return absl::OkStatus();

@@ -18,6 +18,7 @@
 #include "services/klatchd/access.h"
 #include "services/klatchd/lifecycle.h"
 #include "services/klatchd/options.h"
+#include "services/klatchd/redis_access.h"
 
 namespace klatch {
 namespace {
@@ -92,6 +93,9 @@ int Main(const std::vector<std::string>& arguments) {
     return Complain(valid);
   }
   if (options.check_config) {
+    if (const absl::Status redis = CheckRedisTls(options); !redis.ok()) {
+      return Complain(redis);
+    }
     const base::SystemClock clock;
     if (const absl::Status access = OpenAccess(options, clock).status(); !access.ok()) {
       return Complain(access);

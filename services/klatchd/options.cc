@@ -130,6 +130,28 @@ void AddStorage(OptionTable& table, KlatchdOptions& options) {
              .example = "redis://user:password@127.0.0.1:6379",
              .value = base::Text(&options.redis, CheckRedis),
              .redact = redis::Place::Redacted});
+  table.Add({.name = "redis-tls-ca",
+             .group = "Storage",
+             .description = "File in PEM with those who sign the certificate of Redis, where "
+                            "--redis is rediss://; empty: whom the machine trusts",
+             .example = "/etc/klatch/redis-ca.crt",
+             .value = base::Text(&options.redis_tls.ca_file)});
+  table.Add({.name = "redis-tls-cert",
+             .group = "Storage",
+             .description = "File in PEM with the certificate that is shown to Redis",
+             .example = "/etc/klatch/redis.crt",
+             .value = base::Text(&options.redis_tls.cert_file)});
+  table.Add({.name = "redis-tls-key",
+             .group = "Storage",
+             .description = "File in PEM with the private key of --redis-tls-cert",
+             .example = "/etc/klatch/redis.key",
+             .value = base::Text(&options.redis_tls.key_file)});
+  table.Add({.name = "redis-tls-server-name",
+             .group = "Storage",
+             .description = "Whom the certificate of Redis must be for; empty: the host of its "
+                            "address",
+             .example = "redis.example.org",
+             .value = base::Text(&options.redis_tls.server_name)});
   table.Add({.name = "redis-server",
              .group = "Storage",
              .description = "The program that is started as klatchd's own Redis",
@@ -448,6 +470,33 @@ absl::Status ValidateAccess(const KlatchdOptions& options) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> IsRedisByTls(const KlatchdOptions& options) {
+  if (options.redis.empty()) {
+    return false;
+  }
+  KLATCH_ASSIGN_OR_RETURN(const redis::Place place, redis::Place::Parse(options.redis));
+  return place.is_by_tls();
+}
+
+absl::Status ValidateRedis(const KlatchdOptions& options) {
+  const redis::TlsOptions& tls = options.redis_tls;
+  const std::pair<std::string_view, const std::string*> given[] = {
+      {"redis-tls-ca", &tls.ca_file},
+      {"redis-tls-cert", &tls.cert_file},
+      {"redis-tls-key", &tls.key_file},
+      {"redis-tls-server-name", &tls.server_name}};
+  KLATCH_ASSIGN_OR_RETURN(const bool is_by_tls, IsRedisByTls(options));
+  for (const auto& [name, value] : given) {
+    if (!value->empty() && !is_by_tls) {
+      return Invalid(fmt::format("--{} needs --redis with rediss:// or rediss-sentinel://", name));
+    }
+  }
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
+    return Invalid("--redis-tls-cert and --redis-tls-key need each other");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateOrder(std::string_view lower_name, milliseconds lower,
                            std::string_view upper_name, milliseconds upper, std::string_view why) {
   if (lower < upper) {
@@ -480,6 +529,7 @@ OptionTable MakeKlatchdOptionTable(KlatchdOptions& options, std::string version)
 absl::Status Validate(const KlatchdOptions& options) {
   KLATCH_RETURN_IF_ERROR(ValidateAddresses(options));
   KLATCH_RETURN_IF_ERROR(ValidateAccess(options));
+  KLATCH_RETURN_IF_ERROR(ValidateRedis(options));
   if (options.namespaces.empty()) {
     return Invalid("--namespaces names none: a node serves at least one");
   }

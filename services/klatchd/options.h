@@ -12,6 +12,7 @@
 #include "common/base/options.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "common/redis/tls.h"
 #include "services/model/ack.h"
 #include "services/model/limits.h"
 
@@ -34,6 +35,7 @@ struct KlatchdOptions {
 
   // Redis.
   std::string redis;  // empty: one of our own under data_dir
+  redis::TlsOptions redis_tls;
   std::string redis_server = "redis-server";
   std::string data_dir = "data";
   std::chrono::milliseconds redis_call_timeout{5'000};

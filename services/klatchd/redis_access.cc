@@ -10,6 +10,7 @@
 
 #include "common/base/hash.h"
 #include "common/obs/log.h"
+#include "common/redis/place.h"
 #include "common/redis/probe.h"
 
 namespace klatch {
@@ -32,7 +33,27 @@ std::string Hex(std::string_view bytes) {
   return hex;
 }
 
+absl::StatusOr<redis::Place> PlaceOf(const KlatchdOptions& options) {
+  KLATCH_ASSIGN_OR_RETURN(redis::Place place, redis::Place::Parse(options.redis));
+  if (place.is_by_tls()) {
+    place.UseTls(options.redis_tls);
+  }
+  return place;
+}
+
 }  // namespace
+
+absl::Status CheckRedisTls(const KlatchdOptions& options) {
+  if (options.redis.empty()) {
+    return absl::OkStatus();
+  }
+  KLATCH_ASSIGN_OR_RETURN(const redis::Place place, PlaceOf(options));
+  if (!place.is_by_tls()) {
+    return absl::OkStatus();
+  }
+  const absl::Status usable = redis::CheckTls(*place.address.tls);
+  return usable.ok() ? usable : base::Annotate(usable, "TLS to Redis");
+}
 
 absl::StatusOr<std::unique_ptr<RedisAccess>> RedisAccess::Open(
     const KlatchdOptions& options, const base::Clock& clock,
@@ -106,7 +127,7 @@ absl::Status RedisAccess::OpenExisting(const KlatchdOptions& options) {
     }
     KLATCH_ASSIGN_OR_RETURN(lock_, base::FileLock::Acquire(options.data_dir + "/lock"));
   }
-  KLATCH_ASSIGN_OR_RETURN(const redis::Place place, redis::Place::Parse(options.redis));
+  KLATCH_ASSIGN_OR_RETURN(const redis::Place place, PlaceOf(options));
   KLATCH_ASSIGN_OR_RETURN(redis::Master master, redis::FindMaster(place, kSentinelTimeout));
   address_ = master.address;
   redis::Connection::Options connection;

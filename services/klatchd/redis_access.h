@@ -22,6 +22,10 @@
 
 namespace klatch {
 
+// INVALID_ARGUMENT, naming the file, if TLS to Redis is wanted and one of its files can't be used. They are
+// read anew for each connection, for which such a file is a Redis that can't be reached.
+absl::Status CheckRedisTls(const KlatchdOptions& options);
+
 class RedisAccess {
  public:
   // Waits until Redis is there and fit for Klatch, however long that takes, telling `waiting` each

@@ -73,7 +73,12 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 RedisServer::RedisServer(Options options) : options_(std::move(options)) {
-  address_.socket_path = (directory_.path() / "redis.sock").string();
+  if (std::getenv("KLATCH_TEST_REDIS_TLS") != nullptr) {
+    tls_ = std::make_unique<TlsFiles>();
+    address_ = tls_->AddressOf("localhost", FreePort(), "klatch");
+  } else {
+    address_.socket_path = (directory_.path() / "redis.sock").string();
+  }
   Start();
 }
 
@@ -91,9 +96,12 @@ void RedisServer::Start() {
     std::ofstream(file) << options_.sentinel << '\n';
     arguments.insert(arguments.end(), {file, "--sentinel"});
   }
+  const std::vector<std::string> where =
+      tls_ != nullptr ? tls_->ServerArguments(address_.port)
+                      : std::vector<std::string>{"--unixsocket", address_.socket_path};
+  arguments.insert(arguments.end(), where.begin(), where.end());
   const std::vector<std::string> settings = {
       "--port",       "0",
-      "--unixsocket", address_.socket_path,
       "--dir",        directory_.path().string(),
       "--save",       "",
       "--daemonize",  "no",

@@ -1,6 +1,7 @@
 #pragma once
 // A private redis-server for a test: on a Unix socket in a fresh directory, no port, no snapshots.
-// It ends with the object, and with the test's process even when that crashes.
+// It ends with the object, and with the test's process even when that crashes. With KLATCH_TEST_REDIS_TLS
+// set, its address is that of a port with TLS instead.
 //
 //   class RosterRedisTest : public testing::RedisTest {};
 //   TEST_F(RosterRedisTest, ...) { auto connection = Connect(); ... }
@@ -18,22 +19,10 @@
 
 #include "common/redis/address.h"
 #include "common/redis/connection.h"
+#include "tests/integration/temporary_directory.h"
+#include "tests/integration/tls_files.h"
 
 namespace klatch::testing {
-
-// A directory that is removed at the end. Its path is short enough for sockets.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 class RedisServer {
  public:
@@ -74,6 +63,7 @@ class RedisServer {
 
   const Options options_;
   TemporaryDirectory directory_;
+  std::unique_ptr<TlsFiles> tls_;  // null: by the socket
   redis::Address address_;
   pid_t process_id_ = 0;
 };

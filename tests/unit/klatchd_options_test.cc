@@ -68,7 +68,7 @@ TEST(KlatchdOptionsTest, SaysWhatIsWrongWithAnAddress) {
       {{"--http-listen", "unix:/x"}, "wants host:port, or nothing to turn it off"},
       {{"--http-listen", "127.0.0.1:65536"}, "has the port \"65536\"; wants a number from 0 to"},
       {{"--http-connections-max", "0"}, "wants 1..100000"},
-      {{"--redis", "localhost:6379"}, "begins with neither redis:// nor unix:"},
+      {{"--redis", "localhost:6379"}, "begins with neither redis:// nor rediss:// nor unix:"},
       {{"--redis", "redis://"}, "no host"},
       {{"--redis", "redis://h:99999"}, "the port must be a number from 1 to 65535"},
       {{"--redis", "redis://h:abc"}, "the port must be a number from 1 to 65535"},

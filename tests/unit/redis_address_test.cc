@@ -70,6 +70,15 @@ TEST(RedisAddressTest, RedactsWhatMayBeSecretAndStaysAnAddress) {
   }
 }
 
+TEST(RedisAddressTest, TlsIsAnotherScheme) {
+  EXPECT_FALSE(Address::Parse("redis://h")->tls.has_value());
+  const auto address = Address::Parse("rediss://u:hunter2@h:1");
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_TRUE(address->tls.has_value());
+  EXPECT_EQ(address->ToString(), "rediss://u@h:1");
+  EXPECT_EQ(Address::Redacted("rediss://u:hunter2@h:1"), "rediss://***:***@h:1");
+}
+
 TEST(RedisAddressTest, RefusesWhatItCannotMean) {
   for (std::string_view bad : {"",
                                "localhost",
@@ -87,7 +96,7 @@ TEST(RedisAddressTest, RefusesWhatItCannotMean) {
                                "redis://me:@h",
                                "redis://[::1",
                                "redis://[::1]x",
-                               "rediss://h",
+                               "rediss://",
                                "unix:",
                                "unix://",
                                "unix://relative"}) {

@@ -37,6 +37,21 @@ TEST(RedisPlaceTest, SentinelsHaveAPortOfTheirOwnAndTheMasterTheCredentials) {
   EXPECT_EQ(place->ToString(), "sentinel://a.example:26379,b.example:7001,[::1]:26379/main.1");
 }
 
+TEST(RedisPlaceTest, ByTlsAreAllOfThem) {
+  auto place = Place::Parse("rediss-sentinel://u:hunter2@a,[::1]:7001/m");
+  ASSERT_TRUE(place.ok()) << place.status();
+  EXPECT_TRUE(place->is_by_tls());
+  place->UseTls({.ca_file = "ca", .cert_file = "", .key_file = "", .server_name = ""});
+  EXPECT_EQ(place->address.tls->ca_file, "ca");
+  ASSERT_EQ(place->sentinels.size(), 2u);
+  for (const Address& sentinel : place->sentinels) {
+    EXPECT_EQ(sentinel.tls->ca_file, "ca");
+  }
+  EXPECT_EQ(place->ToString(), "rediss-sentinel://a:26379,[::1]:7001/m");
+  EXPECT_EQ(Place::Redacted("rediss-sentinel://u:hunter2@a/m"), "rediss-sentinel://***:***@a/m");
+  EXPECT_FALSE(Place::Parse("sentinel://a/m")->is_by_tls());
+}
+
 TEST(RedisPlaceTest, TheRedisPortIsNoSentinelsPortUnlessItIsGiven) {
   EXPECT_EQ(Place::Parse("sentinel://a:6379/m")->sentinels[0].port, 6379);
   EXPECT_EQ(Place::Parse("sentinel://a/m")->sentinels[0].port, 26379);
