@@ -32,14 +32,14 @@ missing_packages() {
   done < <(listed_packages "${1:-}")
 }
 
-# The name of the distribution, empty if it is Debian 12 or later.
+# The name of the distribution, empty if it is Debian 12: others lack some of the packages.
 other_distribution() {
   local id="" version="" name="an unknown system"
   if [[ -r /etc/os-release ]]; then
     # shellcheck disable=SC1091
     read -r id version name < <(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-999} ${PRETTY_NAME:-}")
   fi
-  if [[ $id != debian || ${version%%.*} -lt 12 ]]; then
+  if [[ $id != debian || ${version%%.*} -ne 12 ]]; then
     echo "${name:-$id}"
   fi
 }
@@ -88,7 +88,7 @@ install_packages() {
   fi
   other=$(other_distribution)
   if [[ -n $other ]]; then
-    die "${exit_prerequisite:?}" "this is $other; run it on Debian 12 or later, for example in a debian:12" \
+    die "${exit_prerequisite:?}" "this is $other; run it on Debian 12, for example in a debian:12" \
       "container (missing here: ${missing[*]})"
   fi
   if ((EUID != 0)); then
