@@ -6,8 +6,12 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -86,6 +90,24 @@ Connections ConnectionsThatFit(const KlatchdOptions& options) {
   return fit;
 }
 
+// Whether somebody listens on a Unix socket: gRPC would take its name away from them.
+bool IsListenedOn(const std::string& socket_path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  socket_path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  // EAGAIN: they are behind with accepting.
+  const bool is_taken =
+      connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0 || errno == EAGAIN;
+  close(fd);
+  return is_taken;
+}
+
+absl::Status AddressTaken(const std::string& address) {
+  return base::Error(absl::StatusCode::kUnavailable,
+                     fmt::format("can't listen on {}: the address is taken or not ours", address));
+}
+
 // The library is never shut down before the process ends. When a client had stopped to read, gRPC has a
 // thread that polls its connection, in turns of 10 s that nothing wakes, and a shutdown of the library,
 // which else comes with the end of the last server, joins that thread.
@@ -127,6 +149,10 @@ absl::StatusOr<std::unique_ptr<HttpEdge>> BindEdge(const KlatchdOptions& options
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& options,
                                                       const Access& access, Node& node) {
+  KLATCH_ASSIGN_OR_RETURN(const base::Endpoint listen, base::Endpoint::Parse(options.listen));
+  if (listen.is_unix() && IsListenedOn(listen.socket_path)) {
+    return AddressTaken(options.listen);
+  }
   const Connections connections = ConnectionsThatFit(options);
   // Before gRPC serves anybody whom a taken address would cut off.
   KLATCH_ASSIGN_OR_RETURN(std::unique_ptr<HttpEdge> edge,
@@ -155,9 +181,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const KlatchdOptions& opti
   builder.RegisterService(&node.admin_service());
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
-    return base::Error(
-        absl::StatusCode::kUnavailable,
-        fmt::format("can't listen on {}: the address is taken or not ours", options.listen));
+    return AddressTaken(options.listen);
   }
   std::string address = options.listen;
   const size_t colon = address.rfind(':');

@@ -265,6 +265,21 @@ TEST(KlatchdBeginTest, SignalEndsTheWaitForAnothersLease) {
   EXPECT_EQ(first.Terminate(), kExitGood);
 }
 
+TEST(KlatchdBeginTest, ASocketThatIsListenedOnIsLeftAlone) {
+  Klatchd first({.arguments = Small({})});
+  Klatchd second(
+      {.arguments = Small({"--listen", first.address()}), .begin = Klatchd::Begin::kNotStarted});
+  second.Launch();
+  EXPECT_TRUE(Eventually([&] { return !second.process().running(); }));
+  EXPECT_THAT(second.process().errors(), ::testing::HasSubstr("the address is taken"));
+  EXPECT_THAT(Client(first.Channel()).Home("ann"), Succeeds());
+  // One that was left behind is no hindrance.
+  first.Kill();
+  first.Start();
+  EXPECT_THAT(Client(first.Channel()).Home("ann"), Succeeds());
+  EXPECT_EQ(first.Terminate(), kExitGood) << first.process().errors();
+}
+
 TEST(KlatchdBeginTest, RedisOutOfMemoryIsWaitedFor) {
   RedisServer redis({.persistence = {}, .arguments = {"--maxmemory", "1"}});
   Klatchd klatchd({.arguments = Small({"--redis", redis.address().ToString()}),
