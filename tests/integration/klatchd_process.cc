@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -125,6 +126,15 @@ Outcome RunBehind(const std::string& line, std::vector<std::string> argv,
 }
 
 std::string KlatchdProgram() { return KLATCHD_PROGRAM; }
+
+std::string ComplaintAbout(const std::vector<std::string>& arguments) {
+  std::vector<std::string> argv{KlatchdProgram(), "--check-config"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  const Outcome outcome = RunToEnd(std::move(argv));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.errors;
+  EXPECT_EQ(std::ranges::count(outcome.errors, '\n'), 1) << outcome.errors;
+  return outcome.errors;
+}
 std::string KlatchProgram() { return KLATCH_PROGRAM; }
 
 Klatchd::Klatchd(Options options) : options_(std::move(options)) {

@@ -72,6 +72,8 @@ Outcome RunBehind(const std::string& line, std::vector<std::string> argv,
 
 // Where the build put the commands.
 std::string KlatchdProgram();
+// What klatchd --check-config says of these arguments, which must be one line, and end it with 2.
+std::string ComplaintAbout(const std::vector<std::string>& arguments);
 std::string KlatchProgram();
 
 class Klatchd {
