@@ -21,6 +21,42 @@ die() {
   exit "$code"
 }
 
+# usage_error MESSAGE…: the same for a call that is not as --help says.
+usage_error() {
+  die "$exit_usage" "$*; ${program:?} --help explains"
+}
+
+# need_value OPTION WORD…: ends if the word behind the option is not its value.
+need_value() {
+  if (($# < 2)) || [[ -z $2 || $2 == --* ]]; then
+    usage_error "$1 needs a value"
+  fi
+}
+
+# print_help: what the script's `usage` says, and the end. A reader that went away has seen enough.
+print_help() {
+  local code=0
+  usage 2>/dev/null || code=$?
+  if ((code != 0 && code != 141)); then
+    die "$exit_missed" "can't write the help to stdout"
+  fi
+  exit 0
+}
+
+# may_be_folder PATH: whether it is a folder that may be written to, or can become one.
+may_be_folder() {
+  local path=$1
+  while [[ ! -e $path && ! -L $path ]]; do
+    path=$(dirname "$path")
+  done
+  [[ -d $path && -w $path ]]
+}
+
+# is_graph FOLDER: whether there are edges for klatch-load to read.
+is_graph() {
+  [[ -f $1/facebook_combined.txt && -r $1/facebook_combined.txt && -s $1/facebook_combined.txt ]]
+}
+
 # nearest WORD CANDIDATE…: the candidate most like the word, or nothing if none is alike. One that the word
 # begins is alike; another one if no more than about a third of it differs.
 nearest() {
