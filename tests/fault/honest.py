@@ -8,6 +8,8 @@ connection of their own for one call.
 """
 
 import multiprocessing
+import os
+import re
 import selectors
 import socket
 import time
@@ -22,6 +24,8 @@ CONNECTIONS = 8
 PATIENCE = 2.0
 RECONNECT_PAUSE = 0.1
 SECONDS_MAX = 600
+PORT_MAX = 65_535
+SOCKET_PATH_MAX = 107
 PATH = "/klatch.v1.FeedService/ListHomeTimeline"
 REQUEST = http2.message(http2.proto_text(2, "honest"))
 READ_BYTES = 1 << 16
@@ -55,14 +59,21 @@ class Fared(NamedTuple):
 
 
 class Target:
-    """HOST:PORT or unix:PATH."""
+    """HOST:PORT or unix:PATH; ValueError if it is neither, OSError if nobody knows the host."""
 
     def __init__(self, name):
         self.name = name
         self.path = name.removeprefix("unix:") if name.startswith("unix:") else None
         host, _, port = name.rpartition(":")
         self.host = host.strip("[]")
-        self.port = int(port) if self.path is None else 0
+        if self.path is None:
+            self.port = int(port) if re.fullmatch("[0-9]{1,5}", port) else 0
+            if not self.host or not 1 <= self.port <= PORT_MAX:
+                raise ValueError(f"'{name}' is neither host:port, with a port from 1 to {PORT_MAX}, nor unix:path")
+        else:
+            self.port = 0
+            if not 0 < len(os.fsencode(self.path)) <= SOCKET_PATH_MAX or "\0" in self.path:
+                raise ValueError(f"'{name}' names no socket: its path has 1 to {SOCKET_PATH_MAX} bytes")
         if self.path is None:
             self.family, _, _, _, self.address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
         else:
