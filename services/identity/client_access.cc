@@ -25,6 +25,9 @@ using grpc::experimental::InterceptorBatchMethods;
 
 constexpr size_t kFileBytesMax = 1 << 20;
 constexpr size_t kTokenBytesMax = 8 * 1024;
+// After what kind of certificate, or key, it is.
+constexpr std::string_view kCertificateMark = "CERTIFICATE-----";
+constexpr std::string_view kKeyMark = "PRIVATE KEY-----";
 
 absl::Status Invalid(std::string_view message) {
   return base::Error(absl::StatusCode::kInvalidArgument, message);
@@ -34,6 +37,17 @@ absl::Status Invalid(std::string_view message) {
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) {
   absl::StatusOr<std::string> text = base::ReadWholeFile(path, bytes_max);
   return text.ok() ? std::move(text) : Invalid(base::MessageOf(text.status()));
+}
+
+// gRPC takes a file without any for one that trusts nobody, and says only that nobody answers.
+absl::StatusOr<std::string> ReadPem(const std::string& path, std::string_view what,
+                                    std::string_view end_of_mark) {
+  KLATCH_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kFileBytesMax));
+  if (text.find("-----BEGIN ") == std::string::npos ||
+      text.find(end_of_mark) == std::string::npos) {
+    return Invalid(fmt::format("{}: holds no {} in PEM", path, what));
+  }
+  return text;
 }
 
 // What a header takes: printable, without blanks.
@@ -114,10 +128,13 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(
     return grpc::InsecureChannelCredentials();
   }
   grpc::SslCredentialsOptions options;
-  KLATCH_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(access.ca_file, kFileBytesMax));
+  KLATCH_ASSIGN_OR_RETURN(options.pem_root_certs,
+                          ReadPem(access.ca_file, "certificate", kCertificateMark));
   if (!access.cert_file.empty()) {
-    KLATCH_ASSIGN_OR_RETURN(options.pem_cert_chain, ReadFile(access.cert_file, kFileBytesMax));
-    KLATCH_ASSIGN_OR_RETURN(options.pem_private_key, ReadFile(access.key_file, kFileBytesMax));
+    KLATCH_ASSIGN_OR_RETURN(options.pem_cert_chain,
+                            ReadPem(access.cert_file, "certificate", kCertificateMark));
+    KLATCH_ASSIGN_OR_RETURN(options.pem_private_key,
+                            ReadPem(access.key_file, "private key", kKeyMark));
   }
   return grpc::SslCredentials(options);
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/base/decimal.h"
+#include "common/base/endpoint.h"
 #include "common/base/option_value.h"
 #include "common/base/standard_streams.h"
 #include "common/base/status.h"
@@ -138,6 +139,9 @@ CommandLine::CommandLine(const std::atomic<bool>& interrupted,
     if (const char* text = environment(name); text != nullptr && *text != '\0') {
       *value = text;
     }
+  }
+  if (const char* target = environment("KLATCH_TARGET"); target != nullptr && *target != '\0') {
+    environment_target_ = target;
   }
   app_.name("klatch");
   app_.set_help_flag("-h,--help", "print this");
@@ -476,7 +480,21 @@ std::optional<CommandResult> CommandLine::Parse(const std::vector<std::string>& 
   if (const std::string missing = Missing(); !missing.empty()) {
     return Usage(missing);
   }
+  if (const std::string mistake = MistakeInTarget(); !mistake.empty()) {
+    return Usage(mistake);
+  }
   return std::nullopt;
+}
+
+std::string CommandLine::MistakeInTarget() const {
+  const std::string& target = client_options_.target;
+  const absl::Status status = base::Endpoint::Parse(target).status();
+  if (status.ok()) {
+    return "";
+  }
+  // Who gives the same by both has made the mistake twice.
+  return fmt::format("{} is {}, {}", target == environment_target_ ? "KLATCH_TARGET" : "--target",
+                     base::QuoteForMessage(target), base::MessageOf(status));
 }
 
 CommandResult CommandLine::Help() const {

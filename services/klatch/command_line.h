@@ -114,6 +114,8 @@ class CommandLine {
   CommandResult Help() const;
   // What the command can't do without and nobody gave; empty: it can run.
   std::string Missing() const;
+  // Why nobody can be called there; empty: perhaps somebody can.
+  std::string MistakeInTarget() const;
   static std::string Unknown(const CLI::App& app, const std::string& word);
   // The innermost command that was named, or the program.
   const CLI::App& Selected() const;
@@ -125,6 +127,8 @@ class CommandLine {
 
   // What options are read into.
   ClientOptions client_options_;
+  // KLATCH_TARGET, if it is set.
+  std::optional<std::string> environment_target_;
   double timeout_seconds_ = 10;
   std::string name_space_;
   std::string actor_;

@@ -176,6 +176,37 @@ TEST_F(KlatchCommandTest, ExitCodesTellHowItEnded) {
   EXPECT_THAT(nobody.errors, HasSubstr("can't reach Klatch at unix:/nonexistent/klatchd.sock"));
 }
 
+TEST_F(KlatchCommandTest, FilesThatHoldNothingOfTheKindAreNamed) {
+  const TemporaryDirectory directory;
+  const std::string folder = directory.path();
+  std::ofstream(directory.path() / "empty");
+  const std::pair<std::vector<std::string>, std::string> mistakes[] = {
+      {{"--ca", folder + "/none"}, folder + "/none: can't be read: No such file or directory"},
+      {{"--ca", folder}, folder + ": can't be read: Is a directory"},
+      {{"--ca", folder + "/empty"}, folder + "/empty: holds no certificate in PEM"},
+      {{"--ca", "/dev/zero"}, "/dev/zero: has more than 1048576 bytes"},
+      {{"--token-file", folder}, folder + ": can't be read: Is a directory"},
+      {{"--token-file", folder + "/empty"}, folder + "/empty: holds no token"},
+      {{"--token-file", "/dev/zero"}, "/dev/zero: has more than 8192 bytes"},
+      {{"--cert", folder + "/empty"}, "a certificate needs its key, and a key its certificate"}};
+  for (const auto& [options, says] : mistakes) {
+    std::vector<std::string> words = {"timeline", "ann"};
+    words.insert(words.end(), options.begin(), options.end());
+    const Outcome outcome = RunKlatch(words);
+    SCOPED_TRACE(says);
+    EXPECT_EQ(outcome.exit_code, kExitUsage);
+    EXPECT_EQ(outcome.output, "");
+    EXPECT_EQ(outcome.errors, "klatch: INVALID_ARGUMENT: " + says + "\n");
+  }
+}
+
+TEST_F(KlatchCommandTest, SixtyFourDescriptorsAreEnough) {
+  MakeGroup("few");
+  const Outcome posted = RunBehind(R"(ulimit -n 64 && exec "$@")",
+                                   Klatch({"post", "--as", "ann", "--to", "few", "enough"}));
+  EXPECT_EQ(posted.exit_code, kExitGood) << posted.errors;
+}
+
 TEST_F(KlatchCommandTest, ResultThatCannotBeWrittenIsExitCode1) {
   EXPECT_EQ(RunBehind(R"(exec "$@" >/dev/full)", Klatch({"timeline", "ann"})).exit_code,
             kExitRefused);

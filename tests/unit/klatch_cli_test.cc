@@ -249,6 +249,34 @@ TEST_F(CommandLineTest, FlagsWinOverTheEnvironment) {
   EXPECT_EQ(line_->format(), Format::kJson);
 }
 
+TEST_F(CommandLineTest, AddressesThatAreNoneAreNamedBeforeAnybodyIsCalled) {
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"", R"("", has no port; wants host:port or unix:/path)"},
+      {"localhost", R"("localhost", has no port; wants host:port or unix:/path)"},
+      {":7420", R"(":7420", has no host; wants host:port, such as 127.0.0.1:7420)"},
+      {"127.0.0.1:-1", R"("127.0.0.1:-1", has the port "-1"; wants a number from 0 to 65535)"},
+      {"127.0.0.1:65536",
+       R"("127.0.0.1:65536", has the port "65536"; wants a number from 0 to 65535)"},
+      {"127.0.0.1:abc", R"("127.0.0.1:abc", has the port "abc"; wants a number from 0 to 65535)"},
+      {"unix:", R"("unix:", names no path; wants unix:/path)"},
+      {"dns:///h:1", R"("dns:///h:1", has colons in its host; wants an IPv6 address in brackets, )"
+                     R"(as in [::1]:7420)"}};
+  for (const auto& [target, says] : mistakes) {
+    const auto flag = Parse({"timeline", "bob", "--target", target});
+    ASSERT_TRUE(flag.has_value()) << target;
+    EXPECT_EQ(flag->exit_code, kExitUsage);
+    EXPECT_EQ(flag->err, std::string("klatch: --target is ") + says + "\n");
+  }
+  environment_ = {{"KLATCH_TARGET", "127.0.0.1:65536"}};
+  const auto variable = Parse({"timeline", "bob"});
+  ASSERT_TRUE(variable.has_value());
+  EXPECT_EQ(variable->exit_code, kExitUsage);
+  EXPECT_THAT(variable->err, HasSubstr("klatch: KLATCH_TARGET is \"127.0.0.1:65536\", has the "));
+  // What wins is right, and what calls nobody needs none.
+  EXPECT_FALSE(Parse({"timeline", "bob", "--target", "[::1]:7420"}).has_value());
+  EXPECT_EQ(Parse({"completion", "bash"})->exit_code, kExitGood);
+}
+
 TEST_F(CommandLineTest, WordsLikeCommandsAreText) {
   EXPECT_FALSE(Parse({"post", "--as", "a", "--to", "g", "timeline", "group"}).has_value());
 }
