@@ -13,6 +13,7 @@
 #include "bench/versus/options.h"
 #include "bench/versus/versus.h"
 #include "common/base/standard_streams.h"
+#include "common/base/whole_file.h"
 
 namespace klatch::load {
 namespace {
@@ -57,6 +58,17 @@ absl::Status CheckUsage(const LoadOptions& options, const base::ResolvedOptions&
   return absl::OkStatus();
 }
 
+// What can't be kept is said before the load rather than after it.
+absl::Status CheckKept(const LoadOptions& options) {
+  if (!options.result.empty()) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(base::CheckReplaceable(options.result), "--result"));
+  }
+  if (!options.hgrm.empty()) {
+    KLATCH_RETURN_IF_ERROR(base::Annotate(MakeHgrmFolder(options.hgrm), "--hgrm"));
+  }
+  return absl::OkStatus();
+}
+
 std::map<std::string, std::string> GivenTexts(LoadOptions options,
                                               const base::ResolvedOptions& resolved) {
   return MakeOptionTable(options).GivenTexts(resolved);
@@ -85,7 +97,12 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
   if (absl::Status access = SetAccess(options.access); !access.ok()) {
     return Fail(ExitCode::kUsage, base::MessageOf(access));
   }
-  Say(fmt::format("seed {}, node {}", options.seed, options.target));
+  if (absl::Status kept = CheckKept(options); !kept.ok()) {
+    return Fail(ExitCode::kUsage, base::MessageOf(kept));
+  }
+  if (!options.check) {
+    Say(fmt::format("seed {}, node {}", options.seed, options.target));
+  }
   if (!options.kill_node_at.empty()) {
     absl::StatusOr<pid_t> node = FindNode({.pid = static_cast<pid_t>(options.node_pid),
                                            .pid_file = options.node_pid_file,
@@ -99,6 +116,9 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
     return Fail(
         absl::IsNotFound(graph.status()) ? ExitCode::kPrerequisiteMissing : ExitCode::kUsage,
         base::MessageOf(graph.status()));
+  }
+  if (options.check) {
+    return ExitCode::kGood;
   }
   CatchSignals();
   Play play(options, **graph, interrupted);

@@ -37,6 +37,11 @@ absl::Status CheckFault(std::string_view text) {
 
 absl::Status CheckMix(std::string_view text) { return OperationMix::Parse(text).status(); }
 
+absl::Status CheckPath(std::string_view text) {
+  return text.empty() ? base::Error(absl::StatusCode::kInvalidArgument, "wants a path")
+                      : absl::OkStatus();
+}
+
 void AddServerOptions(base::OptionTable& table, LoadOptions& options) {
   table.Add({.name = "target",
              .group = "Server",
@@ -110,7 +115,7 @@ void AddGraphOptions(base::OptionTable& table, LoadOptions& options) {
   table.Add({.name = "graph",
              .group = "Who plays",
              .description = "A graph in SNAP's format: a folder, or one file with an edge per line",
-             .value = base::Text(&options.graph),
+             .value = base::Text(&options.graph, CheckPath),
              // KLATCH_GRAPH tells the tests where the graph is; a load is told by its flag.
              .scope = base::OptionScope::kFlagOnly});
   table.Add({.name = "persons",
@@ -311,17 +316,23 @@ void AddResultOptions(base::OptionTable& table, LoadOptions& options) {
              .group = "Result",
              .description = "File for all that was measured, for `report` and `compare`",
              .example = "result.json",
-             .value = base::Text(&options.result),
+             .value = base::Text(&options.result, CheckPath),
              .scope = base::OptionScope::kFlagOnly});
   table.Add({.name = "hgrm",
              .group = "Result",
              .description = "Folder for the latencies in HdrHistogram's text form",
-             .value = base::Text(&options.hgrm),
+             .value = base::Text(&options.hgrm, CheckPath),
              .scope = base::OptionScope::kFlagOnly});
   table.Add({.name = "json",
              .group = "Result",
              .description = "Print the summary as one JSON object on the last line",
              .value = base::Flag(&options.json)});
+  table.Add({.name = "check",
+             .group = "Result",
+             .description = "Only look whether all this can be played: the options, the files and "
+                            "the graph. Nobody is called",
+             .value = base::Flag(&options.check),
+             .scope = base::OptionScope::kFlagOnly});
 }
 
 }  // namespace

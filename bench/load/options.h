@@ -68,6 +68,7 @@ struct LoadOptions {
   uint32_t check_timelines = 0;  // 0: all up to 20,000, else 2,000
   uint32_t show_timelines = 2;
   bool json = false;
+  bool check = false;
   std::string result;
   std::string hgrm;
   std::chrono::milliseconds connect_timeout{10'000};

@@ -71,6 +71,13 @@ int WriteTo(const std::string& path, int flags, std::string_view text) {
   return fd < 0 ? errno : WriteAndSync(fd, text);
 }
 
+// Where a link leads; the path itself if there is nothing yet.
+std::string Resolved(const std::string& path) {
+  std::error_code unresolved;
+  const std::filesystem::path resolved = std::filesystem::canonical(path, unresolved);
+  return unresolved ? path : resolved.string();
+}
+
 // A renamed file is there after a power loss only if its folder is on the disk, too.
 int SyncFolder(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
@@ -103,11 +110,24 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path, size_t bytes_
   return text;
 }
 
+absl::Status CheckReplaceable(const std::string& path) {
+  const std::string target = Resolved(path);
+  struct stat status {};
+  int error = 0;
+  if (stat(target.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    error = S_ISDIR(status.st_mode) ? EISDIR : access(target.c_str(), W_OK) == 0 ? 0 : errno;
+  } else {
+    const std::string folder = std::filesystem::path(target).parent_path().string();
+    // The dot, so that a file in the place of a folder is none.
+    const std::string inside = folder.empty() ? "." : folder + "/.";
+    error = access(inside.c_str(), W_OK) == 0 ? 0 : errno;
+  }
+  return error == 0 ? absl::OkStatus() : Failed(path, "can't be written", error);
+}
+
 absl::Status ReplaceFile(const std::string& path, std::string_view text) {
   constexpr std::string_view kWhat = "can't be written";
-  std::error_code unresolved;
-  const std::filesystem::path resolved = std::filesystem::canonical(path, unresolved);
-  const std::string target = unresolved ? path : resolved.string();
+  const std::string target = Resolved(path);
   struct stat status {};
   if (stat(target.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     const int error = WriteTo(target, 0, text);

@@ -24,4 +24,8 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path, size_t bytes_
 // file stays. What is no regular file (a pipe, a device) is written into; a link is followed.
 absl::Status ReplaceFile(const std::string& path, std::string_view text);
 
+// Whether ReplaceFile may succeed: the same error now rather than after hours of work. Changes
+// nothing, and promises nothing of the disk.
+absl::Status CheckReplaceable(const std::string& path);
+
 }  // namespace klatch::base

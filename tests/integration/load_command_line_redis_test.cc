@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -78,6 +79,99 @@ TEST_F(LoadCommandLineRedisTest, TheFirstWordIsACommand) {
   EXPECT_THAT(errors_, HasSubstr("play takes options only, not \"twice\""));
   EXPECT_EQ(Run("play --chrun 5"), 2);
   EXPECT_THAT(errors_, HasSubstr("did you mean --churn?"));
+}
+
+TEST_F(LoadCommandLineRedisTest, MistakesEndItWithOneLineBeforeAnythingIsPlayed) {
+  const std::string folder = directory_.path();
+  std::ofstream(directory_.path() / "empty");
+  std::ofstream(directory_.path() / "large") << std::string(100 << 20, '#');
+  std::ofstream(directory_.path() / "twice.toml") << "rate = 1\nrate = 2\n";
+  std::ofstream(directory_.path() / "unknown.toml") << "raet = 1\n";
+  struct Mistake {
+    std::vector<std::string> words;
+    std::string says;
+    std::vector<std::string> variables = {};
+  };
+  const std::vector<Mistake> mistakes = {
+      {{"--persons"}, "--persons needs a value"},
+      {{"--persons=1"}, "--persons is \"1\", wants 2..10000000"},
+      {{"--persons=99999999999999999999"}, "--persons is \"99999999999999999999\", "},
+      {{"--rate=many"}, "--rate is \"many\", wants a whole number"},
+      {{"--duration=5"}, "--duration is \"5\", wants a number with its unit"},
+      {{"--duration=1parsec"}, "--duration is \"1parsec\", wants a number with its unit"},
+      {{"--duration=99999999999999999999h"}, "is more than 64 bits hold"},
+      {{"--arrivals=sometimes"}, "--arrivals is \"sometimes\", wants closed, "},
+      {{"--kill-node-at=150%"}, "--kill-node-at is \"150%\", "},
+      {{"--json=maybe"}, "--json is \"maybe\", wants true or false"},
+      {{"--target="}, "--target is \"\", has no port"},
+      {{"--target=127.0.0.1:-1"}, "--target is \"127.0.0.1:-1\", has the port \"-1\""},
+      {{"--target=127.0.0.1:65536"}, "wants a number from 0 to 65535"},
+      {{"--metrics=127.0.0.1:abc"}, "--metrics is \"127.0.0.1:abc\", has the port \"abc\""},
+      {{"--redis=localhost"}, "--redis is "},
+      {{"--graph="}, "--graph is \"\", wants a path"},
+      {{"--graph=" + folder + "/empty"}, folder + "/empty: has no edges"},
+      {{"--graph=/dev/zero"}, "/dev/zero:1: a line of more than 128 MiB"},
+      {{"--graph=" + folder + "/large"}, folder + "/large: has no edges"},
+      {{"--config=" + folder}, "Is a directory"},
+      {{"--config=" + folder + "/none"}, "No such file or directory"},
+      {{"--config=" + folder + "/large"}, "has more than 1MiB"},
+      {{"--config=" + folder + "/twice.toml"}, "twice.toml"},
+      {{"--config=" + folder + "/unknown.toml"}, "unknown key \"raet\"; did you mean rate?"},
+      {{"--result="}, "--result is \"\", wants a path"},
+      {{"--result=" + folder}, "--result: " + folder + ": can't be written: Is a directory"},
+      {{"--result=" + folder + "/none/result.json"}, "can't be written: No such file or directory"},
+      {{"--hgrm=" + folder + "/empty/below"},
+       "--hgrm: " + folder + "/empty/below: can't be made: "},
+      {{"--ca=" + folder + "/empty"}, folder + "/empty: holds no certificate in PEM"},
+      {{"--token-file=" + folder}, folder + ": can't be read: Is a directory"},
+      {{}, "KLATCH_DURATION is \"soon\", wants a number", {"KLATCH_DURATION=soon"}},
+      {{}, "KLATCH_DURATION is \"\", wants a number", {"KLATCH_DURATION="}},
+      {{}, "KLATCH_RATE is \"-1\", wants 1..10000000", {"KLATCH_RATE=-1"}},
+      {{}, "KLATCH_TARGET is \"nowhere\", has no port", {"KLATCH_TARGET=nowhere"}},
+  };
+  for (const Mistake& mistake : mistakes) {
+    std::vector<std::string> words = {KLATCH_LOAD_PROGRAM, "play"};
+    words.insert(words.end(), mistake.words.begin(), mistake.words.end());
+    const Outcome outcome = RunToEnd(words, mistake.variables);
+    SCOPED_TRACE(mistake.says);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_EQ(outcome.output, "");
+    EXPECT_THAT(outcome.errors, HasSubstr(mistake.says));
+    const std::string told = outcome.errors.substr(0, outcome.errors.find("\nklatch-load: ") + 1);
+    const bool tells_seed = told.starts_with("klatch-load: seed ");
+    EXPECT_EQ(std::ranges::count(outcome.errors, '\n'), tells_seed ? 2 : 1) << outcome.errors;
+  }
+  EXPECT_EQ(Run("play --graph " + folder + "/none"), 3);
+  EXPECT_THAT(errors_, HasSubstr("can't open " + folder + "/none"));
+}
+
+TEST_F(LoadCommandLineRedisTest, CheckSaysWhetherItCanBePlayedAndCallsNobody) {
+  const std::string check = "play --check --target unix:/nonexistent/klatchd.sock ";
+  EXPECT_EQ(Run(check), 0);
+  EXPECT_EQ(errors_, "");
+  EXPECT_EQ(Run(check + "--persons 50 --group-size 60"), 2);
+  EXPECT_EQ(errors_, "klatch-load: --group-size must be between 2 and the number of persons, 50\n");
+  EXPECT_EQ(Run(check + "--graph " + (directory_.path() / "none").string()), 3);
+}
+
+TEST_F(LoadCommandLineRedisTest, OfAnOptionThatIsGivenTwiceTheLastCounts) {
+  EXPECT_EQ(Run("play --rate 5 --rate many"), 2);
+  EXPECT_THAT(errors_, HasSubstr("--rate is \"many\""));
+  EXPECT_EQ(
+      Run("play --target unix:/nonexistent/first.sock --target unix:/nonexistent/klatchd.sock "
+          "--connect-timeout 100ms"),
+      4);
+  EXPECT_THAT(errors_, HasSubstr("nobody answers at unix:/nonexistent/klatchd.sock"));
+}
+
+TEST_F(LoadCommandLineRedisTest, SixtyFourDescriptorsAreEnough) {
+  const Klatchd klatchd;
+  const std::string play =
+      " play --json --persons 20 --updates 40 --arrivals closed --batch 4 --churn 0 --target " +
+      klatchd.address();
+  Process process({"sh", "-c", "ulimit -n 64 && exec " + std::string(KLATCH_LOAD_PROGRAM) + play},
+                  directory_.path());
+  EXPECT_EQ(process.AwaitEnd(), 0) << process.errors();
 }
 
 TEST_F(LoadCommandLineRedisTest, ASummaryThatCannotBeWrittenEndsWithOne) {

@@ -197,13 +197,27 @@ TEST(SnapGraphTest, RefusesACircleThatIsThereTwiceAndIdsThatDoNotFit) {
   EXPECT_THAT(base::MessageOf(ImportSnap(file).status()), HasSubstr("long.txt:1: "));
 }
 
+TEST(SnapGraphTest, RefusesWhatHasNoEdgesOrNoEnd) {
+  Folder folder;
+  const std::string empty = folder.Write("facebook_combined.txt", "# nobody\n");
+  EXPECT_EQ(base::MessageOf(ImportSnap(folder.path()).status()), empty + ": has no edges");
+  EXPECT_EQ(base::MessageOf(ImportSnap("/dev/null").status()), "/dev/null: has no edges");
+  EXPECT_EQ(base::MessageOf(ImportSnap("/dev/zero").status()),
+            "/dev/zero:1: a line of more than 128 MiB");
+  // As long as a line may be, and without a line feed at the end.
+  const std::string blanks(128 << 20, ' ');
+  auto graph = ImportSnap(folder.Write("long.txt", "0 1\n" + blanks.substr(4) + "\n2 3"));
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_THAT(MembersOf(**graph, "friends:3"), ElementsAre("2", "3"));
+}
+
 TEST(SnapGraphTest, SaysNotFoundForAPathThatIsNotThere) {
   EXPECT_EQ(ImportSnap("/nowhere/at/all").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(SnapGraphTest, ReadsTheFacebookGraphWhole) {
   const char* path = std::getenv("KLATCH_GRAPH");
-  if (path == nullptr) {
+  if (path == nullptr || *path == '\0') {
     GTEST_SKIP() << "KLATCH_GRAPH is not set";
   }
   auto graph = ImportSnap(path);

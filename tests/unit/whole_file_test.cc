@@ -44,6 +44,22 @@ TEST_F(WholeFileTest, WhatIsWrittenIsReadAndNothingElseIsLeft) {
   EXPECT_EQ(FilesIn(folder_), 1u);
 }
 
+TEST_F(WholeFileTest, WhetherItCanBeReplacedIsKnownBefore) {
+  for (const std::string& path :
+       {Path("file"), Path("new"), std::string("/dev/null"), std::string("relative")}) {
+    ASSERT_TRUE(path != Path("file") || ReplaceFile(path, "old").ok());
+    EXPECT_TRUE(CheckReplaceable(path).ok()) << path;
+  }
+  EXPECT_EQ(FilesIn(folder_), 1u);
+  for (const std::string& path : {folder_.string(), Path("none/file"), Path("file/below")}) {
+    const absl::Status known = CheckReplaceable(path);
+    const absl::Status found = ReplaceFile(path, "new");
+    EXPECT_FALSE(found.ok()) << path;
+    EXPECT_FALSE(known.ok()) << path;
+    EXPECT_EQ(MessageOf(known), MessageOf(found));
+  }
+}
+
 TEST_F(WholeFileTest, MoreThanTheBoundIsRefused) {
   ASSERT_TRUE(ReplaceFile(Path("file"), "12345").ok());
   EXPECT_TRUE(ReadWholeFile(Path("file"), 5).ok());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "services/model/ids.h"
@@ -16,6 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kBlanks = " \t\r";
+// A circle of a million members with long names has less; /dev/zero has more.
+constexpr std::streamsize kLineBytesMax = 128 << 20;
 
 std::vector<std::string_view> Words(std::string_view line) {
   std::vector<std::string_view> words;
@@ -36,16 +39,28 @@ absl::Status ReadLines(const fs::path& path, const LineReader& read) {
   if (!file) {
     return base::Error(absl::StatusCode::kNotFound, fmt::format("can't open {}", path.string()));
   }
-  std::string line;
-  for (size_t number = 1; std::getline(file, line); ++number) {
-    std::vector<std::string_view> words = Words(line);
+  const auto annotated = [&path](const absl::Status& status, size_t number) {
+    return base::Annotate(status, fmt::format("{}:{}", path.string(), number));
+  };
+  // Pages that no line reaches are never touched.
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kLineBytesMax + 1);
+  size_t number = 1;
+  for (; file.getline(buffer.get(), kLineBytesMax + 1); ++number) {
+    // The line feed counts, where there is one.
+    const std::streamsize size = file.gcount() - (file.eof() ? 0 : 1);
+    std::vector<std::string_view> words = Words({buffer.get(), static_cast<size_t>(size)});
     if (words.empty() || words.front().front() == '#') {
       continue;
     }
     absl::Status status = read(words);
     if (!status.ok()) {
-      return base::Annotate(status, fmt::format("{}:{}", path.string(), number));
+      return annotated(status, number);
     }
+  }
+  if (!file.bad() && file.gcount() == kLineBytesMax) {
+    return annotated(base::Error(absl::StatusCode::kInvalidArgument,
+                                 fmt::format("a line of more than {} MiB", kLineBytesMax >> 20)),
+                     number);
   }
   if (file.bad()) {
     return base::Error(absl::StatusCode::kNotFound, fmt::format("can't read {}", path.string()));
@@ -67,7 +82,8 @@ class Importer {
     });
   }
 
-  absl::StatusOr<std::unique_ptr<const Graph>> Finish();
+  // INVALID_ARGUMENT, with the file of the edges, if there were none.
+  absl::StatusOr<std::unique_ptr<const Graph>> Finish(const fs::path& edges);
 
  private:
   absl::Status AddEdge(const std::vector<std::string_view>& words);
@@ -146,9 +162,10 @@ absl::Status Importer::AddCircle(const std::string& ego,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<const Graph>> Importer::Finish() {
+absl::StatusOr<std::unique_ptr<const Graph>> Importer::Finish(const fs::path& edges) {
   if (persons_.empty()) {
-    return base::Error(absl::StatusCode::kInvalidArgument, "the graph has no edges");
+    return base::Error(absl::StatusCode::kInvalidArgument,
+                       fmt::format("{}: has no edges", edges.string()));
   }
   std::vector<GroupSpec> groups;
   groups.reserve(persons_.size() + circles_.size());
@@ -171,9 +188,10 @@ absl::StatusOr<std::unique_ptr<const Graph>> ImportSnap(const std::string& path)
   Importer importer;
   if (!fs::is_directory(path, error)) {
     KLATCH_RETURN_IF_ERROR(importer.ReadEdges(path));
-    return importer.Finish();
+    return importer.Finish(path);
   }
-  KLATCH_RETURN_IF_ERROR(importer.ReadEdges(fs::path(path) / "facebook_combined.txt"));
+  const fs::path edges = fs::path(path) / "facebook_combined.txt";
+  KLATCH_RETURN_IF_ERROR(importer.ReadEdges(edges));
   std::vector<fs::path> circles;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
     if (entry.path().extension() == ".circles") {
@@ -185,7 +203,7 @@ absl::StatusOr<std::unique_ptr<const Graph>> ImportSnap(const std::string& path)
   for (const fs::path& file : circles) {
     KLATCH_RETURN_IF_ERROR(importer.ReadCircles(file));
   }
-  return importer.Finish();
+  return importer.Finish(edges);
 }
 
 }  // namespace klatch::load

@@ -394,13 +394,18 @@ absl::StatusOr<Result> ReadResultFile(const std::string& path) {
   return result;
 }
 
-absl::Status WriteHgrmFiles(const std::string& folder, const Result& result) {
+absl::Status MakeHgrmFolder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
     return base::Error(absl::StatusCode::kInternal,
                        fmt::format("{}: can't be made: {}", folder, error.message()));
   }
+  return absl::OkStatus();
+}
+
+absl::Status WriteHgrmFiles(const std::string& folder, const Result& result) {
+  KLATCH_RETURN_IF_ERROR(MakeHgrmFolder(folder));
   for (const Spectrum& spectrum : result.latencies) {
     KLATCH_RETURN_IF_ERROR(
         base::ReplaceFile(fmt::format("{}/{}", folder, FileName(spectrum.name)),

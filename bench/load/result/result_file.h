@@ -27,6 +27,7 @@ absl::StatusOr<Result> DecodeResult(std::string_view json);
 absl::Status WriteResultFile(const std::string& path, const Result& result);
 absl::StatusOr<Result> ReadResultFile(const std::string& path);
 
+absl::Status MakeHgrmFolder(const std::string& folder);
 // One file for each distribution, in microseconds: FOLDER/publish.hgrm and so on. The folder is
 // made if need be.
 absl::Status WriteHgrmFiles(const std::string& folder, const Result& result);
