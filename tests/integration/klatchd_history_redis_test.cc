@@ -21,6 +21,7 @@
 #include "tests/integration/history_world.h"
 #include "tests/integration/klatchd_process.h"
 #include "tests/integration/sanitized.h"
+#include "tests/lib/setting.h"
 
 namespace klatch::testing {
 namespace {
@@ -30,13 +31,9 @@ constexpr int kOperationsPerWorld = 1'500;
 constexpr int kWorldsAtOnce = 12;
 constexpr int kKills = 4;
 constexpr int kHistoriesPerFault = 5;
+constexpr uint64_t kSettingMax = 1'000'000'000;
 
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
-
-uint64_t Seed() { return Setting("KLATCH_SEED", std::random_device()()); }
+uint64_t Seed() { return setting::Number("KLATCH_SEED", std::random_device()(), 0, UINT64_MAX); }
 
 Klatchd::Options Arguments(const std::vector<std::string>& more = {}) {
   Klatchd::Options options{.arguments = {"--shards", "5", "--partitions", "7", "--workers", "2",
@@ -152,7 +149,7 @@ void Print(const WorldCounts& counts, std::chrono::steady_clock::duration took) 
 void Play(const Klatchd::Options& options, int operations) {
   const uint64_t seed = Seed();
   const bool is_single = std::getenv("KLATCH_WORLD") != nullptr;
-  const auto first = static_cast<int>(Setting("KLATCH_WORLD", 0));
+  const auto first = static_cast<int>(setting::Number("KLATCH_WORLD", 0, 0, kSettingMax));
   const int per_world = std::max(1, std::min(kOperationsPerWorld, operations / kWorldsAtOnce));
   std::cout << "seed " << seed << "\n";
   const auto start = std::chrono::steady_clock::now();
@@ -160,7 +157,8 @@ void Play(const Klatchd::Options& options, int operations) {
   Worlds worlds(klatchd, seed, is_single ? kOperationsPerWorld : per_world, first,
                 is_single ? 1 : (operations + per_world - 1) / per_world);
   worlds.Start();
-  const auto kills = static_cast<int>(is_single ? 0 : Setting("KLATCH_KILLS", kKills));
+  const auto kills =
+      static_cast<int>(is_single ? 0 : setting::Number("KLATCH_KILLS", kKills, 0, kSettingMax));
   for (int kill = 1; kill <= kills; ++kill) {
     while (!worlds.has_ended() && worlds.done() < operations / (kills + 1) * kill) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -179,13 +177,14 @@ void Play(const Klatchd::Options& options, int operations) {
 }
 
 TEST(KlatchdHistoryTest, EveryAnswerPageAndWatchIsAsTheModelSays) {
-  Play(Arguments(), static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations)));
+  Play(Arguments(),
+       static_cast<int>(setting::Number("KLATCH_OPERATIONS", kOperations, 10, kSettingMax)));
 }
 
 // Groups here have up to ten members: they become pulled and cease to be all the time.
 TEST(KlatchdHistoryTest, PulledGroupsAndQuietPersonsChangeNothing) {
   Play(Arguments({"--pull-above", "5", "--quiet-after", "1s"}),
-       static_cast<int>(Setting("KLATCH_OPERATIONS", kOperations)) / 10);
+       static_cast<int>(setting::Number("KLATCH_OPERATIONS", kOperations, 10, kSettingMax)) / 10);
 }
 
 // The test of the test: of a model that gets one rule wrong, it finds that.

@@ -10,12 +10,12 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "common/base/clock.h"
 #include "google/protobuf/util/time_util.h"
 #include "tests/integration/privacy_viewer.h"
 #include "tests/integration/sanitized.h"
+#include "tests/lib/setting.h"
 
 namespace klatch::testing {
 namespace {
@@ -35,10 +35,7 @@ constexpr int kFillers = 20;
 constexpr milliseconds kExpiresAfter{4'000};
 constexpr milliseconds kExpiresAfterPair{300};
 
-int Pairs() {
-  const char* text = std::getenv("KLATCH_PRIVACY_PAIRS");
-  return text == nullptr ? 2 : std::atoi(text);
-}
+int Pairs() { return static_cast<int>(setting::Number("KLATCH_PRIVACY_PAIRS", 2, 1, 100'000)); }
 
 struct Scene {
   Reason reason{};

@@ -6,13 +6,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_process.h"
 #include "tests/integration/klatchd_watch_client.h"
 #include "tests/integration/sanitized.h"
+#include "tests/lib/setting.h"
 
 namespace klatch::testing {
 namespace {
@@ -31,10 +31,7 @@ constexpr double kMemoryEachMax = 64 << 10;
 // The median: the 99th percentile of one run swings by half.
 constexpr double kSlowerMax = 1.5;
 
-size_t Stalled() {
-  const char* text = std::getenv("KLATCH_STALLED_WATCHES");
-  return text == nullptr ? 300 : static_cast<size_t>(std::atoi(text));
-}
+size_t Stalled() { return setting::Number("KLATCH_STALLED_WATCHES", 300, 1, 100'000); }
 
 class KlatchdStalledWatchesTest : public ::testing::Test {
  protected:

@@ -11,24 +11,26 @@
 #include <random>
 #include <string>
 
+#include "tests/lib/setting.h"
+
 namespace klatch::interleave {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr double kSecondsOfAll = 15;
+constexpr uint64_t kSecondsOfAll = 15;
+constexpr uint64_t kSecondsOfAllMax = 86'400;
 
 // This test's share of the time.
 Seconds Share() {
-  const char* const given = std::getenv("KLATCH_INTERLEAVE_SECONDS");
-  const double all = given != nullptr ? std::strtod(given, nullptr) : kSecondsOfAll;
+  const auto all = static_cast<double>(
+      setting::Number("KLATCH_INTERLEAVE_SECONDS", kSecondsOfAll, 1, kSecondsOfAllMax));
   return Seconds(all / testing::UnitTest::GetInstance()->test_to_run_count());
 }
 
 uint64_t FirstSeed() {
-  const char* const given = std::getenv("KLATCH_SEED");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  return setting::Number("KLATCH_SEED", std::random_device{}(), 0, UINT64_MAX);
 }
 
 // What was found; empty: nothing.
@@ -137,8 +139,9 @@ void ExploreSmall(SteadyClock::time_point end, const std::function<void(World&)>
 }  // namespace
 
 void Explore(Size size, const std::function<void(World&)>& scenario) {
-  if (const char* const seed = std::getenv("KLATCH_INTERLEAVE_SEED")) {
-    const std::string found = PlaySeed(std::strtoull(seed, nullptr, 10), size, scenario, true);
+  if (std::getenv("KLATCH_INTERLEAVE_SEED") != nullptr) {
+    const uint64_t seed = setting::Number("KLATCH_INTERLEAVE_SEED", 0, 0, UINT64_MAX);
+    const std::string found = PlaySeed(seed, size, scenario, true);
     EXPECT_EQ(found, "");
     return;
   }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "tests/integration/redis_server_fixture.h"
+#include "tests/lib/setting.h"
 #include "tests/sim/redis_twins.h"
 
 namespace klatch::testing {
@@ -30,9 +30,7 @@ constexpr int kStepsPerLook = 500;
 constexpr size_t kDifferencesShownMax = 5;
 
 uint64_t Seed() {
-  const char* const fixed = std::getenv("KLATCH_SEED");
-  const uint64_t seed =
-      fixed != nullptr ? std::strtoull(fixed, nullptr, 10) : std::random_device{}();
+  const uint64_t seed = setting::Number("KLATCH_SEED", std::random_device{}(), 0, UINT64_MAX);
   std::printf("KLATCH_SEED=%llu\n", static_cast<unsigned long long>(seed));
   return seed;
 }

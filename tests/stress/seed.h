@@ -4,16 +4,15 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
+
+#include "tests/lib/setting.h"
 
 namespace klatch::stress {
 
 // From KLATCH_SEED if it is set, from the system otherwise; printed either way.
 inline uint64_t PrintedSeed() {
-  const char* fixed = std::getenv("KLATCH_SEED");
-  const uint64_t seed =
-      fixed != nullptr ? std::strtoull(fixed, nullptr, 10) : std::random_device{}();
+  const uint64_t seed = setting::Number("KLATCH_SEED", std::random_device{}(), 0, UINT64_MAX);
   std::printf("KLATCH_SEED=%llu\n", static_cast<unsigned long long>(seed));
   return seed;
 }
