@@ -5,6 +5,7 @@
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "klatch/v1/feed_service.pb.h"
 #include "klatch/v1/group_service.pb.h"
+#include "klatch/v1/import_service.pb.h"
 #include "klatch/v1/person_service.pb.h"
 #include "services/edge/http_request.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -26,12 +27,14 @@ void LinkServices() {
   static_cast<void>(v1::PublishUpdateRequest::descriptor());
   static_cast<void>(v1::CreateGroupRequest::descriptor());
   static_cast<void>(v1::BlockPersonRequest::descriptor());
+  static_cast<void>(v1::ImportUpdatesRequest::descriptor());
 }
 
 void Play(fuzz::Input input) {
   LinkServices();
-  static const ServedMethods methods(
-      {"klatch.v1.FeedService", "klatch.v1.GroupService", "klatch.v1.PersonService"});
+  // As klatchd serves them.
+  static const ServedMethods methods({"klatch.v1.FeedService", "klatch.v1.GroupService",
+                                      "klatch.v1.PersonService", "klatch.v1.ImportService"});
   static const Transcoder transcoder;
   HttpHead head;
   head.wants_host = input.Choose(2) == 0;
