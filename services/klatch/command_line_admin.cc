@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "common/base/standard_streams.h"
 #include "common/base/version.h"
@@ -20,6 +21,21 @@ constexpr int kDaemonSection = 8;
 CommandResult ResultOf(const absl::StatusOr<AdminResult>& result) {
   return result.ok() ? CommandResult{result->is_well ? kExitGood : kExitRefused, result->text, ""}
                      : Failure(result.status());
+}
+
+// What --dir takes: a folder, or what may become one.
+CLI::Validator FolderValue() {
+  const auto check = [](const std::string& value) {
+    std::error_code error;
+    std::filesystem::path path = value;
+    while (path.has_relative_path() && !std::filesystem::exists(path, error)) {
+      path = path.parent_path();
+    }
+    const bool may_be =
+        !value.empty() && (path.empty() || std::filesystem::is_directory(path, error));
+    return may_be ? std::string() : fmt::format("{} is no folder, and can't be made one", value);
+  };
+  return CLI::Validator(check, "");
 }
 
 std::string DaemonManual() {
@@ -81,7 +97,10 @@ void CommandLine::AddArchiveCommand(CLI::App& admin) {
       "A file per shard and hour; archive.json says where another run goes on.\n"
       "Exit code 1: records were trimmed before they were read; the files say where.",
       [this](const Session& session) { return RunArchive(session); });
-  archive->add_option("--dir", archive_.folder, "the folder")->type_name("DIR")->required();
+  archive->add_option("--dir", archive_.folder, "the folder")
+      ->type_name("DIR")
+      ->check(FolderValue())
+      ->required();
   archive->add_flag("--follow", archive_.follow, "go on until it is told to end");
   archive
       ->add_option("--file-max", archive_.file_mib, "begin another file from this size on, in MiB")

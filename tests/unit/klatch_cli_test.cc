@@ -277,6 +277,20 @@ TEST_F(CommandLineTest, AddressesThatAreNoneAreNamedBeforeAnybodyIsCalled) {
   EXPECT_EQ(Parse({"completion", "bash"})->exit_code, kExitGood);
 }
 
+TEST_F(CommandLineTest, WhatCanBeNoFolderIsNoPlaceForAnArchive) {
+  for (const char* none : {"/dev/null", "/dev/null/below/it", "/proc/self/exe"}) {
+    const auto refused = Parse({"admin", "archive", "--dir", none});
+    ASSERT_TRUE(refused.has_value()) << none;
+    EXPECT_EQ(refused->exit_code, kExitUsage);
+    EXPECT_EQ(refused->err,
+              fmt::format("klatch: --dir: {} is no folder, and can't be made one\n", none));
+  }
+  EXPECT_EQ(Parse({"admin", "archive", "--dir", ""})->exit_code, kExitUsage);
+  for (const char* folder : {"/tmp", "/tmp/new/one", "new", "."}) {
+    EXPECT_FALSE(Parse({"admin", "archive", "--dir", folder}).has_value()) << folder;
+  }
+}
+
 TEST_F(CommandLineTest, WordsLikeCommandsAreText) {
   EXPECT_FALSE(Parse({"post", "--as", "a", "--to", "g", "timeline", "group"}).has_value());
 }
