@@ -59,6 +59,17 @@ class LeaseKeeperRedisTest : public RedisTest {
   Node second_{layout_, "second"};
 };
 
+TEST_F(LeaseKeeperRedisTest, AClockThatIsAheadOfTheHoldersFindsNobodyHolding) {
+  ASSERT_TRUE(Take(first_).ok());
+  EXPECT_FALSE(Take(second_).ok());
+  // While the first counts 92 ms, the second counts 100.
+  first_.clock.Advance(kDuration * 92 / 100);
+  second_.clock.Advance(kDuration);
+  EXPECT_TRUE(Take(second_).ok());
+  EXPECT_FALSE(Holds(first_));
+  EXPECT_TRUE(Holds(second_));
+}
+
 TEST_F(LeaseKeeperRedisTest, OneThatIsNotRenewedIsTakenWhenTheWaitingNodeHasSeenItForItsDuration) {
   ASSERT_TRUE(Take(first_).ok());
   const absl::Status refused = Take(second_);
