@@ -484,7 +484,7 @@ def race_removals(lab, times):
     lab.scrub(node)
 
 
-@row(20, "each reason to hide an update on each path to it, of copied and pulled groups; before and after a kill, and rebuilt",
+@row(20, "each reason to hide an update on each path to it, of copied and pulled groups; killed, rebuilt, failed over",
      gate=100, release=10_000, batch=25, test=2)
 def privacy_matrix(lab, times):
     by_test(lab, "klatchd_privacy_redis_test", environment={"KLATCH_PRIVACY_PAIRS": str(times)})
