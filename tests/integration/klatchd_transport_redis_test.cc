@@ -16,6 +16,7 @@
 
 #include "tests/integration/klatchd_client.h"
 #include "tests/integration/klatchd_process.h"
+#include "tests/integration/klatchd_watch_client.h"
 #include "tests/integration/sanitized.h"
 #include "tests/unit/certificate_maker.h"
 
@@ -150,6 +151,33 @@ TEST_F(KlatchdTransportTest, CallsGoOnWhileConnectionsGrowOld) {
   while (std::chrono::steady_clock::now() < end) {
     ASSERT_THAT(client.Home("ann"), Succeeds());
   }
+}
+
+TEST_F(KlatchdTransportTest, WatchesGoOnWhileConnectionsGrowOld) {
+  Klatchd klatchd(
+      {.arguments = Arguments({"--connection-age-max", "300ms"}), .listen = Klatchd::Listen::kTcp});
+  const std::shared_ptr<grpc::Channel> channel = klatchd.Channel();
+  Client client(channel);
+  ASSERT_THAT(client.CreateGroup("ann", "g"), Succeeds());
+  // One stays on its connection, which has a minute yet. Another is opened anew each time, where the channel
+  // is by then, and goes on from its token.
+  Watcher stays(channel, "ann");
+  ASSERT_TRUE(stays.AwaitBegun());
+  std::vector<std::string> words;
+  std::string token;
+  for (int i = 0; i < 8; ++i) {
+    Watcher again(channel, "ann", token);
+    ASSERT_TRUE(again.AwaitBegun());
+    const std::string text = std::to_string(i);
+    ASSERT_THAT(client.Publish("ann", "g", text), Succeeds());
+    words.push_back("+" + text);
+    ASSERT_TRUE(again.AwaitWords({"+" + text})) << i;
+    ASSERT_TRUE(again.AwaitToken(1));
+    token = again.token();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // so that connections grow old
+  }
+  EXPECT_TRUE(stays.AwaitWords(words));
+  EXPECT_FALSE(stays.has_ended());
 }
 
 }  // namespace
