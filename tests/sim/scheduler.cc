@@ -23,6 +23,7 @@ constexpr uint64_t kTurnsMax = 50'000'000;
 Scheduler::Scheduler(uint64_t seed) : random_(seed) {
   actors_.push_back(std::make_unique<Actor>());
   actors_.front()->name = "main";
+  living_.push_back(kMain);
 }
 
 Scheduler::~Scheduler() {
@@ -34,11 +35,12 @@ Scheduler::~Scheduler() {
 Scheduler::Id Scheduler::Spawn(std::string name, std::function<void()> body) {
   const Id id = actors_.size();
   actors_.push_back(std::make_unique<Actor>());
+  living_.push_back(id);
   Actor& actor = *actors_.back();
   actor.name = std::move(name);
   actor.body = std::move(body);
   actor.thread = std::thread([this, &actor] {
-    actor.turn.acquire();
+    actor.turn.Await();
     actor.body();
     actor.has_ended = true;
     HandOver(Choose());
@@ -54,7 +56,7 @@ void Scheduler::SleepFor(nanoseconds time) {
   if (next != self) {
     Actor& own = *actors_[self];  // others may be added as soon as it is another's turn
     HandOver(next);
-    own.turn.acquire();
+    own.turn.Await();
   }
 }
 
@@ -77,9 +79,10 @@ Scheduler::Id Scheduler::Choose() {
   }
   nanoseconds first = nanoseconds::max();
   awake_.clear();
-  for (Id id = 0; id < actors_.size(); ++id) {
+  std::erase_if(living_, [this](Id id) { return actors_[id]->has_ended; });
+  for (const Id id : living_) {
     const Actor& actor = *actors_[id];
-    if (actor.has_ended || actor.is_frozen) {
+    if (actor.is_frozen) {
       continue;
     }
     first = std::min(first, actor.wakes);
@@ -89,9 +92,9 @@ Scheduler::Id Scheduler::Choose() {
   }
   if (awake_.empty()) {
     clock_.Advance(first - clock_.now());
-    for (Id id = 0; id < actors_.size(); ++id) {
+    for (const Id id : living_) {
       const Actor& actor = *actors_[id];
-      if (!actor.has_ended && !actor.is_frozen && actor.wakes <= clock_.now()) {
+      if (!actor.is_frozen && actor.wakes <= clock_.now()) {
         awake_.push_back(id);
       }
     }
@@ -101,7 +104,7 @@ Scheduler::Id Scheduler::Choose() {
 
 void Scheduler::HandOver(Id next) {
   current_ = next;
-  actors_[next]->turn.release();
+  actors_[next]->turn.Give();
 }
 
 void Scheduler::Finish() {
