@@ -30,6 +30,7 @@ Worker::Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies,
       worker_count_(worker_count),
       d_(dependencies),
       persons_(persons),
+      tap_(dependencies.watch_items_max),
       roster_(dependencies.sizes),
       restored_(dependencies.layout.shard_count) {}
 

@@ -49,6 +49,8 @@ class Worker {
     const base::Clock& clock;
     // Who has not read for so long gets no copies; 0: everybody does.
     std::chrono::milliseconds quiet_after{0};
+    // Between the worker and whoever watches.
+    size_t watch_items_max = limits::kWatchItemsMax;
   };
 
   Worker(uint32_t index, uint32_t worker_count, Dependencies dependencies, PersonStore& persons);
@@ -183,7 +185,7 @@ class Worker {
   Dependencies d_;
   PersonStore& persons_;
 
-  WatchTap tap_{limits::kWatchItemsMax};
+  WatchTap tap_;
 
   // The worker's own.
   Roster roster_;

@@ -35,6 +35,8 @@ class SimClock final : public base::Clock {
     return base::WallTime(kWallAtStart + (now_ - kStart) + skew_);
   }
   std::chrono::nanoseconds now() const { return now_; }
+  // How long it has gone.
+  std::chrono::nanoseconds Since() const { return now_ - kStart; }
   // The time of day of a clock that did not jump, since 1970.
   std::chrono::nanoseconds Steady() const { return kWallAtStart + (now_ - kStart); }
   void Advance(std::chrono::nanoseconds by) { now_ += by; }
@@ -48,6 +50,30 @@ class SimClock final : public base::Clock {
 
   std::chrono::nanoseconds now_ = kStart;
   std::chrono::nanoseconds skew_{0};
+};
+
+// The clock of one machine, which runs at a rate of its own: `ahead_ppm` millionths faster than the
+// simulation's time, or slower. Its time of day jumps with the simulation's.
+class MachineClock final : public base::Clock {
+ public:
+  MachineClock(const SimClock& clock, int64_t ahead_ppm) : clock_(clock), ahead_ppm_(ahead_ppm) {}
+
+  base::MonotonicTime Monotonic() const override { return clock_.Monotonic() + Ahead(); }
+  base::WallTime Wall() const override { return clock_.Wall() + Ahead(); }
+  // The time of day, since 1970, if it had not jumped.
+  std::chrono::nanoseconds Steady() const { return clock_.Steady() + Ahead(); }
+  // How long it is until this clock has gone on by `time`.
+  std::chrono::nanoseconds UntilPassed(std::chrono::nanoseconds time) const {
+    return time - time / kMillion * ahead_ppm_;
+  }
+
+ private:
+  static constexpr int64_t kMillion = 1'000'000;
+
+  std::chrono::nanoseconds Ahead() const { return clock_.Since() / kMillion * ahead_ppm_; }
+
+  const SimClock& clock_;
+  const int64_t ahead_ppm_;
 };
 
 class Random {
@@ -121,6 +147,7 @@ class Scheduler {
   Random& random() { return random_; }
   SimClock& clock() { return clock_; }
   // Whose turn it is.
+  Id current() const { return current_; }
   const std::string& name() const { return actors_[current_]->name; }
 
   // What happened in which order, as one number: the same for the same seed.

@@ -19,8 +19,10 @@ constexpr milliseconds kTakePause{200};
 constexpr milliseconds kFlushInterval{250};
 constexpr seconds kCallTimeout{5};
 constexpr size_t kRingSlots = 1'024;
+constexpr size_t kWatchItems = 1'024;  // room for many is what a world would spend its time on
 constexpr uint32_t kGroupsMax = 4'096;
 constexpr seconds kCatchUpMax{60};
+constexpr milliseconds kIdle{4};  // until it looks again whether there is something to do
 
 Acks::Options AcksOptions(AckClass ack) {
   return {.usual = ack, .wait_max = milliseconds(2'000), .slice = milliseconds(200)};
@@ -28,9 +30,10 @@ Acks::Options AcksOptions(AckClass ack) {
 
 }  // namespace
 
-Core::Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
-           AckClass ack, std::shared_ptr<NodeMemory> memory)
+Core::Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, const Layout& layout,
+           std::string node_id, AckClass ack, std::shared_ptr<NodeMemory> memory)
     : scheduler_(scheduler),
+      clock_(clock),
       redis_(redis),
       layout_(layout),
       node_id_(std::move(node_id)),
@@ -40,14 +43,13 @@ Core::Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::str
       sizes_(groups_, {}),
       bodies_(1 << 20),
       ring_(kRingSlots, kWorkers),
-      progress_(layout_.shard_count, kWorkers, executor_, scheduler.clock()),
-      leases_(layout_, node_id_, kLease, scheduler.clock(), memory_->others_leases),
-      log_clock_(scheduler.clock()),
-      appends_(scheduler, redis, node_id_ + " appends"),
-      one_copy_(scheduler, redis, node_id_ + " one copy"),
-      all_copies_(scheduler, redis, node_id_ + " all copies"),
-      acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, scheduler.clock(),
-            AcksOptions(ack)),
+      progress_(layout_.shard_count, kWorkers, executor_, clock),
+      leases_(layout_, node_id_, kLease, clock, memory_->others_leases),
+      log_clock_(clock),
+      appends_(scheduler, redis, node_id_, " appends"),
+      one_copy_(scheduler, redis, node_id_, " one copy"),
+      all_copies_(scheduler, redis, node_id_, " all copies"),
+      acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, clock, AcksOptions(ack)),
       log_reader_([this] { return Connect(); }, milliseconds(1), layout_, log_clock_) {
   RedisAppender::Options options;
   options.acks = &acks_;
@@ -61,7 +63,7 @@ Core::~Core() {
 }
 
 absl::StatusOr<std::unique_ptr<redis::Connection>> Core::Connect() {
-  auto connection = std::make_unique<SimConnection>(scheduler_, redis_, kCallTimeout);
+  auto connection = std::make_unique<SimConnection>(scheduler_, redis_, node_id_, kCallTimeout);
   KLATCH_RETURN_IF_ERROR(connection->Reconnect());
   return connection;
 }
@@ -70,7 +72,7 @@ void Core::Loop(std::string name, std::function<nanoseconds()> step) {
   actors_.push_back(
       scheduler_.Spawn(node_id_ + " " + std::move(name), [this, step = std::move(step)] {
         while (!over()) {
-          scheduler_.SleepFor(step());
+          scheduler_.SleepFor(clock_.UntilPassed(step()));
         }
       }));
 }
@@ -82,7 +84,7 @@ absl::Status Core::Claim(redis::Connection& redis) {
   KLATCH_RETURN_IF_ERROR(OpenNamespace(redis, layout_).status());
   // TakeAll's own waiting would stop the time.
   while (!over()) {
-    const absl::Status taken = leases_.TakeAll(redis, scheduler_.clock().Monotonic());
+    const absl::Status taken = leases_.TakeAll(redis, clock_.Monotonic());
     if (taken.ok() || !redis.connected()) {
       return taken;
     }
@@ -105,7 +107,7 @@ absl::Status Core::Start() {
     slices_.push_back(
         std::make_unique<Slice>(i, layout_,
                                 Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_,
-                                                     scheduler_.clock(), milliseconds(0)}));
+                                                     clock_, milliseconds(0), kWatchItems}));
     slices_.back()->worker.AnswerAtOnce();
     workers.push_back(&slices_.back()->worker);
   }
@@ -115,21 +117,20 @@ absl::Status Core::Start() {
                      .trail = memory_->trail,
                      .groups = groups_,
                      .workers = workers,
-                     .clock = scheduler_.clock()});
+                     .clock = clock_});
   KLATCH_RETURN_IF_ERROR(recovery.FollowTrail());
   KLATCH_ASSIGN_OR_RETURN(LoadSummary summary, recovery.Load());
   std::vector<Position> replay_after = std::move(summary.replay_after);
   KLATCH_ASSIGN_OR_RETURN(const bool has_taken, recovery.FollowCheckpoint(replay_after));
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
-    slice->flusher =
-        std::make_unique<Flusher>(Flusher::Dependencies{layout_, slice->worker, groups_, leases_,
-                                                        *guard_, epochs_, scheduler_.clock()},
-                                  std::move(flush_redis), kFlushInterval);
+    slice->flusher = std::make_unique<Flusher>(
+        Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
+        std::move(flush_redis), kFlushInterval);
   }
   tailer_ =
       std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, memory_->trail, groups_,
-                                                    bodies_, progress_, ring_, scheduler_.clock()},
+                                                    bodies_, progress_, ring_, clock_},
                                replay_after);
   RedisLogReader ends([this] { return Connect(); }, milliseconds(1), layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
@@ -139,11 +140,11 @@ absl::Status Core::Start() {
   }
   Loop("tailer", [this]() -> nanoseconds {
     const auto read = tailer_->failure().ok() ? tailer_->DoWork() : std::nullopt;
-    return !read ? milliseconds(50) : *read == 0 ? microseconds(2'000) : microseconds(0);
+    return !read ? milliseconds(50) : *read == 0 ? kIdle : microseconds(0);
   });
   for (const auto& slice : slices_) {
     Loop("worker", [worker = &slice->worker]() -> nanoseconds {
-      return worker->DoWork() == 0 ? microseconds(2'000) : microseconds(0);
+      return worker->DoWork() == 0 ? kIdle : microseconds(0);
     });
     Loop("flusher", [flusher = slice->flusher.get()]() -> nanoseconds {
       return flusher->DoWork() == Flusher::Round::kFailed ? milliseconds(100) : kFlushInterval;
@@ -193,7 +194,7 @@ absl::Status Core::health() const {
 }
 
 bool Core::Holds(PartitionIndex partition) const {
-  return leases_.Holds(partition, scheduler_.clock().Monotonic());
+  return leases_.Holds(partition, clock_.Monotonic());
 }
 
 bool Core::HoldsAll() const {

@@ -33,8 +33,9 @@ namespace klatch::sim {
 // One life between two loads.
 class Core {
  public:
-  Core(Scheduler& scheduler, SimRedis& redis, const Layout& layout, std::string node_id,
-       AckClass ack, std::shared_ptr<NodeMemory> memory);
+  // `clock`: of the machine that it runs on; outlives it.
+  Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, const Layout& layout,
+       std::string node_id, AckClass ack, std::shared_ptr<NodeMemory> memory);
   ~Core();
 
   // As Node::Start: until it has caught up. By the actor of the process.
@@ -86,6 +87,7 @@ class Core {
   bool over() const { return is_stopping_ || scheduler_.finishing(); }
 
   Scheduler& scheduler_;
+  const MachineClock& clock_;
   SimRedis& redis_;
   const Layout layout_;
   const std::string node_id_;

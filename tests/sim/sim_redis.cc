@@ -25,7 +25,8 @@ absl::Status Broken(std::string_view reason) {
 
 }  // namespace
 
-SimRedis::SimRedis(Scheduler& scheduler, Disk disk) : scheduler_(scheduler), disk_(disk) {
+SimRedis::SimRedis(Scheduler& scheduler, const MachineClock& clock, Disk disk)
+    : scheduler_(scheduler), clock_(clock), disk_(disk) {
   fake_.facts.run_id = "run-1";
   fake_.facts.in_sync_replicas = 1;
   fake_.facts.is_append_only = true;
@@ -126,25 +127,37 @@ void SimRedis::BreakConnections() {
   links_.clear();
 }
 
+void SimRedis::CutOff(const std::string& node, nanoseconds time) {
+  for (const std::shared_ptr<Link>& link : links_) {
+    link->is_broken = link->is_broken || link->node == node;
+  }
+  cut_off_until_[node] = scheduler_.clock().now() + time;
+}
+
 void SimRedis::Heal() {
+  cut_off_until_.clear();
   writes_left_ = 0;
   break_one_in_ = 0;
   is_replica_linked_ = true;
   paused_until_ = nanoseconds(0);
 }
 
-std::shared_ptr<SimRedis::Link> SimRedis::Connect() {
-  if (!reachable() || scheduler_.finishing()) {
+std::shared_ptr<SimRedis::Link> SimRedis::Connect(const std::string& node) {
+  const auto cut_off = cut_off_until_.find(node);
+  const bool is_cut_off =
+      cut_off != cut_off_until_.end() && scheduler_.clock().now() < cut_off->second;
+  if (!reachable() || is_cut_off || scheduler_.finishing()) {
     return nullptr;
   }
   auto link = std::make_shared<Link>();
+  link->node = node;
   link->incarnation = incarnation_;
   links_.push_back(link);
   return link;
 }
 
 redis::Reply SimRedis::Execute(Link& link, const redis::Command& command) {
-  const nanoseconds now = scheduler_.clock().Steady() + skew_;
+  const nanoseconds now = clock_.Steady() + skew_;
   fake_.now_us = std::chrono::duration_cast<microseconds>(now).count();
   scheduler_.Note(command.args[0]);
   const std::string& word = command.args[0];
@@ -253,7 +266,7 @@ void SimRedis::Abandon(const std::shared_ptr<Link>& link,
 
 absl::Status SimConnection::Reconnect() {
   scheduler_.SleepFor(microseconds(500));
-  link_ = redis_.Connect();
+  link_ = redis_.Connect(node_);
   return link_ != nullptr ? absl::OkStatus() : Broken(redis::kReasonNotSent);
 }
 
@@ -276,10 +289,12 @@ absl::StatusOr<std::vector<redis::Reply>> SimConnection::CallAll(
   return replies;
 }
 
-SimPipeline::SimPipeline(Scheduler& scheduler, SimRedis& redis, std::string actor)
+SimPipeline::SimPipeline(Scheduler& scheduler, SimRedis& redis, std::string node,
+                         std::string_view purpose)
     : scheduler_(scheduler),
       redis_(redis),
-      actor_(scheduler.Spawn(std::move(actor), [this] { Run(); })) {}
+      node_(std::move(node)),
+      actor_(scheduler.Spawn(node_ + std::string(purpose), [this] { Run(); })) {}
 
 void SimPipeline::Submit(std::vector<redis::Command> commands, Callback done) {
   SubmitOver(0, std::move(commands), std::move(done));
@@ -311,7 +326,7 @@ void SimPipeline::Run() {
 redis::Pipeline::Replies SimPipeline::CarryOut(const Group& group) {
   if (link_ == nullptr || link_->is_broken) {
     scheduler_.SleepFor(milliseconds(scheduler_.random().Between(1, 20)));
-    link_ = redis_.Connect();
+    link_ = redis_.Connect(node_);
     ++connection_;
   }
   if (link_ == nullptr || (group.connection != 0 && group.connection != connection_)) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,7 +33,8 @@ class SimRedis {
  public:
   enum class Disk { kAlways, kEverySecond };
 
-  SimRedis(Scheduler& scheduler, Disk disk);
+  // `clock`: of its machine; outlives it.
+  SimRedis(Scheduler& scheduler, const MachineClock& clock, Disk disk);
 
   // How often things go wrong by themselves: once in so many commands; 0: never.
   void set_break_one_in(uint64_t times) { break_one_in_ = times; }
@@ -49,6 +51,8 @@ class SimRedis {
   void set_replica_linked(bool is_linked) { is_replica_linked_ = is_linked; }
   // All connections end; what was under way may be carried out, or not, or later.
   void BreakConnections();
+  // The node's end, and it gets no others for so long; the others' stand.
+  void CutOff(const std::string& node, std::chrono::nanoseconds time);
   // Nothing goes wrong any more.
   void Heal();
   void Skew(std::chrono::nanoseconds by) { skew_ += by; }
@@ -62,13 +66,15 @@ class SimRedis {
   // A session of one connection. It is dead once its server, or its connection, is gone.
   struct Link {
     FakeRedis::Session session;
+    std::string node;  // whose
     uint64_t incarnation = 0;
     bool is_broken = false;
     bool is_severed = false;  // nothing of what was sent comes any more
     bool is_watching = false;
     bool is_at_former = false;
   };
-  std::shared_ptr<Link> Connect();
+  // Null: nobody answers.
+  std::shared_ptr<Link> Connect(const std::string& node);
   // Nothing: the connection broke, before or after the command was carried out.
   std::optional<redis::Reply> Call(const std::shared_ptr<Link>& link, const redis::Command& command,
                                    std::chrono::nanoseconds timeout);
@@ -91,6 +97,7 @@ class SimRedis {
   void Begin(Data data, std::chrono::nanoseconds down);
 
   Scheduler& scheduler_;
+  const MachineClock& clock_;
   const Disk disk_;
   FakeRedis fake_;
   Data replica_;
@@ -104,6 +111,7 @@ class SimRedis {
   uint64_t incarnation_ = 1;
   std::chrono::nanoseconds down_until_{0};
   std::chrono::nanoseconds paused_until_{0};
+  std::map<std::string, std::chrono::nanoseconds> cut_off_until_;  // by node
   std::chrono::nanoseconds skew_{0};
   uint64_t writes_left_ = 0;  // until after_writes_
   std::function<void()> after_writes_;
@@ -114,8 +122,13 @@ class SimRedis {
 // As the product's own: blocks whoever calls.
 class SimConnection final : public redis::Connection {
  public:
-  SimConnection(Scheduler& scheduler, SimRedis& redis, std::chrono::nanoseconds timeout)
-      : Connection(redis::Address()), scheduler_(scheduler), redis_(redis), timeout_(timeout) {}
+  SimConnection(Scheduler& scheduler, SimRedis& redis, std::string node,
+                std::chrono::nanoseconds timeout)
+      : Connection(redis::Address()),
+        scheduler_(scheduler),
+        redis_(redis),
+        node_(std::move(node)),
+        timeout_(timeout) {}
 
   absl::StatusOr<std::vector<redis::Reply>> CallAll(
       std::span<const redis::Command> commands) override;
@@ -125,6 +138,7 @@ class SimConnection final : public redis::Connection {
  private:
   Scheduler& scheduler_;
   SimRedis& redis_;
+  const std::string node_;
   const std::chrono::nanoseconds timeout_;
   std::shared_ptr<SimRedis::Link> link_;
 };
@@ -132,9 +146,9 @@ class SimConnection final : public redis::Connection {
 // An actor of its own carries out what is submitted.
 class SimPipeline final : public redis::Pipeline {
  public:
-  // `actor`: its name. It ends when the scheduler finishes, or when it has been stopped and has
+  // `purpose`: with the node's, its actor's name. That ends when the scheduler finishes, or when it has been stopped and has
   // nothing to do.
-  SimPipeline(Scheduler& scheduler, SimRedis& redis, std::string actor);
+  SimPipeline(Scheduler& scheduler, SimRedis& redis, std::string node, std::string_view purpose);
 
   void Submit(std::vector<redis::Command> commands, Callback done) override;
   uint64_t connection() const override { return connection_; }
@@ -158,6 +172,7 @@ class SimPipeline final : public redis::Pipeline {
 
   Scheduler& scheduler_;
   SimRedis& redis_;
+  const std::string node_;
   std::deque<Group> queue_;
   std::shared_ptr<SimRedis::Link> link_;
   uint64_t connection_ = 0;

@@ -100,9 +100,9 @@ void Play(uint64_t seed, const Options& options, Total& total) {
   }
   std::lock_guard lock(total.mutex);
   if (options.is_told || !verdict.violations.empty()) {
-    fmt::print("seed {}: {}; {} acknowledged, {} lost, {} faults, {} loads, {} turns\n", seed,
-               verdict.promises.ToString(), verdict.acknowledged, verdict.lost, verdict.faults,
-               verdict.loads, verdict.turns);
+    fmt::print("seed {}: {}{}; {} acknowledged, {} lost, {} faults, {} loads, {} turns\n", seed,
+               verdict.promises.ToString(), verdict.rates.ToString(), verdict.acknowledged,
+               verdict.lost, verdict.faults, verdict.loads, verdict.turns);
   }
   for (const std::string& violation : verdict.violations) {
     fmt::print("  {}\n", violation);

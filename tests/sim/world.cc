@@ -23,6 +23,7 @@ constexpr size_t kGroups = 4;
 constexpr seconds kLife{15};        // while things befall them
 constexpr seconds kCallMax{6};      // what a client waits for one call
 constexpr seconds kSettleMax{180};  // until everybody is well again
+constexpr int64_t kRatePpmMax = 50'000;
 constexpr char kOwner[] = "owner";
 
 Layout SmallLayout() {
@@ -75,13 +76,23 @@ std::string Promises::ToString() const {
                      fails_over ? ", fails over" : "", restarts ? ", restarts" : "");
 }
 
+std::string Rates::ToString() const {
+  return redis == 0 && nodes[0] == 0
+             ? ""
+             : fmt::format(", clocks {:+} {:+} {:+} ppm", redis, nodes[0], nodes[1]);
+}
+
 World::World(uint64_t seed)
     : scheduler_(seed),
       promises_(ChoosePromises()),
+      rates_(ChooseRates()),
+      redis_clock_(scheduler_.clock(), rates_.redis),
+      node_clocks_{MachineClock(scheduler_.clock(), rates_.nodes[0]),
+                   MachineClock(scheduler_.clock(), rates_.nodes[1])},
       terms_(ChooseTerms()),
       layout_(SmallLayout()),
       keys_(layout_),
-      redis_(scheduler_, promises_.disk) {}
+      redis_(scheduler_, redis_clock_, promises_.disk) {}
 
 World::~World() { scheduler_.Finish(); }
 
@@ -100,6 +111,16 @@ Promises World::ChoosePromises() {
     default:
       return {.disk = kAlways, .ack = AckClass::kStrict, .fails_over = true, .restarts = true};
   }
+}
+
+// As far apart as leases bear (a tenth of their duration), in half of the worlds.
+Rates World::ChooseRates() {
+  Random& random = scheduler_.random();
+  if (random.OneIn(2)) {
+    return {};
+  }
+  const int64_t first = random.OneIn(2) ? kRatePpmMax : -kRatePpmMax;
+  return {.redis = random.Between(-2 * kRatePpmMax, 2 * kRatePpmMax), .nodes = {first, -first}};
 }
 
 std::map<std::string, World::Terms> World::ChooseTerms() {
@@ -127,11 +148,13 @@ template <typename T>
 std::optional<T> World::Await(base::Task<T> task) {
   // Outlives the wait: the answer of a frozen node may come later.
   auto answer = std::make_shared<std::optional<T>>();
-  base::Spawn([](base::Task<T> inner, std::shared_ptr<std::optional<T>> out) -> base::Task<void> {
+  base::Spawn([](base::Task<T> inner, std::shared_ptr<std::optional<T>> out, Scheduler& scheduler,
+                 Scheduler::Id waits) -> base::Task<void> {
     T value = co_await std::move(inner);
     out->emplace(std::move(value));
-  }(std::move(task), answer));
-  scheduler_.WaitUntil([&] { return answer->has_value(); }, kCallMax);
+    scheduler.Wake(waits);
+  }(std::move(task), answer, scheduler_, scheduler_.current()));
+  scheduler_.WaitUntil([&] { return answer->has_value(); }, kCallMax, milliseconds(100));
   return std::move(*answer);
 }
 
@@ -144,6 +167,7 @@ std::shared_ptr<NodeMemory> World::NewMemory() const {
 void World::StartProcess(size_t which) {
   auto process = std::make_unique<Process>();
   process->name = which == 0 ? "a" : "b";
+  process->clock = &node_clocks_[which];
   process->memory = NewMemory();
   Process& started = *process;
   processes_.push_back(std::move(process));
@@ -153,8 +177,8 @@ void World::StartProcess(size_t which) {
 
 void World::RunProcess(Process& process) {
   while (!scheduler_.finishing()) {
-    process.core = std::make_shared<Core>(scheduler_, redis_, layout_, process.name, promises_.ack,
-                                          process.memory);
+    process.core = std::make_shared<Core>(scheduler_, *process.clock, redis_, layout_, process.name,
+                                          promises_.ack, process.memory);
     cores_.push_back(process.core);
     absl::Status status = process.core->Start();
     if (status.ok()) {
@@ -237,7 +261,7 @@ void World::WatchHolders() {
 }
 
 std::shared_ptr<Core> World::AwaitServing() {
-  scheduler_.WaitUntil([this] { return Serving() != nullptr; }, kSettleMax, milliseconds(2));
+  scheduler_.WaitUntil([this] { return Serving() != nullptr; }, kSettleMax, milliseconds(10));
   return Serving();
 }
 
@@ -433,7 +457,7 @@ void World::Befall() {
   Random& random = scheduler_.random();
   Process& process =
       *processes_[processes_.size() - 1 - random.Below(std::min<size_t>(2, processes_.size()))];
-  switch (random.Below(11)) {
+  switch (random.Below(12)) {
     case 0:
       Replace(process);
       break;
@@ -476,7 +500,10 @@ void World::Befall() {
       redis_.Skew(seconds(random.Between(-3'600, 3'600)));
       break;
     case 8:
+      redis_.CutOff(process.name, milliseconds(random.Between(500, 7'000)));
+      break;
     case 9:
+    case 10:
       // In the midst of a batch: between what it writes first and what last.
       redis_.AfterWrites(random.Between(1, 40), [this] {
         for (size_t i = 0; i < processes_.size(); ++i) {
@@ -493,6 +520,7 @@ void World::Befall() {
 
 Verdict World::Run() {
   verdict_.promises = promises_;
+  verdict_.rates = rates_;
   redis_.set_break_one_in(3'000);
   StartProcess(0);
   StartProcess(1);

@@ -26,6 +26,13 @@
 
 namespace klatch::sim {
 
+// How much faster than the time the clocks of the machines run, in millionths.
+struct Rates {
+  int64_t redis = 0;
+  int64_t nodes[2] = {0, 0};
+  std::string ToString() const;
+};
+
 struct Promises {
   SimRedis::Disk disk = SimRedis::Disk::kAlways;
   AckClass ack = AckClass::kLocal;
@@ -42,6 +49,7 @@ struct Promises {
 struct Verdict {
   std::vector<std::string> violations;  // at most kViolationsMax
   Promises promises;
+  Rates rates;
   uint64_t trace = 0;  // the same for the same seed
   uint64_t turns = 0;
   uint64_t acknowledged = 0;
@@ -63,6 +71,7 @@ class World {
   // klatchd: one core after the other, until it is killed or has lost its lease.
   struct Process {
     std::string name;
+    const MachineClock* clock;
     std::shared_ptr<NodeMemory> memory;
     std::shared_ptr<Core> core;     // the last
     std::shared_ptr<Core> serving;  // null while it serves nobody
@@ -131,10 +140,14 @@ class World {
   void Violate(std::string what);
 
   Promises ChoosePromises();
+  Rates ChooseRates();
   std::map<std::string, Terms> ChooseTerms();
 
   Scheduler scheduler_;
   const Promises promises_;
+  const Rates rates_;
+  const MachineClock redis_clock_;
+  const MachineClock node_clocks_[2];
   const std::map<std::string, Terms> terms_;  // by group
   const Layout layout_;
   const Keys keys_;
