@@ -16,6 +16,8 @@ namespace klatch {
 namespace {
 
 constexpr size_t kHexDigits = 16;
+// A removal is swept up no sooner than its call is over.
+constexpr std::chrono::milliseconds kNotedAheadMax = limits::kCallDeadlineDefault;
 constexpr uint64_t kRefusalRetentionMs =
     std::chrono::milliseconds(limits::kRefusalRetention).count();
 
@@ -181,7 +183,7 @@ base::Task<absl::Status> RedisAppender::AwaitSettling(UpdateId update) {
   redis::Command script =
       redis::Command::Eval(scripts::AwaitSettling(), {keys_.Log(shard), keys_.Pending(shard)},
                            {clock_.Argument(shard), fmt::format("{:016x}", update.value()),
-                            Number(limits::kCallDeadlineDefault.count())});
+                            Number(kNotedAheadMax.count())});
   auto sending = Send(std::move(script), "note a removal", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
   if (!reply.ok()) {
@@ -192,9 +194,10 @@ base::Task<absl::Status> RedisAppender::AwaitSettling(UpdateId update) {
 
 base::Task<absl::StatusOr<std::vector<PendingPost>>> RedisAppender::TakePending(
     ShardIndex shard, std::chrono::milliseconds age, size_t count) {
-  redis::Command script = redis::Command::Eval(
-      scripts::TakePending(), {keys_.Log(shard), keys_.Pending(shard)},
-      {clock_.Argument(shard), Number(static_cast<uint64_t>(age.count())), Number(count)});
+  redis::Command script =
+      redis::Command::Eval(scripts::TakePending(), {keys_.Log(shard), keys_.Pending(shard)},
+                           {clock_.Argument(shard), Number(static_cast<uint64_t>(age.count())),
+                            Number(count), Number(kNotedAheadMax.count())});
   auto sending = Send(std::move(script), "take pending posts", shard);
   const absl::StatusOr<redis::Reply> reply = co_await std::move(sending);
   if (!reply.ok()) {

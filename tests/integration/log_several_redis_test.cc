@@ -422,6 +422,23 @@ TEST_F(LogSeveralTest, RemovalIsNotSweptWhileItsCallMayRun) {
   EXPECT_EQ(PendingCount(id), 0);
 }
 
+TEST_F(LogSeveralTest, WhatWasNotedBeforeTheClockWentBackIsTakenAllTheSame) {
+  const UpdateId id = Home({"a"}, "r");
+  const std::string pending = keys_.Pending(id.shard());
+  const std::string member(Redis({"ZRANGE", pending, "-1", "-1"})[0].text());
+  const auto score = [&] {
+    return std::stod(std::string(Redis({"ZSCORE", pending, member}).text()));
+  };
+  const double noted = score();
+  const double hour = 3'600'000;
+  Redis({"ZADD", pending, std::to_string(static_cast<int64_t>(noted + hour)), member});
+  EXPECT_THAT(*Await(appender_->TakePending(id.shard(), milliseconds(0), 9)), IsEmpty());
+  // As far ahead as anybody notes, and no further.
+  EXPECT_LT(score(), noted + hour / 2);
+  EXPECT_THAT(*Await(appender_->TakePending(id.shard(), milliseconds(0), 9)), IsEmpty())
+      << "whoever has noted it may not be done";
+}
+
 TEST_F(LogSeveralTest, BodyThatIsNotSettledIsReadWithWhatTheGroupsDecided) {
   const UpdateId id = Home({"a", "b", "c"});
   const Carry a = *CarryTo(id, "a");
