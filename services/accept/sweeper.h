@@ -29,14 +29,16 @@ class Sweeper {
   // Ends the thread after the post under way.
   void Stop() { thread_.Stop(); }
 
+  // One bounded pass over all shards, which the thread makes again and again; yields how many it finished.
+  // Without the thread the caller makes them, one after the other.
+  base::Task<size_t> Sweep();
+
   // Posts and removals that it has finished.
   uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 
  private:
   // Sweeps and waits for the end of it.
   void DoWork();
-  // One bounded pass over all shards; how many it finished.
-  base::Task<size_t> Sweep();
   base::Task<absl::Status> Finish(PendingPost post);
   void Note(const absl::Status& status);
 

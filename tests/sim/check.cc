@@ -11,6 +11,7 @@
 #include "services/materialize/stored_ring.h"
 #include "services/model/body.h"
 #include "services/model/membership.h"
+#include "services/model/past.h"
 #include "tests/sim/world.h"
 
 namespace klatch::sim {
@@ -28,9 +29,15 @@ const T* Find(const Data& data, const std::string& key) {
 }  // namespace
 
 struct World::Log {
-  struct Update {
+  // In a group that has it.
+  struct Place {
     std::string group;
     Position position;
+  };
+  struct Update {
+    std::vector<Place> places;
+    bool is_of_several = false;
+    bool is_homed = false;  // of several: its own record is there
   };
 
   std::map<uint64_t, Update> updates;  // by id
@@ -41,6 +48,20 @@ struct World::Log {
   // By person: what was posted while they were a member, and they are still the same member; or before, where
   // that was open to them when they joined.
   std::map<std::string, std::set<uint64_t>> due;
+  // Of the past of who joined: what a group took so long after its id that nobody looks for it there
+  // (model/past.h). It may be in a timeline or not.
+  std::map<std::string, std::set<uint64_t>> perhaps;
+  // The same as `due` of each group, from which that is put together.
+  std::map<std::string, std::map<std::string, std::set<uint64_t>>> due_in;
+
+  void Put(uint64_t id, const std::string& group, Position position) {
+    updates[id].places.push_back({group, position});
+    for (const auto& [person, stay] : members[group]) {
+      if (stay.role != Role::kNone) {
+        due_in[group][person].insert(id);
+      }
+    }
+  }
 };
 
 World::Log World::ReadLogs() {
@@ -58,12 +79,13 @@ World::Log World::ReadLogs() {
       }
       auto& members = log.members[record.group()];
       if (record.has_published()) {
-        log.updates[position->value()] = {record.group(), *position};
-        for (const auto& [person, stay] : members) {
-          if (stay.role != Role::kNone) {
-            log.due[person].insert(position->value());
-          }
-        }
+        log.Put(position->value(), record.group(), *position);
+      } else if (record.has_homed()) {
+        log.updates[position->value()].is_of_several = true;
+        log.updates[position->value()].is_homed = true;
+      } else if (record.has_carried()) {
+        log.updates[record.carried().update_id()].is_of_several = true;
+        log.Put(record.carried().update_id(), record.group(), *position);
       } else if (record.has_deleted()) {
         log.deleted.insert(record.deleted().update_id());
       } else if (record.has_group_created()) {
@@ -75,35 +97,41 @@ World::Log World::ReadLogs() {
                                             ? Position(record.members_changed().visible_from())
                                             : *position;
           members[joined.person()] = {static_cast<Role>(joined.role()), *position, visible_from};
-          AddPast(log, record.group(), visible_from, log.due[joined.person()]);
+          AddPast(log, record.group(), visible_from, joined.person());
         }
         for (const std::string& left : record.members_changed().left()) {
           members[left] = {};
-          std::erase_if(log.due[left], [&](uint64_t update) {
-            return log.updates.at(update).group == record.group();
-          });
+          log.due_in[record.group()].erase(left);
         }
       }
+    }
+  }
+  for (const auto& [group, persons] : log.due_in) {
+    for (const auto& [person, ids] : persons) {
+      log.due[person].insert(ids.begin(), ids.end());
     }
   }
   return log;
 }
 
-void World::AddPast(const Log& log, const std::string& group, Position from,
-                    std::set<uint64_t>& due) const {
+void World::AddPast(Log& log, const std::string& group, Position from, const std::string& person) {
   if (terms_.at(group).audience != AudienceRule::kMembersNow) {
     return;
   }
   for (const auto& [id, update] : log.updates) {
-    if (update.group == group && update.position >= from) {
-      due.insert(id);
+    for (const Log::Place& place : update.places) {
+      if (place.group == group && place.position >= from) {
+        (UpdateId(id) >= OldestIdTakenFrom(from) ? log.due_in[group] : log.perhaps)[person].insert(
+            id);
+      }
     }
   }
 }
 
 void World::Check() {
-  const Log log = ReadLogs();
+  Log log = ReadLogs();
   CheckPosts(log);
+  CheckSeveral(log);
   CheckChanges(log);
   CheckMembers(log);
   CheckTimelines(log);
@@ -122,7 +150,8 @@ void World::CheckPosts(const Log& log) {
       if (log.deleted.contains(id)) {
         Violate(fmt::format("{} was deleted, and has its body", id));
       }
-    } else if (!log.deleted.contains(id)) {
+    } else if (!log.deleted.contains(id) && (!update.is_of_several || update.is_homed) &&
+               !update.places.empty()) {
       Violate(fmt::format("the log has {}, and it has no body", id));
     }
   }
@@ -147,6 +176,42 @@ void World::CheckPosts(const Log& log) {
     ++verdict_.lost;
     if (!promises_.may_lose()) {
       Violate(fmt::format("{} was acknowledged and is gone", key));
+    }
+  }
+}
+
+// What bodies of posts to several groups say of their groups stands in these groups' logs, once; all is decided;
+// and whoever was answered that all groups have it was told the truth.
+void World::CheckSeveral(const Log& log) {
+  for (const auto& [id, update] : log.updates) {
+    const std::string* bytes = Find<std::string>(redis_.fake().data(), keys_.Update(UpdateId(id)));
+    const std::optional<Body> body = bytes ? Body::Decode(*bytes) : std::nullopt;
+    if (!update.is_of_several || !body) {
+      continue;
+    }
+    std::map<std::string, Position> carried;  // as the logs have it
+    for (const Log::Place& place : update.places) {
+      if (!carried.emplace(place.group, place.position).second) {
+        Violate(fmt::format("{} was carried to {} twice", id, place.group));
+      }
+    }
+    for (const Target& target : body->header().targets) {
+      const auto there = carried.find(target.group.value());
+      if (!target.carry.is_decided()) {
+        Violate(fmt::format("{} is not decided in {}", id, target.group.value()));
+      } else if (there == carried.end() ? target.carry.is_carried()
+                                        : there->second != target.carry.position) {
+        Violate(fmt::format("{} is in {} otherwise than its log says", id, target.group.value()));
+      }
+    }
+  }
+  for (const auto& [key, post] : posts_) {
+    for (const uint64_t id : post.groups.empty() ? std::set<uint64_t>() : post.ids) {
+      const auto update = log.updates.find(id);
+      const size_t places = update == log.updates.end() ? 0 : update->second.places.size();
+      if (places != post.groups.size() && !promises_.may_lose()) {
+        Violate(fmt::format("{} is in {} of its {} groups", key, places, post.groups.size()));
+      }
     }
   }
 }
@@ -218,7 +283,7 @@ void World::CheckMembers(const Log& log) {
 }
 
 // Stored timelines and those in memory have all that is due, and of what is not due nothing that could be shown.
-void World::CheckTimelines(const Log& log) {
+void World::CheckTimelines(Log& log) {
   const std::shared_ptr<Core> core = Serving();
   for (const auto& [person, due] : log.due) {
     const std::string* ring =
@@ -252,7 +317,7 @@ void World::CheckTimelines(const Log& log) {
     stored.insert(stored.end(), in_memory.begin(), in_memory.end());
     for (const uint64_t id : stored) {
       const auto update = log.updates.find(id);
-      if (due.contains(id) || log.deleted.contains(id)) {
+      if (due.contains(id) || log.deleted.contains(id) || log.perhaps[person].contains(id)) {
         continue;
       }
       if (update == log.updates.end()) {
@@ -261,11 +326,13 @@ void World::CheckTimelines(const Log& log) {
         }
         continue;
       }
-      const auto stay = log.members.at(update->second.group).find(person);
-      const bool is_open = terms_.at(update->second.group).audience == AudienceRule::kMembersNow;
-      if (stay != log.members.at(update->second.group).end() && stay->second.role != Role::kNone &&
-          (is_open ? stay->second.visible_from : stay->second.joined) <= update->second.position) {
-        Violate(fmt::format("{} has {} and would be shown it", person, id));
+      for (const Log::Place& place : update->second.places) {
+        const auto stay = log.members.at(place.group).find(person);
+        const bool is_open = terms_.at(place.group).audience == AudienceRule::kMembersNow;
+        if (stay != log.members.at(place.group).end() && stay->second.role != Role::kNone &&
+            (is_open ? stay->second.visible_from : stay->second.joined) <= place.position) {
+          Violate(fmt::format("{} has {} and would be shown it", person, id));
+        }
       }
     }
   }

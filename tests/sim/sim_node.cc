@@ -15,13 +15,15 @@ using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 constexpr milliseconds kLease{3'000};
-constexpr milliseconds kTakePause{200};
+constexpr milliseconds kTakePause{100};
 constexpr milliseconds kFlushInterval{250};
 constexpr seconds kCallTimeout{5};
 constexpr size_t kRingSlots = 1'024;
 constexpr size_t kWatchItems = 1'024;  // room for many is what a world would spend its time on
 constexpr uint32_t kGroupsMax = 4'096;
 constexpr seconds kCatchUpMax{60};
+constexpr milliseconds kSweepPause{1'000};
+constexpr seconds kSweepMax{600};
 constexpr milliseconds kIdle{4};  // until it looks again whether there is something to do
 
 Acks::Options AcksOptions(AckClass ack) {
@@ -50,11 +52,16 @@ Core::Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, con
       one_copy_(scheduler, redis, node_id_, " one copy"),
       all_copies_(scheduler, redis, node_id_, " all copies"),
       acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, clock, AcksOptions(ack)),
+      reads_(scheduler, redis, node_id_, " reads"),
+      stored_(reads_, layout_),
+      log_end_(reads_, layout_),
+      facts_(stored_, log_end_),
       log_reader_([this] { return Connect(); }, milliseconds(1), layout_, log_clock_) {
   RedisAppender::Options options;
   options.acks = &acks_;
   appender_ = std::make_unique<RedisAppender>(appends_, layout_, log_clock_, options);
-  actors_ = {appends_.actor(), one_copy_.actor(), all_copies_.actor()};
+  sweeper_ = std::make_unique<Sweeper>(layout_.shard_count, *appender_, facts_, clock_);
+  actors_ = {reads_.actor(), appends_.actor(), one_copy_.actor(), all_copies_.actor()};
 }
 
 Core::~Core() {
@@ -150,6 +157,10 @@ absl::Status Core::Start() {
       return flusher->DoWork() == Flusher::Round::kFailed ? milliseconds(100) : kFlushInterval;
     });
   }
+  Loop("sweeper", [this]() -> nanoseconds {
+    SweepOnce();
+    return kSweepPause;
+  });
   const bool has_caught_up = scheduler_.WaitUntil(
       [&] {
         bool is_applied = true;
@@ -171,9 +182,19 @@ absl::Status Core::Start() {
   return absl::OkStatus();
 }
 
+void Core::SweepOnce() {
+  // Outlives the wait: it may be under way when this core ends.
+  auto has_ended = std::make_shared<bool>(false);
+  base::Spawn([](base::Task<size_t> sweeping, std::shared_ptr<bool> ended) -> base::Task<void> {
+    static_cast<void>(co_await std::move(sweeping));
+    *ended = true;
+  }(sweeper_->Sweep(), has_ended));
+  scheduler_.WaitUntil([&] { return *has_ended || over(); }, kSweepMax, milliseconds(20));
+}
+
 void Core::Stop() {
   is_stopping_ = true;
-  for (SimPipeline* pipeline : {&appends_, &one_copy_, &all_copies_}) {
+  for (SimPipeline* pipeline : {&reads_, &appends_, &one_copy_, &all_copies_}) {
     pipeline->Stop();
   }
 }

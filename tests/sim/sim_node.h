@@ -13,12 +13,16 @@
 #include "common/base/executor.h"
 #include "common/lockfree/broadcast_ring.h"
 #include "common/lockfree/epoch.h"
+#include "services/accept/redis_facts.h"
+#include "services/accept/sweeper.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/worker.h"
 #include "services/klatchd/node_memory.h"
 #include "services/klatchd/recovery.h"
 #include "services/log/acks.h"
+#include "services/log/bodies.h"
 #include "services/log/log_clock.h"
+#include "services/log/log_end.h"
 #include "services/log/redis_appender.h"
 #include "services/log/redis_log_reader.h"
 #include "services/materialize/flusher.h"
@@ -84,6 +88,7 @@ class Core {
   absl::StatusOr<std::unique_ptr<redis::Connection>> Connect();
   absl::Status Claim(redis::Connection& redis);
   void Loop(std::string name, std::function<std::chrono::nanoseconds()> step);
+  void SweepOnce();
   bool over() const { return is_stopping_ || scheduler_.finishing(); }
 
   Scheduler& scheduler_;
@@ -110,6 +115,11 @@ class Core {
   SimPipeline all_copies_;
   Acks acks_;
   std::unique_ptr<RedisAppender> appender_;
+  SimPipeline reads_;
+  Bodies stored_;
+  LogEnd log_end_;
+  RedisFacts facts_;
+  std::unique_ptr<Sweeper> sweeper_;
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;
   std::vector<Scheduler::Id> actors_;

@@ -19,12 +19,10 @@ using std::chrono::seconds;
 
 constexpr size_t kClients = 3;
 constexpr size_t kPersons = 36;
-constexpr size_t kGroups = 4;
+constexpr size_t kTimelineMax = 800;
 constexpr seconds kLife{15};        // while things befall them
-constexpr seconds kCallMax{6};      // what a client waits for one call
 constexpr seconds kSettleMax{180};  // until everybody is well again
 constexpr int64_t kRatePpmMax = 50'000;
-constexpr char kOwner[] = "owner";
 
 Layout SmallLayout() {
   Layout layout;
@@ -35,8 +33,6 @@ Layout SmallLayout() {
 }
 
 std::string PersonName(uint64_t number) { return fmt::format("person-{}", number); }
-std::string GroupName(uint64_t number) { return fmt::format("group-{}", number); }
-
 std::string BodyOf(std::string_view author, const GroupId& group, std::string_view text) {
   klatch::v1::Update update;
   update.set_text(std::string(text));
@@ -82,10 +78,13 @@ std::string Rates::ToString() const {
              : fmt::format(", clocks {:+} {:+} {:+} ppm", redis, nodes[0], nodes[1]);
 }
 
+std::string World::GroupName(uint64_t number) { return fmt::format("group-{}", number); }
+
 World::World(uint64_t seed)
     : scheduler_(seed),
       promises_(ChoosePromises()),
       rates_(ChooseRates()),
+      posts_to_several_(ChooseOneIn(2)),
       redis_clock_(scheduler_.clock(), rates_.redis),
       node_clocks_{MachineClock(scheduler_.clock(), rates_.nodes[0]),
                    MachineClock(scheduler_.clock(), rates_.nodes[1])},
@@ -142,20 +141,6 @@ void World::Violate(std::string what) {
   if (verdict_.violations.size() < Verdict::kViolationsMax) {
     verdict_.violations.push_back(std::move(what));
   }
-}
-
-template <typename T>
-std::optional<T> World::Await(base::Task<T> task) {
-  // Outlives the wait: the answer of a frozen node may come later.
-  auto answer = std::make_shared<std::optional<T>>();
-  base::Spawn([](base::Task<T> inner, std::shared_ptr<std::optional<T>> out, Scheduler& scheduler,
-                 Scheduler::Id waits) -> base::Task<void> {
-    T value = co_await std::move(inner);
-    out->emplace(std::move(value));
-    scheduler.Wake(waits);
-  }(std::move(task), answer, scheduler_, scheduler_.current()));
-  scheduler_.WaitUntil([&] { return answer->has_value(); }, kCallMax, milliseconds(100));
-  return std::move(*answer);
 }
 
 std::shared_ptr<NodeMemory> World::NewMemory() const {
@@ -298,7 +283,9 @@ void World::RunClient(size_t client) {
       MakeGroups();
     }
     const uint64_t what = random.Below(20);
-    if (what < 12) {
+    if (what < 3 && posts_to_several_) {
+      PostToSeveral(client);
+    } else if (what < 12) {
       PostOnce(client);
     } else if (what < 19) {
       JoinOrLeave(client);
@@ -329,14 +316,19 @@ void World::PostOnce(size_t client) {
     }
     const auto results = Await(core->appender().Publish(std::move(commands)));
     std::vector<std::string> left;
+    std::set<uint64_t> answered;
     for (size_t i = 0; i < keys.size(); ++i) {
       if (results && (*results)[i].ok()) {
+        answered.insert((*results)[i]->position.value());
         posts_[keys[i]].ids.insert((*results)[i]->position.value());
       } else if (!results || !IsLastWord((*results)[i].status(), keys[i])) {
         left.push_back(keys[i]);
       }
     }
     keys = std::move(left);
+    if (!answered.empty()) {
+      CheckDelivered(core, client, group, answered);
+    }
     scheduler_.SleepFor(milliseconds(random.Between(1, 60)));
   }
 }
@@ -412,6 +404,36 @@ void World::CheckInForce(const std::shared_ptr<Core>& core, const PersonId& pers
   }
 }
 
+// A post that is applied is in the timelines of the members, once. Looked at are those whom this client alone
+// adds and removes: nothing of theirs is under way.
+void World::CheckDelivered(const std::shared_ptr<Core>& core, size_t client, const GroupId& group,
+                           const std::set<uint64_t>& ids) {
+  const Position last(*ids.rbegin());
+  if (promises_.may_lose() ||
+      !scheduler_.WaitUntil([&] { return core->Applied(last) || !core->health().ok(); },
+                            kCallMax) ||
+      !core->health().ok() || !core->HoldsAll()) {
+    return;
+  }
+  for (uint64_t i = client; i < kPersons; i += kClients) {
+    const PersonId person(PersonName(i));
+    const auto change = changes_.find({person.value(), group.value()});
+    const auto view = core->Find(person);
+    if (change == changes_.end() || !change->second.joined || !view) {
+      continue;
+    }
+    std::vector<lockfree::TimelineEntry> entries;
+    uint64_t floor = 0;
+    static_cast<void>(view->home->CopyNewest(*view->arena, entries, kTimelineMax, &floor));
+    for (const uint64_t id : ids) {
+      const auto times = std::ranges::count(entries, id, &lockfree::TimelineEntry::id);
+      if (id > change->second.position && id > floor && times != 1) {
+        Violate(fmt::format("{} is applied, and {} has it {} times", id, person.value(), times));
+      }
+    }
+  }
+}
+
 void World::DeleteOne() {
   std::vector<std::string> keys;
   for (const auto& [key, post] : posts_) {
@@ -429,8 +451,11 @@ void World::DeleteOne() {
     if (core == nullptr) {
       return;
     }
-    const auto done = Await(core->appender().Delete(
-        {PersonId(kOwner), UpdateId(*post.ids.rbegin()), GroupId(post.group), PersonId(kOwner)}));
+    const PersonId owner(kOwner);
+    const UpdateId id(*post.ids.rbegin());
+    const auto done = post.groups.empty()
+                          ? Await(core->appender().Delete({owner, id, GroupId(post.group), owner}))
+                          : Await(core->appender().DeleteSeveral(owner, id, post.groups));
     if (done && done->ok()) {
       post.was_answered_deleted = true;
       return;
@@ -457,7 +482,7 @@ void World::Befall() {
   Random& random = scheduler_.random();
   Process& process =
       *processes_[processes_.size() - 1 - random.Below(std::min<size_t>(2, processes_.size()))];
-  switch (random.Below(12)) {
+  switch (random.Below(13)) {
     case 0:
       Replace(process);
       break;
@@ -500,10 +525,18 @@ void World::Befall() {
       redis_.Skew(seconds(random.Between(-3'600, 3'600)));
       break;
     case 8:
-      redis_.CutOff(process.name, milliseconds(random.Between(500, 7'000)));
+      redis_.CutOff(process.name, milliseconds(random.Between(2'500, 7'000)));
       break;
     case 9:
+      // The one that the other waits for.
+      for (const auto& each : processes_) {
+        if (each->serving && !each->is_dead) {
+          redis_.CutOff(each->name, milliseconds(random.Between(2'500, 7'000)));
+        }
+      }
+      break;
     case 10:
+    case 11:
       // In the midst of a batch: between what it writes first and what last.
       redis_.AfterWrites(random.Between(1, 40), [this] {
         for (size_t i = 0; i < processes_.size(); ++i) {
@@ -555,6 +588,9 @@ void World::Settle() {
   if (!scheduler_.WaitUntil([this] { return clients_busy_ == 0; }, kSettleMax, milliseconds(5))) {
     Violate("clients do not come to an end");
     return;
+  }
+  if (!scheduler_.WaitUntil([this] { return !HasPending(); }, kSettleMax, milliseconds(100))) {
+    Violate("a post to several groups waits for ever");
   }
   // Twice, since what is rebuilt is written by the pass behind.
   for (int pass = 0; pass < 2; ++pass) {

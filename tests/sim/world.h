@@ -8,14 +8,17 @@
 //
 // Thread safety: Run once, by one thread.
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/base/task.h"
 #include "services/model/ack.h"
 #include "services/model/carry.h"
 #include "services/model/layout.h"
@@ -68,6 +71,12 @@ class World {
   Verdict Run();
 
  private:
+  static constexpr size_t kGroups = 4;
+  static constexpr char kOwner[] = "owner";           // of all groups, and who posts
+  static constexpr std::chrono::seconds kCallMax{6};  // what a client waits for one call
+
+  static std::string GroupName(uint64_t number);
+
   // klatchd: one core after the other, until it is killed or has lost its lease.
   struct Process {
     std::string name;
@@ -81,8 +90,9 @@ class World {
   };
   struct Post {
     std::string group;
-    std::set<uint64_t> ids;   // that it was answered
-    bool is_deleted = false;  // or asked to be
+    std::vector<GroupId> groups;  // instead, if posted to several
+    std::set<uint64_t> ids;       // that it was answered
+    bool is_deleted = false;      // or asked to be
     bool was_answered_deleted = false;
   };
   // What a group lets those see who join it.
@@ -118,9 +128,16 @@ class World {
   void MakeGroups();
   void RunClient(size_t client);
   void PostOnce(size_t client);
+  void PostToSeveral(size_t client);
+  // False if it is to be tried again.
+  bool TryPostToSeveral(const std::string& key, Post& post);
+  // Whether posts to several groups wait to be decided.
+  bool HasPending() const;
   void JoinOrLeave(size_t client);
   void CheckInForce(const std::shared_ptr<Core>& core, const PersonId& person, const GroupId& group,
                     Position position);
+  void CheckDelivered(const std::shared_ptr<Core>& core, size_t client, const GroupId& group,
+                      const std::set<uint64_t>& ids);
   void DeleteOne();
   void RunChaos();
   void Befall();
@@ -129,23 +146,25 @@ class World {
   void Check();
   Log ReadLogs();
   // Adds what of the group's past is open from there on.
-  void AddPast(const Log& log, const std::string& group, Position from,
-               std::set<uint64_t>& due) const;
+  void AddPast(Log& log, const std::string& group, Position from, const std::string& person);
   void CheckPosts(const Log& log);
+  void CheckSeveral(const Log& log);
   void CheckChanges(const Log& log);
   void CheckMembers(const Log& log);
-  void CheckTimelines(const Log& log);
+  void CheckTimelines(Log& log);
   // Whether a refusal may be the last word: only where the group itself may have been lost.
   bool IsLastWord(const absl::Status& status, std::string_view of);
   void Violate(std::string what);
 
   Promises ChoosePromises();
   Rates ChooseRates();
+  bool ChooseOneIn(uint64_t times) { return scheduler_.random().OneIn(times); }
   std::map<std::string, Terms> ChooseTerms();
 
   Scheduler scheduler_;
   const Promises promises_;
   const Rates rates_;
+  const bool posts_to_several_;
   const MachineClock redis_clock_;
   const MachineClock node_clocks_[2];
   const std::map<std::string, Terms> terms_;  // by group
@@ -163,5 +182,20 @@ class World {
   std::map<std::pair<std::string, std::string>, Change> changes_;  // by person and group
   Verdict verdict_;
 };
+
+template <typename T>
+std::optional<T> World::Await(base::Task<T> task) {
+  // Outlives the wait: the answer of a frozen node may come later.
+  auto answer = std::make_shared<std::optional<T>>();
+  base::Spawn([](base::Task<T> inner, std::shared_ptr<std::optional<T>> out, Scheduler& scheduler,
+                 Scheduler::Id waits) -> base::Task<void> {
+    T value = co_await std::move(inner);
+    out->emplace(std::move(value));
+    scheduler.Wake(waits);
+  }(std::move(task), answer, scheduler_, scheduler_.current()));
+  scheduler_.WaitUntil([&] { return answer->has_value(); }, kCallMax,
+                       std::chrono::milliseconds(100));
+  return std::move(*answer);
+}
 
 }  // namespace klatch::sim
