@@ -39,6 +39,9 @@ class Janitor {
   void Start() { thread_.Start(); }
   void Stop() { thread_.Stop(); }
 
+  // What the thread does again and again, for who has none: a pass, on a new connection if need be; says what
+  // went wrong.
+  void DoWork();
   // One pass over all shards.
   absl::Status TrimAll();
 
@@ -52,8 +55,6 @@ class Janitor {
     int64_t bytes = 0;
   };
 
-  // A pass, on a new connection if need be; says what went wrong.
-  void DoWork();
   // By shard: what the checkpoints of all partitions have passed. Nothing of it if one has none.
   absl::StatusOr<std::vector<Position>> ReadPassed();
   absl::StatusOr<std::vector<ShardFacts>> ReadShards();

@@ -68,9 +68,14 @@ World::Log World::ReadLogs() {
   Log log;
   for (uint32_t i = 0; i < layout_.shard_count; ++i) {
     const ShardIndex shard(i);
-    const Stream* stream = Find<Stream>(redis_.fake().data(), keys_.Log(shard));
-    for (const auto& [id, fields] :
-         stream ? stream->entries : std::map<StreamId, Stream::Fields>()) {
+    std::map<StreamId, Stream::Fields> entries;
+    for (const std::string& key : {keys_.Log(shard), SimRedis::ArchiveOf(keys_.Log(shard))}) {
+      const Stream* stream = Find<Stream>(redis_.fake().data(), key);
+      if (stream != nullptr) {
+        entries.insert(stream->entries.begin(), stream->entries.end());
+      }
+    }
+    for (const auto& [id, fields] : entries) {
       const auto position = Position::FromStreamId(id.ToString(), shard);
       klatch::v1::LogRecord record;
       if (!position || fields.size() != 2 || !record.ParseFromString(fields[1])) {
@@ -108,7 +113,15 @@ World::Log World::ReadLogs() {
   }
   for (const auto& [group, persons] : log.due_in) {
     for (const auto& [person, ids] : persons) {
-      log.due[person].insert(ids.begin(), ids.end());
+      for (const uint64_t id : ids) {
+        // What the log no longer tells is looked for in the feeds.
+        const bool is_found =
+            !has_cut_logs_ ||
+            std::ranges::all_of(log.updates.at(id).places, [&](const Log::Place& place) {
+              return UpdateId(id) >= OldestIdTakenFrom(place.position);
+            });
+        (is_found ? log.due : log.perhaps)[person].insert(id);
+      }
     }
   }
   return log;

@@ -33,12 +33,13 @@ Acks::Options AcksOptions(AckClass ack) {
 }  // namespace
 
 Core::Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, const Layout& layout,
-           std::string node_id, AckClass ack, std::shared_ptr<NodeMemory> memory)
+           std::string node_id, Options options, std::shared_ptr<NodeMemory> memory)
     : scheduler_(scheduler),
       clock_(clock),
       redis_(redis),
       layout_(layout),
       node_id_(std::move(node_id)),
+      options_(std::move(options)),
       memory_(std::move(memory)),
       executor_(1, "sim"),
       groups_(layout_, kGroupsMax),
@@ -51,15 +52,16 @@ Core::Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, con
       appends_(scheduler, redis, node_id_, " appends"),
       one_copy_(scheduler, redis, node_id_, " one copy"),
       all_copies_(scheduler, redis, node_id_, " all copies"),
-      acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, clock, AcksOptions(ack)),
+      acks_(one_copy_, all_copies_, layout_, memory_->has_seen_replicas, clock,
+            AcksOptions(options_.ack)),
       reads_(scheduler, redis, node_id_, " reads"),
       stored_(reads_, layout_),
       log_end_(reads_, layout_),
       facts_(stored_, log_end_),
       log_reader_([this] { return Connect(); }, milliseconds(1), layout_, log_clock_) {
-  RedisAppender::Options options;
-  options.acks = &acks_;
-  appender_ = std::make_unique<RedisAppender>(appends_, layout_, log_clock_, options);
+  RedisAppender::Options appending;
+  appending.acks = &acks_;
+  appender_ = std::make_unique<RedisAppender>(appends_, layout_, log_clock_, appending);
   sweeper_ = std::make_unique<Sweeper>(layout_.shard_count, *appender_, facts_, clock_);
   actors_ = {reads_.actor(), appends_.actor(), one_copy_.actor(), all_copies_.actor()};
 }
@@ -161,6 +163,14 @@ absl::Status Core::Start() {
     SweepOnce();
     return kSweepPause;
   });
+  if (options_.janitor) {
+    KLATCH_ASSIGN_OR_RETURN(auto trim_redis, Connect());
+    janitor_ = std::make_unique<Janitor>(layout_, *options_.janitor, std::move(trim_redis), clock_);
+    Loop("janitor", [this]() -> nanoseconds {
+      janitor_->DoWork();
+      return options_.janitor->pause;
+    });
+  }
   const bool has_caught_up = scheduler_.WaitUntil(
       [&] {
         bool is_applied = true;

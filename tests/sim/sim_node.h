@@ -7,6 +7,7 @@
 // finished: its actors may stand anywhere in the product's code.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "services/klatchd/recovery.h"
 #include "services/log/acks.h"
 #include "services/log/bodies.h"
+#include "services/log/janitor.h"
 #include "services/log/log_clock.h"
 #include "services/log/log_end.h"
 #include "services/log/redis_appender.h"
@@ -37,9 +39,13 @@ namespace klatch::sim {
 // One life between two loads.
 class Core {
  public:
+  struct Options {
+    AckClass ack = AckClass::kLocal;
+    std::optional<Janitor::Options> janitor;  // nothing: it trims no logs
+  };
   // `clock`: of the machine that it runs on; outlives it.
   Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, const Layout& layout,
-       std::string node_id, AckClass ack, std::shared_ptr<NodeMemory> memory);
+       std::string node_id, Options options, std::shared_ptr<NodeMemory> memory);
   ~Core();
 
   // As Node::Start: until it has caught up. By the actor of the process.
@@ -96,6 +102,7 @@ class Core {
   SimRedis& redis_;
   const Layout layout_;
   const std::string node_id_;
+  const Options options_;
   const std::shared_ptr<NodeMemory> memory_;
   bool is_stopping_ = false;
 
@@ -122,6 +129,7 @@ class Core {
   std::unique_ptr<Sweeper> sweeper_;
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;
+  std::unique_ptr<Janitor> janitor_;
   std::vector<Scheduler::Id> actors_;
 };
 

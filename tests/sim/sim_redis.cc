@@ -164,9 +164,45 @@ redis::Reply SimRedis::Execute(Link& link, const redis::Command& command) {
   link.is_watching = word == "WATCH" || (link.is_watching && word != "EXEC" && word != "UNWATCH");
   FakeRedis& server = link.is_at_former ? *former_ : fake_;
   server.now_us = fake_.now_us;
-  redis::Reply reply = server.Execute(link.session, command);
+  redis::Reply reply =
+      word == "XTRIM" ? TrimLog(server, link, command) : server.Execute(link.session, command);
   CountWrite(word);
   return reply;
+}
+
+redis::Reply SimRedis::TrimLog(FakeRedis& server, Link& link, const redis::Command& command) {
+  const std::string& log = command.args[1];
+  const auto entries_of = [&] {
+    const auto found = server.data().find(log);
+    const Stream* stream =
+        found == server.data().end() ? nullptr : std::get_if<Stream>(&found->second.value);
+    return stream != nullptr ? stream->entries : std::map<StreamId, Stream::Fields>();
+  };
+  const auto before = entries_of();
+  redis::Reply reply = server.Execute(link.session, command);
+  const auto after = entries_of();
+  FakeRedis::Session own;
+  StreamId last;
+  for (const auto& [id, fields] : before) {
+    if (!after.contains(id)) {
+      std::vector<std::string> args = {"XADD", ArchiveOf(log), id.ToString()};
+      args.insert(args.end(), fields.begin(), fields.end());
+      static_cast<void>(server.Execute(own, args));
+      last = id;
+    }
+  }
+  if (last != StreamId() && !is_cutting_ && on_trim) {
+    on_trim(server.data(), log, last);
+  }
+  return reply;
+}
+
+void SimRedis::CutLog(const std::string& log) {
+  scheduler_.Note("cut");
+  Link link;
+  is_cutting_ = true;
+  static_cast<void>(Execute(link, redis::Command{"XTRIM", log, "MAXLEN", "1"}));
+  is_cutting_ = false;
 }
 
 void SimRedis::AfterWrites(uint64_t count, std::function<void()> then) {

@@ -56,6 +56,13 @@ class SimRedis {
   // Nothing goes wrong any more.
   void Heal();
   void Skew(std::chrono::nanoseconds by) { skew_ += by; }
+  // The log keeps its newest record only, whoever has read the others.
+  void CutLog(const std::string& log);
+  // What was trimmed of a log, and is not lost with its end: a stream of this name, part of what Redis has.
+  static std::string ArchiveOf(std::string_view log) { return "archive:" + std::string(log); }
+  // Called when anybody's XTRIM has taken something off a log, but not for CutLog: what there is, and up to where
+  // it is gone.
+  std::function<void(const Data& data, const std::string& log, StreamId last)> on_trim;
   // Once so many more scripts and transactions have been carried out: `then`, before anybody knows of the last.
   void AfterWrites(uint64_t count, std::function<void()> then);
 
@@ -88,6 +95,7 @@ class SimRedis {
   };
 
   redis::Reply Execute(Link& link, const redis::Command& command);
+  redis::Reply TrimLog(FakeRedis& server, Link& link, const redis::Command& command);
   void CountWrite(std::string_view word);
   void Break(const std::shared_ptr<Link>& link, const redis::Command& command);
   redis::Reply Wait(Link& link, const redis::Command& command);
@@ -113,6 +121,7 @@ class SimRedis {
   std::chrono::nanoseconds paused_until_{0};
   std::map<std::string, std::chrono::nanoseconds> cut_off_until_;  // by node
   std::chrono::nanoseconds skew_{0};
+  bool is_cutting_ = false;
   uint64_t writes_left_ = 0;  // until after_writes_
   std::function<void()> after_writes_;
   std::vector<std::shared_ptr<Link>> links_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/bytes.h"
 #include "common/base/hash.h"
 #include "common/base/task.h"
 #include "services/model/body.h"
@@ -20,8 +21,9 @@ using std::chrono::seconds;
 constexpr size_t kClients = 3;
 constexpr size_t kPersons = 36;
 constexpr size_t kTimelineMax = 800;
-constexpr seconds kLife{15};        // while things befall them
-constexpr seconds kSettleMax{180};  // until everybody is well again
+constexpr seconds kLife{15};             // while things befall them
+constexpr seconds kSettleMax{180};       // until everybody is well again
+constexpr milliseconds kLogKept{1'000};  // where nodes trim
 constexpr int64_t kRatePpmMax = 50'000;
 
 Layout SmallLayout() {
@@ -85,13 +87,18 @@ World::World(uint64_t seed)
       promises_(ChoosePromises()),
       rates_(ChooseRates()),
       posts_to_several_(ChooseOneIn(2)),
+      trims_(ChooseTrims()),
       redis_clock_(scheduler_.clock(), rates_.redis),
       node_clocks_{MachineClock(scheduler_.clock(), rates_.nodes[0]),
                    MachineClock(scheduler_.clock(), rates_.nodes[1])},
       terms_(ChooseTerms()),
       layout_(SmallLayout()),
       keys_(layout_),
-      redis_(scheduler_, redis_clock_, promises_.disk) {}
+      redis_(scheduler_, redis_clock_, promises_.disk) {
+  redis_.on_trim = [this](const Data& data, const std::string& log, StreamId last) {
+    CheckTrim(data, log, last);
+  };
+}
 
 World::~World() { scheduler_.Finish(); }
 
@@ -120,6 +127,17 @@ Rates World::ChooseRates() {
   }
   const int64_t first = random.OneIn(2) ? kRatePpmMax : -kRatePpmMax;
   return {.redis = random.Between(-2 * kRatePpmMax, 2 * kRatePpmMax), .nodes = {first, -first}};
+}
+
+Trims World::ChooseTrims() {
+  switch (scheduler_.random().Below(4)) {
+    case 0:
+      return Trims::kJanitor;
+    case 1:
+      return Trims::kCuts;
+    default:
+      return Trims::kNever;
+  }
 }
 
 std::map<std::string, World::Terms> World::ChooseTerms() {
@@ -162,8 +180,12 @@ void World::StartProcess(size_t which) {
 
 void World::RunProcess(Process& process) {
   while (!scheduler_.finishing()) {
+    Core::Options options{.ack = promises_.ack, .janitor = std::nullopt};
+    if (trims_ != Trims::kNever) {
+      options.janitor = Janitor::Options{.kept = kLogKept, .pause = kLogKept};
+    }
     process.core = std::make_shared<Core>(scheduler_, *process.clock, redis_, layout_, process.name,
-                                          promises_.ack, process.memory);
+                                          std::move(options), process.memory);
     cores_.push_back(process.core);
     absl::Status status = process.core->Start();
     if (status.ok()) {
@@ -482,7 +504,7 @@ void World::Befall() {
   Random& random = scheduler_.random();
   Process& process =
       *processes_[processes_.size() - 1 - random.Below(std::min<size_t>(2, processes_.size()))];
-  switch (random.Below(13)) {
+  switch (random.Below(15)) {
     case 0:
       Replace(process);
       break;
@@ -537,6 +559,12 @@ void World::Befall() {
       break;
     case 10:
     case 11:
+      if (trims_ == Trims::kCuts) {
+        CutLogs();
+      }
+      break;
+    case 12:
+    case 13:
       // In the midst of a batch: between what it writes first and what last.
       redis_.AfterWrites(random.Between(1, 40), [this] {
         for (size_t i = 0; i < processes_.size(); ++i) {
@@ -548,6 +576,64 @@ void World::Befall() {
       break;
     default:
       scheduler_.clock().Skew(seconds(random.Between(-3'600, 3'600)));
+  }
+}
+
+// Beyond what the one who serves has read or written, which may stand still, or die of it.
+void World::CutLogs() {
+  Random& random = scheduler_.random();
+  const std::shared_ptr<Core> core = Serving();
+  const auto serving = std::ranges::find_if(
+      processes_, [&](const auto& process) { return core && process->serving == core; });
+  if (serving == processes_.end()) {
+    return;
+  }
+  Process& process = **serving;
+  SetFrozen(process, true);
+  scheduler_.SleepFor(milliseconds(random.Between(10, 5'000)));
+  for (uint32_t i = 0; i < layout_.shard_count; ++i) {
+    // Who comes anew and finds no checkpoint takes what the log begins with for its beginning.
+    const ShardIndex shard(i);
+    bool is_passed = true;
+    for (uint32_t partition = 0; partition < layout_.partition_count; ++partition) {
+      is_passed =
+          is_passed && !PassedBy(redis_.fake().data(), PartitionIndex(partition), shard).is_zero();
+    }
+    if (is_passed) {
+      redis_.CutLog(keys_.Log(shard));
+    }
+  }
+  has_cut_logs_ = true;
+  if (!process.is_dead) {
+    SetFrozen(process, false);
+    if (random.OneIn(2)) {
+      Replace(process);
+    }
+  }
+}
+
+Position World::PassedBy(const Data& data, PartitionIndex partition, ShardIndex shard) const {
+  const auto found = data.find(keys_.Checkpoint(partition));
+  const std::string* bytes =
+      found == data.end() ? nullptr : std::get_if<std::string>(&found->second.value);
+  const size_t at = shard.value() * sizeof(uint64_t);
+  return bytes != nullptr && bytes->size() >= at + sizeof(uint64_t)
+             ? Position(base::LoadLittleEndian<uint64_t>(*bytes, at))
+             : Position();
+}
+
+// Who follows the logs from a checkpoint finds all that stands behind it.
+void World::CheckTrim(const Data& data, const std::string& log, StreamId last) {
+  uint32_t shard = 0;
+  while (shard < layout_.shard_count && keys_.Log(ShardIndex(shard)) != log) {
+    ++shard;
+  }
+  const auto trimmed = Position::FromStreamId(last.ToString(), ShardIndex(shard));
+  for (uint32_t i = 0; i < layout_.partition_count; ++i) {
+    if (!trimmed || PassedBy(data, PartitionIndex(i), ShardIndex(shard)) < *trimmed) {
+      Violate(fmt::format("{} was trimmed up to {}, which partition {} has not passed", log,
+                          last.ToString(), i));
+    }
   }
 }
 

@@ -36,6 +36,13 @@ struct Rates {
   std::string ToString() const;
 };
 
+// What becomes of the older end of the logs.
+enum class Trims {
+  kNever,
+  kJanitor,  // nodes trim what all have passed
+  kCuts,     // somebody cuts them off, too, whoever has read them
+};
+
 struct Promises {
   SimRedis::Disk disk = SimRedis::Disk::kAlways;
   AckClass ack = AckClass::kLocal;
@@ -141,6 +148,10 @@ class World {
   void DeleteOne();
   void RunChaos();
   void Befall();
+  void CutLogs();
+  // What a partition's checkpoint says of a shard; zero if there is none.
+  Position PassedBy(const Data& data, PartitionIndex partition, ShardIndex shard) const;
+  void CheckTrim(const Data& data, const std::string& log, StreamId last);
 
   void Settle();
   void Check();
@@ -158,6 +169,7 @@ class World {
 
   Promises ChoosePromises();
   Rates ChooseRates();
+  Trims ChooseTrims();
   bool ChooseOneIn(uint64_t times) { return scheduler_.random().OneIn(times); }
   std::map<std::string, Terms> ChooseTerms();
 
@@ -165,6 +177,7 @@ class World {
   const Promises promises_;
   const Rates rates_;
   const bool posts_to_several_;
+  const Trims trims_;
   const MachineClock redis_clock_;
   const MachineClock node_clocks_[2];
   const std::map<std::string, Terms> terms_;  // by group
@@ -175,8 +188,9 @@ class World {
   std::vector<std::shared_ptr<Core>> cores_;         // the same; taken apart at the end
   size_t clients_busy_ = 0;
   bool has_lost_groups_ = false;  // with what Redis has lost
-  bool is_over_ = false;          // nothing new begins
-  bool is_calm_ = false;          // nothing befalls anybody
+  bool has_cut_logs_ = false;
+  bool is_over_ = false;  // nothing new begins
+  bool is_calm_ = false;  // nothing befalls anybody
   uint64_t next_key_ = 0;
   std::map<std::string, Post> posts_;  // by request id, which is the text, too
   std::map<std::pair<std::string, std::string>, Change> changes_;  // by person and group
