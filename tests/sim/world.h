@@ -149,6 +149,7 @@ class World {
   void RunChaos();
   void Befall();
   void CutLogs();
+  void CutLogsOfStopped();
   // What a partition's checkpoint says of a shard; zero if there is none.
   Position PassedBy(const Data& data, PartitionIndex partition, ShardIndex shard) const;
   void CheckTrim(const Data& data, const std::string& log, StreamId last);
