@@ -103,7 +103,8 @@ ExitCode RunPlay(const LoadOptions& options, const base::ResolvedOptions& resolv
   if (!options.check) {
     Say(fmt::format("seed {}, node {}", options.seed, options.target));
   }
-  if (!options.kill_node_at.empty()) {
+  // --check calls nobody, so nobody need be there.
+  if (!options.kill_node_at.empty() && !options.check) {
     absl::StatusOr<pid_t> node = FindNode({.pid = static_cast<pid_t>(options.node_pid),
                                            .pid_file = options.node_pid_file,
                                            .restart_command = {}});

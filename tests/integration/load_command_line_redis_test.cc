@@ -152,6 +152,8 @@ TEST_F(LoadCommandLineRedisTest, CheckSaysWhetherItCanBePlayedAndCallsNobody) {
   EXPECT_EQ(Run(check + "--persons 50 --group-size 60"), 2);
   EXPECT_EQ(errors_, "klatch-load: --group-size must be between 2 and the number of persons, 50\n");
   EXPECT_EQ(Run(check + "--graph " + (directory_.path() / "none").string()), 3);
+  EXPECT_EQ(Run(check + "--kill-node-at 50% --node-pid-file none --node-restart-command none"), 0);
+  EXPECT_EQ(Run(check + "--kill-node-at 50%"), 2);
 }
 
 TEST_F(LoadCommandLineRedisTest, OfAnOptionThatIsGivenTwiceTheLastCounts) {

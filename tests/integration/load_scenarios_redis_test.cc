@@ -211,15 +211,19 @@ TEST_F(LoadMishapsRedisTest, AnInterruptKeepsWhatWasMeasured) {
 
 TEST_F(LoadMishapsRedisTest, AResultThatCannotBeKeptIsNoGoodEnd) {
   const Klatchd klatchd;
+  const std::filesystem::path folder = directory_.path() / "taken-away";
+  std::filesystem::create_directory(folder);
   std::vector<std::string> command =
-      Play(klatchd.address(), {"--duration", "500ms", "--rate", "100", "--churn", "0"});
-  std::replace(command.begin(), command.end(), result(),
-               (directory_.path() / "no-folder" / "result.json").string());
-  const Outcome outcome = RunToEnd(command);
-  EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.errors, HasSubstr("no-folder/result.json"));
+      Play(klatchd.address(), {"--duration", "2s", "--rate", "100", "--churn", "0"});
+  std::replace(command.begin(), command.end(), result(), (folder / "result.json").string());
+  Process play(command, directory_.path());
+  // It was there when the load began.
+  AwaitPosts(klatchd);
+  std::filesystem::remove(folder);
+  EXPECT_EQ(play.AwaitEnd(), 1);
+  EXPECT_THAT(play.errors(), HasSubstr("taken-away/result.json"));
   // What came out is said all the same.
-  EXPECT_THAT(outcome.output, HasSubstr("0 lost, 0 duplicated, 0 leaked"));
+  EXPECT_THAT(play.output(), HasSubstr("0 lost, 0 duplicated, 0 leaked"));
 }
 
 }  // namespace
