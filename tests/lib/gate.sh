@@ -4,7 +4,7 @@
 # with the documents: a gate goes on where it was left, on this machine or another. A source that has changed begins
 # anew. Sourced after deploy/lib/ui.sh and tests/lib/results.sh.
 
-gate_steps=(all tsan-integration asan-integration worlds interleave fuzz faults)
+gate_steps=(worlds interleave fuzz faults asan-integration tsan-integration all)
 gate_once=(mutants orders)
 
 # gate_version ROOT: what the gate judges: all that is kept but what is only read.
