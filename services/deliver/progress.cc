@@ -74,11 +74,16 @@ Progress::Progress(uint32_t shard_count, uint32_t worker_count, base::Executor& 
       executor_(executor),
       clock_(clock),
       applied_(std::make_unique<std::atomic<uint64_t>[]>(size_t{shard_count} * worker_count)),
+      whole_(std::make_unique<std::atomic<uint64_t>[]>(shard_count)),
       last_read_ns_(std::make_unique<std::atomic<int64_t>[]>(shard_count)),
       thread_([this] {
         pthread_setname_np(pthread_self(), "progress");
         Run();
-      }) {}
+      }) {
+  for (uint32_t shard = 0; shard < shard_count; ++shard) {
+    whole_[shard].store(UINT64_MAX, std::memory_order_relaxed);
+  }
+}
 
 Progress::~Progress() {
   Stop();
@@ -114,6 +119,14 @@ Position Progress::Applied(ShardIndex shard) const {
     lowest = std::min(lowest, AppliedBy(worker, shard));
   }
   return lowest;
+}
+
+void Progress::NoteWhole(ShardIndex shard, Position position) {
+  whole_[shard.value()].store(position.value(), std::memory_order_relaxed);
+}
+
+Position Progress::WholeUpTo(ShardIndex shard) const {
+  return Position(whole_[shard.value()].load(std::memory_order_relaxed));
 }
 
 bool Progress::IsApplied(std::span<const Token> tokens) const {

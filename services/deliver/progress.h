@@ -1,8 +1,8 @@
 #pragma once
-// How far this node has applied each shard's log, and the waits for it: tokens of reads, barriers
+// How far this node has read and applied each shard's log, and the waits for it: tokens of reads, barriers
 // of removals.
 //
-// Thread safety: Advance(worker, …) by that worker only; everything else from any thread.
+// Thread safety: Advance(worker, …) by that worker only, NoteWhole by the tailer; everything else from any thread.
 // Bound: each wait has a deadline; at most waits_max waits at once, further ones fail with
 // RESOURCE_EXHAUSTED.
 
@@ -49,6 +49,11 @@ class Progress {
   // when the node stops.
   base::Task<absl::Status> WaitApplied(std::vector<Token> tokens, base::MonotonicTime deadline);
 
+  // Of what was read of the shard, nothing up to `position` had been cut off before: a checkpoint may move there, and
+  // no further. All is, until this is called first.
+  void NoteWhole(ShardIndex shard, Position position);
+  Position WholeUpTo(ShardIndex shard) const;
+
   // A page over groups of `shard` was read: keep its time moving (see Ticker) for a while.
   void NoteRead(ShardIndex shard);
   // When the shard was last read; the epoch of the clock if never.
@@ -78,6 +83,8 @@ class Progress {
   // the worker applied (timelines, memberships) to whoever loads with acquire and then reads that
   // state.
   std::unique_ptr<std::atomic<uint64_t>[]> applied_;
+  // By shard. A bound, which may be behind: relaxed.
+  std::unique_ptr<std::atomic<uint64_t>[]> whole_;
   // Gauges: publish nothing, relaxed.
   std::unique_ptr<std::atomic<int64_t>[]> last_read_ns_;
   std::atomic<int64_t> last_heard_ns_{0};

@@ -31,8 +31,16 @@ void DropBody(const LogEntry& entry, BodyStore& bodies) {
 
 }  // namespace
 
-Tailer::Tailer(Dependencies dependencies, std::vector<Position> after)
-    : d_(dependencies), after_(std::move(after)) {}
+Tailer::Tailer(Dependencies dependencies, std::vector<Position> after, std::vector<LogMark> anchors)
+    : d_(dependencies),
+      after_(std::move(after)),
+      last_read_(after_.size()),
+      anchors_(std::move(anchors)) {
+  anchors_.resize(after_.size());
+  for (uint32_t shard = 0; shard < after_.size(); ++shard) {
+    d_.progress.NoteWhole(ShardIndex(shard), after_[shard]);
+  }
+}
 
 Tailer::~Tailer() { Stop(); }
 
@@ -112,20 +120,24 @@ std::optional<size_t> Tailer::DoWork() {
 }
 
 absl::Status Tailer::CheckTrail() {
-  std::vector<LogMark> newest;
-  for (uint32_t shard = 0; shard < d_.trail.shard_count(); ++shard) {
-    if (const LogMark last = d_.trail.Last(ShardIndex(shard)); !last.position.is_zero()) {
-      newest.push_back(last);
+  std::vector<LogMark> marks;
+  for (uint32_t i = 0; i < anchors_.size(); ++i) {
+    const LogMark former = d_.trail.Last(ShardIndex(i));  // of a tailer before, perhaps
+    const Position read = last_read_[i].position;
+    if (!read.is_zero()) {
+      marks.push_back(last_read_[i]);
+    }
+    if (!anchors_[i].position.is_zero() && anchors_[i].position != read) {
+      marks.push_back(anchors_[i]);
+    }
+    if (former.position > read) {
+      marks.push_back(former);
     }
   }
-  std::vector<LogMark> marks = checked_marks_;
-  marks.insert(marks.end(), newest.begin(), newest.end());
   KLATCH_ASSIGN_OR_RETURN(const std::vector<LogLook> looks, d_.log.LookAt(marks));
   for (size_t i = 0; i < marks.size(); ++i) {
-    // Of those of the last time one may have been trimmed since, when all had passed it.
-    const bool is_older = i < checked_marks_.size();
     const LogFinding finding = Judge(marks[i], looks[i]);
-    if (finding == LogFinding::kForked || (finding == LogFinding::kTrimmed && !is_older)) {
+    if (finding != LogFinding::kWhole) {
       return base::WithReason(
           base::Error(
               absl::StatusCode::kUnavailable,
@@ -135,7 +147,12 @@ absl::Status Tailer::CheckTrail() {
           "RELOAD");
     }
   }
-  checked_marks_ = std::move(newest);
+  for (const LogMark& read : last_read_) {
+    if (!read.position.is_zero()) {
+      anchors_[read.position.shard().value()] = read;
+      d_.progress.NoteWhole(read.position.shard(), read.position);
+    }
+  }
   must_check_ = false;
   checked_ = d_.clock.Monotonic();
   return absl::OkStatus();
@@ -154,6 +171,7 @@ absl::Status Tailer::HandOver(const LogEntry& entry) {
     return decoded;
   }
   after_[entry.position.shard().value()] = entry.position;
+  last_read_[entry.position.shard().value()] = {entry.position, entry.record.nonce()};
   d_.trail.Note(entry.position, entry.record.nonce());
   return absl::OkStatus();
 }

@@ -41,8 +41,9 @@ class Tailer {
     const base::Clock& clock;
   };
 
-  // Starts behind `after`, one position per shard.
-  Tailer(Dependencies dependencies, std::vector<Position> after);
+  // Starts behind `after`, one position per shard. While the anchors stand in the logs, all that stood behind `after`
+  // does; of a shard that has none (a zero), what it reads first is taken as it is.
+  Tailer(Dependencies dependencies, std::vector<Position> after, std::vector<LogMark> anchors);
   ~Tailer();
 
   void Start();
@@ -68,7 +69,10 @@ class Tailer {
   std::vector<LogEntry> entries_;
   bool must_check_ = true;
   base::MonotonicTime checked_{};
-  std::vector<LogMark> checked_marks_;
+  // By shard, zero for none. What was read last, and what had been at the last check: logs are cut at their older end, so
+  // while this is there, what was read behind it was whole.
+  std::vector<LogMark> last_read_;
+  std::vector<LogMark> anchors_;
   obs::LogLimiter error_lines_{1};
 
   std::atomic<uint64_t> records_{0};  // a counter; publishes nothing

@@ -199,7 +199,7 @@ absl::Status Node::Start(const Interrupted& interrupted) {
   KLATCH_FAILPOINT("state-loaded");
   tailer_ = std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, trail_, groups_,
                                                           bodies_, progress_, ring_, clock_},
-                                     replay_after);
+                                     replay_after, recovery.anchors());
   StartLive(facts.cursor_key, replay_after);
   for (const auto& slice : slices_) {
     slice->worker.Start(replay_after);
@@ -275,9 +275,10 @@ absl::Status Node::Load(redis::Connection& redis, Recovery& recovery,
   KLATCH_RETURN_IF_ERROR(personal_loader.LoadAll(interrupted));
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
-    slice->flusher = std::make_unique<Flusher>(
-        Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
-        std::move(flush_redis), options_.flush_interval);
+    slice->flusher =
+        std::make_unique<Flusher>(Flusher::Dependencies{layout_, slice->worker, groups_, progress_,
+                                                        leases_, *guard_, epochs_, clock_},
+                                  std::move(flush_redis), options_.flush_interval);
     pressure_.Add(slice->worker, *slice->flusher);
     node_view_.Add(slice->worker, slice->persons, *slice->flusher);
   }

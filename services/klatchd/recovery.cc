@@ -107,6 +107,7 @@ absl::StatusOr<std::optional<LogGap>> Recovery::GapBehind(const LogMark& checkpo
 
 absl::StatusOr<bool> Recovery::FollowCheckpoint(std::vector<Position>& replay_after) {
   std::vector<LogMark> marks;
+  anchors_.assign(d_.layout.shard_count, LogMark());
   for (uint32_t i = 0; i < d_.layout.shard_count; ++i) {
     // Of a shard that nothing is written of yet, what an earlier node has read.
     const Position checkpoint = replay_after[i];
@@ -121,6 +122,11 @@ absl::StatusOr<bool> Recovery::FollowCheckpoint(std::vector<Position>& replay_af
   for (size_t i = 0; i < marks.size(); ++i) {
     const ShardIndex shard = marks[i].position.shard();
     KLATCH_ASSIGN_OR_RETURN(std::optional<LogGap> gap, GapBehind(marks[i], looks[i]));
+    if (looks[i].is_there) {
+      anchors_[shard.value()] = {marks[i].position, looks[i].nonce};
+    } else if (gap && !gap->is_forked) {
+      anchors_[shard.value()] = {looks[i].first, 0};
+    }
     Position& after = replay_after[shard.value()];
     if (gap) {
       gap->from = after;

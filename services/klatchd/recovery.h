@@ -48,6 +48,9 @@ class Recovery {
   // the groups what the logs don't tell, and sets `replay_after` to where they go on. After Load.
   // Whether there was any.
   absl::StatusOr<bool> FollowCheckpoint(std::vector<Position>& replay_after);
+  // By shard, a record that stood in the log when the above looked, no older than where the replay begins: when it does
+  // not any more, the log was cut. Zero where there was none.
+  const std::vector<LogMark>& anchors() const { return anchors_; }
 
  private:
   absl::StatusOr<std::optional<LogGap>> GapBehind(const LogMark& checkpoint, const LogLook& look);
@@ -62,6 +65,7 @@ class Recovery {
   }
 
   const Dependencies d_;
+  std::vector<LogMark> anchors_;
 };
 
 }  // namespace klatch

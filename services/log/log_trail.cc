@@ -4,7 +4,7 @@ namespace klatch {
 
 LogFinding Judge(const LogMark& mark, const LogLook& look) {
   if (look.is_there) {
-    return look.nonce == mark.nonce ? LogFinding::kWhole : LogFinding::kForked;
+    return mark.nonce == 0 || look.nonce == mark.nonce ? LogFinding::kWhole : LogFinding::kForked;
   }
   const bool was_trimmed = look.first > mark.position && look.last >= mark.position;
   return was_trimmed ? LogFinding::kTrimmed : LogFinding::kForked;

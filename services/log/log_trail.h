@@ -23,8 +23,8 @@
 namespace klatch {
 
 struct LogMark {
-  Position position;  // zero: nothing was read yet
-  uint64_t nonce = 0;
+  Position position;   // zero: nothing was read yet
+  uint64_t nonce = 0;  // zero: not known
 };
 
 // What a look at a log says of a mark.

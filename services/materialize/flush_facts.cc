@@ -80,18 +80,33 @@ absl::Status Flusher::WriteViews(std::vector<ViewChange> views) {
   return RunFacts();
 }
 
-absl::Status Flusher::WriteCheckpoint(const std::vector<Position>& applied) {
-  if (applied == checkpoint_) {
+bool Flusher::HasPassed(std::span<const Position> positions) const {
+  return checkpoint_.size() == positions.size() &&
+         std::ranges::equal(checkpoint_, positions, std::ranges::greater_equal());
+}
+
+absl::Status Flusher::WriteCheckpoint(const FlushBatch& batch) {
+  std::vector<Position> passed = batch.applied;
+  for (uint32_t shard = 0; shard < passed.size(); ++shard) {
+    passed[shard] = std::min(passed[shard], d_.progress.WholeUpTo(ShardIndex(shard)));
+  }
+  if (batch.HasChanges()) {
+    changed_ = batch.applied;
+  }
+  if (passed == checkpoint_) {
     return absl::OkStatus();
   }
   // When nothing but time has passed, a replay from the old checkpoint costs nothing, and moving it
   // costs half a kilobyte of append-only file per partition.
   const base::MonotonicTime now = d_.clock.Monotonic();
-  if (!batch_->HasChanges() && now - checkpoint_written_ < kIdleCheckpointInterval) {
+  const bool covers_changes =
+      !HasPassed(changed_) && std::ranges::equal(passed, changed_, std::ranges::greater_equal());
+  if (!batch.HasChanges() && !covers_changes &&
+      now - checkpoint_written_ < kIdleCheckpointInterval) {
     return absl::OkStatus();
   }
   std::string packed;
-  for (const Position position : applied) {
+  for (const Position position : passed) {
     base::AppendLittleEndian<uint64_t>(packed, position.value());
   }
   for (const PartitionIndex partition : partitions_) {
@@ -107,26 +122,35 @@ absl::Status Flusher::WriteCheckpoint(const std::vector<Position>& applied) {
   }
   KLATCH_RETURN_IF_ERROR(status);
   checkpoint_written_ = now;
-  checkpoint_ = applied;
+  checkpoint_ = std::move(passed);
   return absl::OkStatus();
 }
 
 absl::Status Flusher::RemoveTombstones(const FlushBatch& batch) {
-  // Who left and came back within the batch has no tombstone: the last change counts.
-  std::unordered_map<uint64_t, const ViewChange*> last;
+  // Who left and came back has no tombstone: the last change counts.
   for (const ViewChange& view : batch.views) {
-    last[uint64_t{view.person} << 32 | view.group.value()] = &view;
+    const uint64_t membership = uint64_t{view.person} << 32 | view.group.value();
+    if (view.stay.role == Role::kNone) {
+      tombstones_.insert_or_assign(membership, view);
+    } else {
+      tombstones_.erase(membership);
+    }
   }
+  const auto is_passed = [this](const ViewChange& view) {
+    const uint32_t shard = view.position.shard().value();
+    return shard < checkpoint_.size() && view.position <= checkpoint_[shard];
+  };
   std::vector<ViewChange> removed;
-  for (const auto& [key, view] : last) {
-    if (view->stay.role == Role::kNone) {
-      const Person& person = PersonAt(view->person);
+  for (const auto& [membership, view] : tombstones_) {
+    if (is_passed(view)) {
+      const Person& person = PersonAt(view.person);
       scripts_.HashDelete(person.partition, keys_.PersonGroups(person.id),
-                          d_.groups.At(view->group).id.value());
-      removed.push_back(*view);
+                          d_.groups.At(view.group).id.value());
+      removed.push_back(view);
     }
   }
   KLATCH_RETURN_IF_ERROR(RunFacts());
+  std::erase_if(tombstones_, [&](const auto& tombstone) { return is_passed(tombstone.second); });
   std::ranges::move(removed, std::back_inserter(news_.removed));
   return absl::OkStatus();
 }

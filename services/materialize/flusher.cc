@@ -258,7 +258,7 @@ absl::Status Flusher::WriteBatch(const FlushBatch& batch) {
   KLATCH_FAILPOINT("facts-written");
   KLATCH_RETURN_IF_ERROR(WriteTimelines(batch.timelines));
   KLATCH_FAILPOINT("timelines-written");
-  KLATCH_RETURN_IF_ERROR(WriteCheckpoint(batch.applied));
+  KLATCH_RETURN_IF_ERROR(WriteCheckpoint(batch));
   KLATCH_FAILPOINT("checkpoint-written");
   return RemoveTombstones(batch);
 }

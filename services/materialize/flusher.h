@@ -1,7 +1,7 @@
 #pragma once
 // A flusher: one thread per worker that writes behind it. It takes a batch of what the worker made
 // dirty, writes it to Redis many entries at a time, and then moves the checkpoint of the worker's
-// partitions to the positions of the batch.
+// partitions to the positions of the batch, as far as the log is known to have been read whole up to there.
 //
 //   TakeBatch ─▶ persons, holes, views ─▶ timelines, longest unwritten first ─▶ checkpoint ─▶ tombstones,
 //   rebuilds
@@ -55,6 +55,7 @@ class Flusher {
     const Layout& layout;
     Worker& worker;
     const GroupDirectory& groups;
+    const Progress& progress;
     LeaseKeeper& leases;
     redis::RunGuard& guard;
     lockfree::EpochReclaimer& epochs;
@@ -140,7 +141,8 @@ class Flusher {
   absl::Status MarkReplaced(std::vector<uint32_t> persons);
   void PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending);
   void AddWrites(PartitionIndex partition, const std::string& key, std::vector<RingWrite> writes);
-  absl::Status WriteCheckpoint(const std::vector<Position>& applied);
+  absl::Status WriteCheckpoint(const FlushBatch& batch);
+  bool HasPassed(std::span<const Position> positions) const;
   absl::Status RemoveTombstones(const FlushBatch& batch);
   void AddSpilled(TimelineRef timeline);
   void RebuildSome();
@@ -187,7 +189,11 @@ class Flusher {
   base::MonotonicTime batch_before_taken_;
   // When a batch was first asked for that has not come yet.
   std::optional<base::MonotonicTime> asked_first_;
-  std::vector<Position> checkpoint_;
+  std::vector<Position> checkpoint_;  // empty: none written yet
+  std::vector<Position>
+      changed_;  // what the checkpoint must pass to cover the last batch with changes
+  std::unordered_map<uint64_t, ViewChange>
+      tombstones_;  // that the checkpoint has not passed; by person and group
   base::MonotonicTime checkpoint_written_;
   std::vector<Position> written_positions_;  // of the last batch that is written whole
   obs::LogLimiter error_lines_{2};

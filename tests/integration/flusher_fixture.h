@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/bytes.h"
 #include "services/materialize/flusher.h"
 #include "services/materialize/loader.h"
 #include "services/materialize/stored_ring.h"
@@ -51,7 +52,8 @@ class FlusherFixture : public RedisTest {
                   });
     ASSERT_TRUE(loader.LoadAll().ok());
     flusher_ = std::make_unique<Flusher>(
-        Flusher::Dependencies{layout_, *worker_, groups_, leases_, *guard_, epochs_, clock_},
+        Flusher::Dependencies{layout_, *worker_, groups_, progress_, leases_, *guard_, epochs_,
+                              clock_},
         flusher_redis_ ? std::move(flusher_redis_) : Connect(), milliseconds(10));
   }
 
@@ -135,6 +137,14 @@ class FlusherFixture : public RedisTest {
     auto reply = Connect()->Call({"HLEN", keys_.PersonGroups(PersonId(person))});
     EXPECT_TRUE(reply.ok());
     return reply.ok() ? reply->integer() : -1;
+  }
+  // Of shard 0, as the person's partition has it.
+  Position Checkpoint(const std::string& person) {
+    auto reply = Connect()->Call({"GET", keys_.Checkpoint(layout_.PartitionOf(PersonId(person)))});
+    EXPECT_TRUE(reply.ok());
+    return reply.ok() && !reply->text().empty()
+               ? Position(base::LoadLittleEndian<uint64_t>(reply->text(), 0))
+               : Position();
   }
   bool DrainSoon() { return flusher_->Drain(clock_.Monotonic() + kPatience); }
 

@@ -342,6 +342,25 @@ TEST_F(FlusherRedisTest, DrainAfterALateAnswerOfTheWorkerWritesTheLastIntervalTo
   EXPECT_EQ(StoredHome("ann"), ids);
 }
 
+TEST_F(FlusherRedisTest, CheckpointGoesNoFurtherThanTheLogWasReadWhole) {
+  StartAll(64 << 20);
+  flusher_->Start();
+  Join("ann");
+  AwaitApplied();
+  const Position whole(ms_, ShardIndex(0), 0);
+  progress_.NoteWhole(ShardIndex(0), whole);
+  Leave("ann");
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_EQ(Checkpoint("ann"), whole);
+  EXPECT_EQ(StoredMemberships("ann"), 1)
+      << "the tombstone stays while a replay could begin before it";
+  progress_.NoteWhole(ShardIndex(0), Position(ms_, ShardIndex(0), 0));
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_EQ(Checkpoint("ann").ms(), ms_);
+  EXPECT_EQ(StoredMemberships("ann"), 0);
+}
+
 TEST_F(FlusherRedisTest, TombstonesLeaveMemoryWhenTheyHaveLeftRedis) {
   StartAll(64 << 20);
   flusher_->Start();

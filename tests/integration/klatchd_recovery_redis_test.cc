@@ -56,6 +56,26 @@ TEST_F(KlatchdRecoveryRedisTest, WhatAnotherNodeHasLeftBehindIsToldOnceAndNotMis
   EXPECT_TRUE(trail_.Last(shard_).position.is_zero());
 }
 
+// Who follows a log from there on looks for what stood at its beginning.
+TEST_F(KlatchdRecoveryRedisTest, AnchorIsTheRecordAtTheCheckpointOrTheOldestThatIsLeft) {
+  const Position checkpoint = TickIn(shard_);
+  std::vector<Position> replay_after(layout_.shard_count);
+  replay_after[shard_.value()] = checkpoint;
+  Recovery recovery = MakeRecovery();
+  ASSERT_THAT(recovery.FollowCheckpoint(replay_after), IsOk());
+  EXPECT_EQ(recovery.anchors()[shard_.value()].position, checkpoint);
+  EXPECT_EQ(recovery.anchors()[shard_.value()].nonce, AllRecords()[0].record.nonce());
+  EXPECT_TRUE(recovery.anchors()[0].position.is_zero());
+
+  const Position left = TickIn(shard_);
+  Redis({"XTRIM", Keys(layout_).Log(shard_), "MAXLEN", "1"});
+  const auto has_taken = recovery.FollowCheckpoint(replay_after);
+  ASSERT_THAT(has_taken, IsOk());
+  EXPECT_TRUE(*has_taken);
+  EXPECT_LT(replay_after[shard_.value()], left);
+  EXPECT_EQ(recovery.anchors()[shard_.value()].position, left);
+}
+
 TEST_F(KlatchdRecoveryRedisTest, WhatIsStillThereStaysRemembered) {
   TickIn(shard_);
   const std::vector<LogEntry> entries = AllRecords();

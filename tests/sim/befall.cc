@@ -82,7 +82,11 @@ void World::Befall() {
     case 10:
     case 11:
       if (trims_ == Trims::kCuts) {
-        CutLogsOfStopped();
+        if (random.OneIn(2)) {
+          redis_.AfterWrites(random.Between(1, 40), [this] { CutLogs(); });
+        } else {
+          CutLogsOfStopped();
+        }
       }
       break;
     case 12:

@@ -133,14 +133,15 @@ absl::Status Core::Start() {
   KLATCH_ASSIGN_OR_RETURN(const bool has_taken, recovery.FollowCheckpoint(replay_after));
   for (const auto& slice : slices_) {
     KLATCH_ASSIGN_OR_RETURN(auto flush_redis, Connect());
-    slice->flusher = std::make_unique<Flusher>(
-        Flusher::Dependencies{layout_, slice->worker, groups_, leases_, *guard_, epochs_, clock_},
-        std::move(flush_redis), kFlushInterval);
+    slice->flusher =
+        std::make_unique<Flusher>(Flusher::Dependencies{layout_, slice->worker, groups_, progress_,
+                                                        leases_, *guard_, epochs_, clock_},
+                                  std::move(flush_redis), kFlushInterval);
   }
   tailer_ =
       std::make_unique<Tailer>(Tailer::Dependencies{layout_, log_reader_, memory_->trail, groups_,
                                                     bodies_, progress_, ring_, clock_},
-                               replay_after);
+                               replay_after, recovery.anchors());
   RedisLogReader ends([this] { return Connect(); }, milliseconds(1), layout_, log_clock_);
   KLATCH_ASSIGN_OR_RETURN(const std::vector<Position> last, ends.LastPositions());
   for (const auto& slice : slices_) {

@@ -15,6 +15,11 @@ TEST(LogTrailTest, RecordThatIsThereWithItsNonceIsWhole) {
             LogFinding::kForked);
 }
 
+TEST(LogTrailTest, RecordWhoseNonceIsNotKnownIsWholeIfItIsThere) {
+  EXPECT_EQ(Judge({At(20), 0}, {.is_there = true, .nonce = 8, .first = {}, .last = {}}),
+            LogFinding::kWhole);
+}
+
 TEST(LogTrailTest, AbsentRecordWasTrimmedOnlyIfAllThatIsThereIsNewer) {
   EXPECT_EQ(JudgeAt20({.first = At(21), .last = At(30)}), LogFinding::kTrimmed);
   EXPECT_EQ(JudgeAt20({.first = At(10), .last = At(30)}), LogFinding::kForked);
