@@ -47,9 +47,10 @@ def row(number, what, gate, release, batch=1, test=1):
     return add
 
 
-def under_load(lab, node, redis, times, spacing, inject, **options):
-    """Injects so many times, `spacing` seconds apart, and holds the checker's verdict and the scrub against it."""
-    with lab.load(node, redis, 4 + times * spacing + 3, **options) as load:
+def under_load(lab, node, redis, times, spacing, inject, rest=3.0, **options):
+    """Injects so many times, `spacing` seconds apart, while the load has `rest` seconds left at least, and holds the checker's
+    verdict and the scrub against it."""
+    with lab.load(node, redis, 4 + times * spacing + rest, **options) as load:
         for _ in range(times):
             begun = time.monotonic()
             inject()
@@ -110,7 +111,8 @@ def kill_at_points(lab, times):
             raise Violation(f"it ended with {node.process.returncode} before {point}:\n{node.tail()}")
         node.start()
         took_back(lab, node, 5.0)
-    under_load(lab, node, redis, times, 6.0, inject, quarrels=100)
+    # The last may be one that comes to few calls, such as a removal's.
+    under_load(lab, node, redis, times, 6.0, inject, rest=POINT_REACHED_WITHIN, quarrels=100)
 
 
 @row(3, "SIGKILL of Redis, restart; append-only file synced at each write", gate=20, release=200, batch=5)
