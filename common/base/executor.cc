@@ -42,6 +42,18 @@ void Executor::Stop() {
   }
 }
 
+size_t Executor::RunQueued() {
+  std::deque<std::function<void()>> tasks;
+  {
+    std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+  }
+  for (std::function<void()>& task : tasks) {
+    task();
+  }
+  return tasks.size();
+}
+
 void Executor::Run() {
   std::unique_lock lock(mutex_);
   while (true) {

@@ -19,6 +19,7 @@ namespace klatch::base {
 
 class Executor {
  public:
+  // Without threads, whoever has it calls RunQueued.
   explicit Executor(size_t threads, std::string name);
   ~Executor();
   Executor(const Executor&) = delete;
@@ -37,7 +38,10 @@ class Executor {
   };
   ScheduleAwaiter Schedule() { return ScheduleAwaiter{*this}; }
 
-  // Runs what is queued, then ends the threads. Idempotent.
+  // What is queued now, by the caller's thread. How many tasks that were.
+  size_t RunQueued();
+
+  // Runs what is queued, then ends the threads. Idempotent. Without threads nothing is run.
   void Stop();
 
  private:

@@ -41,7 +41,9 @@ Core::Core(Scheduler& scheduler, const MachineClock& clock, SimRedis& redis, con
       node_id_(std::move(node_id)),
       options_(std::move(options)),
       memory_(std::move(memory)),
-      executor_(1, "sim"),
+      executor_(0, "sim"),
+      personal_(1, epochs_),
+      people_(layout_, epochs_),
       groups_(layout_, kGroupsMax),
       sizes_(groups_, {}),
       bodies_(1 << 20),
@@ -86,15 +88,18 @@ void Core::Loop(std::string name, std::function<nanoseconds()> step) {
       }));
 }
 
-absl::Status Core::Claim(redis::Connection& redis) {
+absl::StatusOr<std::string> Core::Claim(redis::Connection& redis) {
   KLATCH_ASSIGN_OR_RETURN(redis::ServerFacts server, redis::Probe(redis));
   memory_->others_leases.Meet(server.run_id);
   guard_ = std::make_unique<redis::RunGuard>(std::move(server.run_id));
-  KLATCH_RETURN_IF_ERROR(OpenNamespace(redis, layout_).status());
+  KLATCH_ASSIGN_OR_RETURN(NamespaceFacts facts, OpenNamespace(redis, layout_));
   // TakeAll's own waiting would stop the time.
   while (!over()) {
     const absl::Status taken = leases_.TakeAll(redis, clock_.Monotonic());
-    if (taken.ok() || !redis.connected()) {
+    if (taken.ok()) {
+      return facts.cursor_key;
+    }
+    if (!redis.connected()) {
       return taken;
     }
     scheduler_.SleepFor(kTakePause);
@@ -104,7 +109,7 @@ absl::Status Core::Claim(redis::Connection& redis) {
 
 absl::Status Core::Start() {
   KLATCH_ASSIGN_OR_RETURN(auto redis, Connect());
-  KLATCH_RETURN_IF_ERROR(Claim(*redis));
+  KLATCH_ASSIGN_OR_RETURN(std::string cursor_key, Claim(*redis));
   KLATCH_ASSIGN_OR_RETURN(auto lease_redis, Connect());
   leases_.Begin(std::move(lease_redis), *guard_);
   Loop("leases", [this]() -> nanoseconds {
@@ -118,6 +123,7 @@ absl::Status Core::Start() {
                                 Worker::Dependencies{layout_, ring_, progress_, epochs_, sizes_,
                                                      clock_, milliseconds(0), kWatchItems}));
     slices_.back()->worker.AnswerAtOnce();
+    people_.Add(slices_.back()->persons);
     workers.push_back(&slices_.back()->worker);
   }
   Recovery recovery({.layout = layout_,
@@ -160,6 +166,8 @@ absl::Status Core::Start() {
       return flusher->DoWork() == Flusher::Round::kFailed ? milliseconds(100) : kFlushInterval;
     });
   }
+  Loop("executor",
+       [this]() -> nanoseconds { return executor_.RunQueued() == 0 ? kIdle : microseconds(0); });
   Loop("sweeper", [this]() -> nanoseconds {
     SweepOnce();
     return kSweepPause;
@@ -185,6 +193,17 @@ absl::Status Core::Start() {
   if (!has_caught_up) {
     return base::Error(absl::StatusCode::kDeadlineExceeded, "it does not catch up");
   }
+  feed_reads_ = std::make_unique<FeedReads>(FeedReads::Dependencies{.layout = layout_,
+                                                                    .people = people_,
+                                                                    .personal = personal_,
+                                                                    .groups = groups_,
+                                                                    .bodies = bodies_,
+                                                                    .progress = progress_,
+                                                                    .ownership = leases_,
+                                                                    .redis = reads_,
+                                                                    .executor = executor_,
+                                                                    .clock = clock_,
+                                                                    .cursor_key = cursor_key});
   const auto tickets = AskDrain();
   if (has_taken && scheduler_.WaitUntil([&] { return Drained(tickets) || over(); }, seconds(2)) &&
       !over()) {

@@ -18,6 +18,7 @@
 #include "services/accept/sweeper.h"
 #include "services/deliver/tailer.h"
 #include "services/deliver/worker.h"
+#include "services/klatchd/local_people.h"
 #include "services/klatchd/node_memory.h"
 #include "services/klatchd/recovery.h"
 #include "services/log/acks.h"
@@ -31,6 +32,7 @@
 #include "services/persons/group_sizes.h"
 #include "services/persons/lease_keeper.h"
 #include "services/persons/person_store.h"
+#include "services/read/feed_reads.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/sim_redis.h"
 
@@ -57,6 +59,8 @@ class Core {
   bool HasStopped() const;
 
   Appender& appender() { return *appender_; }
+  // Null until it serves.
+  FeedReads* feed_reads() { return feed_reads_.get(); }
   bool Applied(Position position) const { return progress_.Applied(position.shard()) >= position; }
   bool Holds(PartitionIndex partition) const;
   bool HoldsAll() const;
@@ -72,6 +76,7 @@ class Core {
     lockfree::TimelineRing* home;
   };
   std::optional<View> Find(const PersonId& person) const;
+  const MachineClock& clock() const { return clock_; }
   GroupDirectory& groups() { return groups_; }
   lockfree::EpochReclaimer& epochs() { return epochs_; }
   const std::vector<Scheduler::Id>& actors() const { return actors_; }
@@ -92,7 +97,8 @@ class Core {
   static constexpr uint32_t kWorkers = 2;
 
   absl::StatusOr<std::unique_ptr<redis::Connection>> Connect();
-  absl::Status Claim(redis::Connection& redis);
+  // Yields the namespace's key for cursors.
+  absl::StatusOr<std::string> Claim(redis::Connection& redis);
   void Loop(std::string name, std::function<std::chrono::nanoseconds()> step);
   void SweepOnce();
   bool over() const { return is_stopping_ || scheduler_.finishing(); }
@@ -108,6 +114,8 @@ class Core {
 
   base::Executor executor_;
   lockfree::EpochReclaimer epochs_;
+  PersonalStore personal_;
+  LocalPeople people_;
   GroupDirectory groups_;
   GroupSizes sizes_;
   BodyStore bodies_;
@@ -130,6 +138,7 @@ class Core {
   RedisLogReader log_reader_;
   std::unique_ptr<Tailer> tailer_;
   std::unique_ptr<Janitor> janitor_;
+  std::unique_ptr<FeedReads> feed_reads_;
   std::vector<Scheduler::Id> actors_;
 };
 

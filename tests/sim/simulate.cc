@@ -111,6 +111,7 @@ void Play(uint64_t seed, const Options& options, Total& total) {
   total.broken += verdict.violations.empty() ? 0 : 1;
   total.sum.acknowledged += verdict.acknowledged;
   total.sum.lost += verdict.lost;
+  total.sum.pages += verdict.pages;
   total.sum.faults += verdict.faults;
   total.sum.loads += verdict.loads;
   total.sum.turns += verdict.turns;
@@ -132,10 +133,10 @@ int Simulate(const Options& options) {
     player.join();
   }
   fmt::print(
-      "{} worlds, {} broken: {} posts acknowledged, {} lost where they may be, {} faults, "
-      "{} loads, {} turns\n",
-      options.seeds, total.broken, total.sum.acknowledged, total.sum.lost, total.sum.faults,
-      total.sum.loads, total.sum.turns);
+      "{} worlds, {} broken: {} posts acknowledged, {} lost where they may be, {} pages read, "
+      "{} faults, {} loads, {} turns\n",
+      options.seeds, total.broken, total.sum.acknowledged, total.sum.lost, total.sum.pages,
+      total.sum.faults, total.sum.loads, total.sum.turns);
   return total.broken == 0 ? 0 : 1;
 }
 

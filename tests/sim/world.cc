@@ -37,6 +37,7 @@ std::string PersonName(uint64_t number) { return fmt::format("person-{}", number
 std::string BodyOf(std::string_view author, const GroupId& group, std::string_view text) {
   klatch::v1::Update update;
   update.set_text(std::string(text));
+  update.add_groups(group.value());
   BodyHeader header;
   header.author = PersonId(author);
   header.group = group;
@@ -303,15 +304,17 @@ void World::RunClient(size_t client) {
     if (std::exchange(has_lost_groups_, false)) {
       MakeGroups();
     }
-    const uint64_t what = random.Below(20);
+    const uint64_t what = random.Below(25);
     if (what < 3 && posts_to_several_) {
       PostToSeveral(client);
     } else if (what < 12) {
       PostOnce(client);
     } else if (what < 19) {
       JoinOrLeave(client);
-    } else {
+    } else if (what < 20) {
       DeleteOne();
+    } else {
+      ReadHome(PersonOf(client));
     }
   }
   --clients_busy_;
@@ -354,10 +357,17 @@ void World::PostOnce(size_t client) {
   }
 }
 
+// A person is one client's, so that nobody undoes what it looks at.
+PersonId World::PersonOf(size_t client) {
+  Random& random = scheduler_.random();
+  // Some come and go often.
+  const uint64_t of = random.OneIn(2) ? 2 : kPersons / kClients;
+  return PersonId(PersonName(random.Below(of) * kClients + client));
+}
+
 void World::JoinOrLeave(size_t client) {
   Random& random = scheduler_.random();
-  // A person is one client's, so that nobody undoes what it looks at.
-  const PersonId person(PersonName(random.Below(kPersons / kClients) * kClients + client));
+  const PersonId person = PersonOf(client);
   const GroupId group(GroupName(random.Below(kGroups)));
   const bool joins = random.OneIn(2);
   const std::string request_id = fmt::format("m{}-{}", client, next_key_++);
@@ -391,6 +401,9 @@ void World::JoinOrLeave(size_t client) {
       }
       if (!joins && (*done)->changed != 0) {
         CheckInForce(core, person, group, (*done)->position);
+      }
+      if (random.OneIn(2)) {
+        ReadHome(person);
       }
       return;
     }

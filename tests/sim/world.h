@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/base/task.h"
+#include "klatch/v1/feed_service.pb.h"
 #include "services/model/ack.h"
 #include "services/model/carry.h"
 #include "services/model/layout.h"
@@ -63,7 +64,8 @@ struct Verdict {
   uint64_t trace = 0;  // the same for the same seed
   uint64_t turns = 0;
   uint64_t acknowledged = 0;
-  uint64_t lost = 0;  // of those, where that may be
+  uint64_t lost = 0;   // of those, where that may be
+  uint64_t pages = 0;  // that were read and held against what was due
   uint64_t faults = 0;
   uint64_t loads = 0;  // of cores
 
@@ -134,6 +136,7 @@ class World {
 
   void MakeGroups();
   void RunClient(size_t client);
+  PersonId PersonOf(size_t client);
   void PostOnce(size_t client);
   void PostToSeveral(size_t client);
   // False if it is to be tried again.
@@ -145,6 +148,12 @@ class World {
                     Position position);
   void CheckDelivered(const std::shared_ptr<Core>& core, size_t client, const GroupId& group,
                       const std::set<uint64_t>& ids);
+  // A page as somebody's app reads it, of a person whom this client alone adds and removes.
+  void ReadHome(const PersonId& person);
+  struct Expected;
+  Expected ExpectedOf(const PersonId& person) const;
+  void CheckPage(const PersonId& person, const Expected& expected,
+                 const klatch::v1::ListHomeTimelineResponse& page);
   void DeleteOne();
   void RunChaos();
   void Befall();
