@@ -2,13 +2,18 @@
 // whether its append-only file can be written. The file that FAULT_SHIM names says how; a test
 // writes to it.
 //
+// Waits until a time of day (Abseil's, and with them gRPC's) end when the changed clock says so. Those that are under way when
+// it changes end when they would have: a kernel whose clock is set would end them earlier or later.
+//
 //   bytes 0 to 7   seconds that clocks of the day are ahead, little-endian, may be negative
 //   byte 8         1: no space is left for files whose name has "appendonly" in it; 2: they can't be synced
 //   bytes 16 to 23 written by the shim: how long the last of them was that was synced, when its sync began
 //
 // Thread safety: any thread; a change is seen at the next call.
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,6 +22,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -72,6 +78,19 @@ bool Fails(int fd, Disk how) {
          IsAppendOnlyFile(fd);
 }
 
+using SystemCall = long (*)(long, ...);
+
+// No static: what guards those waits by this very call.
+SystemCall Kernel() {
+  static std::atomic<SystemCall> kernel;
+  SystemCall found = kernel.load(std::memory_order_relaxed);
+  if (found == nullptr) {
+    found = reinterpret_cast<SystemCall>(dlsym(RTLD_NEXT, "syscall"));
+    kernel.store(found, std::memory_order_relaxed);
+  }
+  return found;
+}
+
 int Sync(int fd, long call) {
   if (Fails(fd, kUnsynced)) {
     errno = EIO;
@@ -89,6 +108,24 @@ int Sync(int fd, long call) {
 }  // namespace
 
 extern "C" {
+
+long syscall(long number, ...) {
+  long arguments[6];
+  va_list list;
+  va_start(list, number);
+  for (long& argument : arguments) {
+    argument = va_arg(list, long);
+  }
+  va_end(list);
+  timespec until{};
+  if (number == SYS_futex && (arguments[1] & FUTEX_CLOCK_REALTIME) != 0 && arguments[3] != 0) {
+    until = *reinterpret_cast<const timespec*>(arguments[3]);
+    until.tv_sec -= SecondsAhead();
+    arguments[3] = reinterpret_cast<long>(&until);
+  }
+  return Kernel()(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
+                  arguments[5]);
+}
 
 int clock_gettime(clockid_t clock, timespec* time) {
   const int code = static_cast<int>(syscall(SYS_clock_gettime, clock, time));
