@@ -69,6 +69,13 @@ void Tailer::Run() {
       std::this_thread::sleep_for(kRetryPause);
     }
   }
+  // A last look, so that the checkpoint can pass what was read since the look before.
+  if (failure().ok()) {
+    if (const absl::Status status = CheckTrail(); !status.ok()) {
+      obs::Log(obs::Level::kWarn, "tailer", "stopped without a last look at the log",
+               {{"error", base::MessageOf(status)}});
+    }
+  }
 }
 
 std::optional<size_t> Tailer::DoWork() {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "services/deliver/tailer.h"
+#include "tests/integration/eventually.h"
 #include "tests/integration/log_fixture.h"
 #include "tests/unit/manual_clock.h"
 
@@ -82,6 +83,17 @@ TEST_F(TailerRedisTest, RecordsThatWereCutOffBeforeTheyWereReadAreMissed) {
   EXPECT_EQ(tailer.DoWork(), std::nullopt);
   EXPECT_EQ(base::ReasonOf(tailer.failure()), "RELOAD");
   EXPECT_EQ(progress_.WholeUpTo(shard_), whole) << "no checkpoint passes the gap";
+}
+
+TEST_F(TailerRedisTest, WhatItReadLastIsWholeWhenItHasStopped) {
+  const Position first = Fill(1);
+  Tailer tailer = Begin(first);
+  tailer.Start();
+  const Position last = Fill(3);
+  ASSERT_TRUE(Eventually([&] { return tailer.records() == 3; }));
+  EXPECT_EQ(progress_.WholeUpTo(shard_), first) << "no second has passed";
+  tailer.Stop();
+  EXPECT_EQ(progress_.WholeUpTo(shard_), last);
 }
 
 TEST_F(TailerRedisTest, RecordsThatWereCutOffBeforeItBeganAreMissed) {
