@@ -20,6 +20,11 @@ absl::Status NoSuchUpdate() {
                           "names no update that the actor can see");
 }
 
+absl::Status NotMember() {
+  return base::FieldError(absl::StatusCode::kPermissionDenied, "actor",
+                          "is not a member of the group");
+}
+
 // Adds to the page what the viewer may see of a batch, until it is full. `bodies` are those of
 // `ids`; `gone`: which of these are kept no longer.
 void AddVisible(std::span<const UpdateId> ids, Hydrator::Found bodies,
@@ -57,7 +62,8 @@ FeedReads::FeedReads(Dependencies dependencies)
       watch_tokens_(d_.layout, d_.cursor_key),
       stored_(d_.redis, d_.layout),
       hydrator_(d_.bodies, stored_, d_.executor),
-      homes_(d_.layout, d_.people, d_.groups, d_.redis, stored_, d_.clock) {}
+      homes_(d_.layout, d_.people, d_.groups, d_.redis, stored_, d_.clock),
+      group_store_(d_.redis, d_.layout) {}
 
 FeedReads::~FeedReads() = default;
 
@@ -121,7 +127,8 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   const Viewer viewer = ViewerOf(query.scope, seen);
   absl::Status may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
-    co_return may_answer;
+    base::Task<absl::Status> refusing = RefusalOf(query.scope, std::move(may_answer));
+    co_return co_await std::move(refusing);
   }
   const std::vector<ShardIndex> shards = ShardsOf(query.scope, viewer);
   for (ShardIndex shard : shards) {
@@ -173,7 +180,8 @@ base::Task<absl::StatusOr<grpc::ByteBuffer>> FeedReads::ReadPage(absl::StatusOr<
   viewer.RetainVisible(page.entries);
   may_answer = MayAnswer(query.scope, viewer);
   if (!may_answer.ok()) {
-    co_return may_answer;
+    base::Task<absl::Status> refusing = RefusalOf(query.scope, std::move(may_answer));
+    co_return co_await std::move(refusing);
   }
   const std::string watch_token =
       query.is_watchable ? WatchTokenOf(query.scope.viewer, seen, candidates.timeline, page) : "";
@@ -238,14 +246,23 @@ absl::Status FeedReads::MayAnswer(const PageScope& scope, const Viewer& viewer) 
     return absl::OkStatus();
   }
   const GroupEntry* group = d_.groups.Find(GroupId(scope.subject));
-  if (group == nullptr) {
-    return base::FieldError(absl::StatusCode::kNotFound, "group", "does not exist");
+  return group != nullptr && viewer.IsMember(group->index) ? absl::OkStatus() : NotMember();
+}
+
+base::Task<absl::Status> FeedReads::RefusalOf(PageScope scope, absl::Status found) {
+  if (!absl::IsPermissionDenied(found)) {
+    co_return found;
   }
-  if (!viewer.IsMember(group->index)) {
-    return base::FieldError(absl::StatusCode::kPermissionDenied, "actor",
-                            "is not a member of the group");
+  base::Task<absl::StatusOr<StoredGroup>> reading = group_store_.ReadGroup(GroupId(scope.subject));
+  const absl::StatusOr<StoredGroup> stored = co_await std::move(reading);
+  co_await d_.executor.Schedule();
+  if (!stored.ok()) {
+    co_return stored.status();
   }
-  return absl::OkStatus();
+  if (stored->state != GroupState::kActive) {
+    co_return base::FieldError(absl::StatusCode::kNotFound, "group", "does not exist");
+  }
+  co_return found;
 }
 
 std::unique_ptr<TimelineSource> FeedReads::Open(const PageScope& scope,

@@ -32,6 +32,7 @@
 #include "services/deliver/progress.h"
 #include "services/log/bodies.h"
 #include "services/log/body_store.h"
+#include "services/log/group_store.h"
 #include "services/model/keys.h"
 #include "services/model/layout.h"
 #include "services/model/limits.h"
@@ -131,6 +132,9 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   // Whether this node may answer this now: ownership of the viewer, membership for a group's page.
   // Asked before a page is built and again before it is sent.
   absl::Status MayAnswer(const PageScope& scope, const Viewer& viewer) const;
+  // What to answer who may not be answered, as MayAnswer found it: memory doesn't know which groups
+  // are deleted, nor all that exist.
+  base::Task<absl::Status> RefusalOf(PageScope scope, absl::Status found);
   absl::Status CheckOwner(const PersonId& viewer) const;
   // How far what a page of the scope is judged by is applied: all of it for others' timelines, the
   // viewer's own worker for their home.
@@ -168,6 +172,7 @@ class FeedReads final : public UpdateReader, public TimelineReader {
   Bodies stored_;
   Hydrator hydrator_;
   HomeSources homes_;
+  GroupStore group_store_;
 };
 
 }  // namespace klatch

@@ -98,9 +98,10 @@ base::Task<absl::StatusOr<UpdateId>> FeedReads::PlaceMarker(PersonId viewer_id, 
   const PageScope scope = ScopeOf(std::move(viewer_id), group);
   const AppliedPrefix applied = PrefixOf(scope);
   const Viewer viewer = ViewerOf(scope, applied);
-  const absl::Status may_answer = MayAnswer(scope, viewer);
+  absl::Status may_answer = MayAnswer(scope, viewer);
   if (!may_answer.ok()) {
-    co_return may_answer;
+    base::Task<absl::Status> refusing = RefusalOf(scope, std::move(may_answer));
+    co_return co_await std::move(refusing);
   }
   if (update && applied.Covers(*update)) {
     co_return *update;

@@ -418,7 +418,8 @@ TEST_F(KlatchdApiTest, DeletedGroupIsGoneForEverybodyAndItsIdIsNotGivenOutAgain)
   EXPECT_THAT(TextsOf(*client_.Profile("witness", "doomed-author")), IsEmpty());
   EXPECT_THAT(client_.Get("witness", posted->update_id()),
               Refuses(StatusCode::NOT_FOUND, "update_id"));
-  EXPECT_FALSE(client_.GroupPage("witness", "doomed").ok());
+  EXPECT_THAT(client_.GroupPage("witness", "doomed"), Refuses(StatusCode::NOT_FOUND, "group"));
+  EXPECT_THAT(client_.GroupPage("stranger", "doomed"), Refuses(StatusCode::NOT_FOUND, "group"));
   EXPECT_THAT(client_.Publish("owner", "doomed", "hello?"),
               Refuses(StatusCode::NOT_FOUND, "update.groups"));
   EXPECT_THAT(client_.CreateGroup("owner", "doomed"),
