@@ -2,8 +2,8 @@
 // whether its append-only file can be written. The file that FAULT_SHIM names says how; a test
 // writes to it.
 //
-// Waits until a time of day (Abseil's, and with them gRPC's) end when the changed clock says so. Those that are under way when
-// it changes end when they would have: a kernel whose clock is set would end them earlier or later.
+// Waits until a time of day (Abseil's, and with them gRPC's) end when the changed clock says so, also
+// those that are under way when it changes, as the kernel's do.
 //
 //   bytes 0 to 7   seconds that clocks of the day are ahead, little-endian, may be negative
 //   byte 8         1: no space is left for files whose name has "appendonly" in it; 2: they can't be synced
@@ -20,6 +20,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
@@ -91,6 +92,27 @@ SystemCall Kernel() {
   return found;
 }
 
+int64_t Nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+// Waits until a time of day by the clock that is moved, as the kernel does by its own: one that is
+// set back meanwhile makes the wait longer, one that is set ahead ends it.
+long WaitByTheClock(long (&arguments)[6]) {
+  constexpr int64_t kLookAgain = 20'000'000;  // ns
+  const int64_t end = Nanoseconds(*reinterpret_cast<const timespec*>(arguments[3]));
+  while (true) {
+    timespec now{};
+    Kernel()(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    const int64_t left = end - Nanoseconds(now) - int64_t{SecondsAhead()} * 1'000'000'000;
+    const int64_t until = Nanoseconds(now) + std::min(left, kLookAgain);
+    const timespec look{until / 1'000'000'000, until % 1'000'000'000};
+    const long code = Kernel()(SYS_futex, arguments[0], arguments[1], arguments[2], &look,
+                               arguments[4], arguments[5]);
+    if (code == 0 || errno != ETIMEDOUT || left <= kLookAgain) {
+      return code;
+    }
+  }
+}
+
 int Sync(int fd, long call) {
   if (Fails(fd, kUnsynced)) {
     errno = EIO;
@@ -117,11 +139,9 @@ long syscall(long number, ...) {
     argument = va_arg(list, long);
   }
   va_end(list);
-  timespec until{};
-  if (number == SYS_futex && (arguments[1] & FUTEX_CLOCK_REALTIME) != 0 && arguments[3] != 0) {
-    until = *reinterpret_cast<const timespec*>(arguments[3]);
-    until.tv_sec -= SecondsAhead();
-    arguments[3] = reinterpret_cast<long>(&until);
+  if (number == SYS_futex && (arguments[1] & FUTEX_CLOCK_REALTIME) != 0 && arguments[3] != 0 &&
+      Shared() != nullptr) {
+    return WaitByTheClock(arguments);
   }
   return Kernel()(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
                   arguments[5]);
