@@ -76,11 +76,12 @@ void Node::Register(obs::MetricsRegistry& metrics) const {
                    [this] { return FlushedEntryAgeSeconds(); });
   metrics.AddGauge("klatch_append_queue_seconds", "Age of the oldest unanswered append.", {},
                    [this] { return std::chrono::duration<double>(appender_.OldestAge()).count(); });
-  metrics.AddCounter("klatch_updates_appended_total", "Updates written by transactions.",
-                     {{"by", "transaction"}},
+  metrics.AddCounter("klatch_updates_appended_total",
+                     "Updates written, by transactions or by scripts.", {{"by", "transaction"}},
                      [this] { return appender_.posts().by_transaction(); });
-  metrics.AddCounter("klatch_updates_appended_total", "Updates sent by scripts.",
-                     {{"by", "script"}}, [this] { return appender_.posts().by_script(); });
+  metrics.AddCounter("klatch_updates_appended_total",
+                     "Updates written, by transactions or by scripts.", {{"by", "script"}},
+                     [this] { return appender_.posts().by_script(); });
   metrics.AddCounter("klatch_stopped_transactions_total",
                      "Transactions of updates that wrote nothing, since somebody else had appended "
                      "to one of their logs; scripts wrote them.",

@@ -219,7 +219,6 @@ void PublishQueue::Send(std::vector<Post> posts) {
     for (const Post& post : script.posts) {
       of_script.push_back(&post.command());
     }
-    by_script_.fetch_add(script.posts.size(), std::memory_order_relaxed);
     commands.push_back(words_.Script(script.posts.front().call->origin, of_script));
   }
   if (!posts.empty()) {
@@ -297,6 +296,7 @@ void PublishQueue::ReadScript(std::span<const Post> script, redis::ReplyView ans
     const absl::StatusOr<Outcome> outcome =
         ReadOutcome(answer.is_error() ? answer : answer[i], FieldsOf(script[i].call->origin));
     if (outcome.ok()) {
+      by_script_.fetch_add(outcome->replayed ? 0 : 1, std::memory_order_relaxed);
       Answer(script[i], Appended{outcome->position, outcome->replayed, outcome->audience});
     } else {
       Answer(script[i], outcome.status());

@@ -65,7 +65,7 @@ class PublishQueue {
   // How long an update that came now would wait here, at the pace of the last rounds.
   std::chrono::nanoseconds ExpectedWait() const;
 
-  // Updates written by transactions, and sent by scripts, since the start.
+  // Updates written by transactions and by scripts since the start; repetitions write nothing.
   uint64_t by_transaction() const { return by_transaction_.load(std::memory_order_relaxed); }
   uint64_t by_script() const { return by_script_.load(std::memory_order_relaxed); }
   // Transactions that wrote nothing, since somebody else had appended.
