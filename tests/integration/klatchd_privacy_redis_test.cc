@@ -25,7 +25,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr char kAuthor[] = "ann";
 constexpr char kOwner[] = "oda";
 constexpr char kOtherOwner[] = "hal";
 constexpr char kBell[] = "bell";  // of the lobby
@@ -63,6 +62,8 @@ struct Scene {
     }
     return people;
   }
+  // One of its own: a profile keeps so many of the last posts only.
+  std::string author() const { return name + "-author"; }
   std::string lobby() const { return name + "-lobby"; }
   std::string other() const { return name + "-other"; }
 };
@@ -132,13 +133,14 @@ Scene KlatchdPrivacyTest::MakeScene(Reason reason, bool is_pulled, bool is_to_se
   scene.name = fmt::format("{}-{}-{}", NameOf(reason), is_pulled ? "pulled" : "copied",
                            is_to_several ? "several" : "one");
   for (int i = 0; i < pairs_; ++i) {
-    scene.viewers.emplace_back(fmt::format("{}-{}", scene.name, i), scene.name, kAuthor,
+    scene.viewers.emplace_back(fmt::format("{}-{}", scene.name, i), scene.name, scene.author(),
                                fmt::format("{}-desk-{}", scene.name, i));
   }
   if (is_to_several && IsOfOneGroup(reason)) {
-    scene.both.emplace_back(scene.name + "-both", scene.name, kAuthor, scene.name + "-desk-both");
+    scene.both.emplace_back(scene.name + "-both", scene.name, scene.author(),
+                            scene.name + "-desk-both");
   }
-  scene.witness.emplace_back(fmt::format("{}-{}", scene.name, kWitness), scene.name, kAuthor,
+  scene.witness.emplace_back(fmt::format("{}-{}", scene.name, kWitness), scene.name, scene.author(),
                              scene.name + "-desk");
   return scene;
 }
@@ -150,14 +152,14 @@ void KlatchdPrivacyTest::MakeGroups(Scene& scene) {
   const auto audience =
       is_for_members_now ? v1::AUDIENCE_MEMBERS_NOW : v1::AUDIENCE_MEMBERS_AT_POSTING;
   ASSERT_THAT(client_->CreateGroup(kOwner, scene.name, history, audience), Succeeds());
-  std::vector<std::string> members{kAuthor, scene.witness.front().person()};
+  std::vector<std::string> members{scene.author(), scene.witness.front().person()};
   for (int i = 0; scene.is_pulled && i < pairs_ + kFillers; ++i) {
     members.push_back(fmt::format("filler-{}", i));
   }
   ASSERT_THAT(client_->Add(kOwner, scene.name, members), Succeeds());
   if (scene.is_to_several) {
     ASSERT_THAT(client_->CreateGroup(kOtherOwner, scene.other(), history, audience), Succeeds());
-    std::vector<std::string> others{kAuthor, scene.witness.front().person()};
+    std::vector<std::string> others{scene.author(), scene.witness.front().person()};
     for (const PrivacyViewer& viewer : scene.both) {
       others.push_back(viewer.person());
     }
@@ -191,7 +193,7 @@ void KlatchdPrivacyTest::Post(Scene& scene) {
   for (int i = 0; i <= pairs_; ++i) {
     const bool is_last = i == pairs_;
     auto request =
-        Client::Post(kAuthor, scene.name, is_last ? "last" : fmt::format("target {}", i));
+        Client::Post(scene.author(), scene.name, is_last ? "last" : fmt::format("target {}", i));
     if (scene.is_to_several) {
       request.mutable_update()->add_groups(scene.other());
     }
@@ -214,13 +216,13 @@ void KlatchdPrivacyTest::Post(Scene& scene) {
     ASSERT_THAT(added, Succeeds());
     tokens.MergeFrom(added->tokens());
   }
-  ASSERT_THAT(client_->Home(kAuthor, tokens), Succeeds());
+  ASSERT_THAT(client_->Home(scene.author(), tokens), Succeeds());
 }
 
 void KlatchdPrivacyTest::EditAudience(const Scene& scene) {
   for (const Target& target : scene.targets) {
     v1::EditUpdateRequest request;
-    request.set_actor(kAuthor);
+    request.set_actor(scene.author());
     request.set_update_id(target.id);
     request.mutable_update()->set_audience(v1::AUDIENCE_MEMBERS_AT_POSTING);
     request.mutable_update_mask()->add_paths("audience");
@@ -259,7 +261,8 @@ void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
   };
   switch (scene.reason) {
     case Reason::kDeleted:
-      each_viewer([&](auto&, const Target& target) { return client_->Delete(kAuthor, target.id); });
+      each_viewer(
+          [&](auto&, const Target& target) { return client_->Delete(scene.author(), target.id); });
       return;
     case Reason::kDeletedByModerator:
       each_viewer([&](auto&, const Target& target) { return client_->Delete(kOwner, target.id); });
@@ -269,7 +272,7 @@ void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
       return;
     case Reason::kEdited:
       each_viewer([&](auto&, const Target& target) {
-        return client_->Edit(kAuthor, target.id, kEditedText);
+        return client_->Edit(scene.author(), target.id, kEditedText);
       });
       return;
     case Reason::kAudience:
@@ -291,16 +294,16 @@ void KlatchdPrivacyTest::TakeEffect(const Scene& scene) {
       ASSERT_THAT(client_->AddApplied(kOwner, scene.name, scene.people()), Succeeds());
       return;
     case Reason::kBlocks:
-      each_viewer([&](const std::string& viewer, auto&) { return block(viewer, kAuthor); });
+      each_viewer([&](const std::string& viewer, auto&) { return block(viewer, scene.author()); });
       return;
     case Reason::kIsBlocked:
-      each_viewer([&](const std::string& viewer, auto&) { return block(kAuthor, viewer); });
+      each_viewer([&](const std::string& viewer, auto&) { return block(scene.author(), viewer); });
       return;
     case Reason::kMutesAuthor:
       each_viewer([&](const std::string& viewer, auto&) {
         v1::MutePersonRequest request;
         request.set_actor(viewer);
-        request.set_person(kAuthor);
+        request.set_person(scene.author());
         return client_->Persons(&v1::PersonService::Stub::MutePerson, request);
       });
       return;
