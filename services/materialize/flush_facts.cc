@@ -85,6 +85,11 @@ bool Flusher::HasPassed(std::span<const Position> positions) const {
          std::ranges::equal(checkpoint_, positions, std::ranges::greater_equal());
 }
 
+bool Flusher::HasPassed(Position position) const {
+  const uint32_t shard = position.shard().value();
+  return shard < checkpoint_.size() && position <= checkpoint_[shard];
+}
+
 absl::Status Flusher::WriteCheckpoint(const FlushBatch& batch) {
   std::vector<Position> passed = batch.applied;
   for (uint32_t shard = 0; shard < passed.size(); ++shard) {
@@ -136,21 +141,21 @@ absl::Status Flusher::RemoveTombstones(const FlushBatch& batch) {
       tombstones_.erase(membership);
     }
   }
-  const auto is_passed = [this](const ViewChange& view) {
-    const uint32_t shard = view.position.shard().value();
-    return shard < checkpoint_.size() && view.position <= checkpoint_[shard];
-  };
   std::vector<ViewChange> removed;
   for (const auto& [membership, view] : tombstones_) {
-    if (is_passed(view)) {
+    if (HasPassed(view.position)) {
       const Person& person = PersonAt(view.person);
       scripts_.HashDelete(person.partition, keys_.PersonGroups(person.id),
                           d_.groups.At(view.group).id.value());
       removed.push_back(view);
+      if (scripts_.bytes() > kBytesPerRun) {
+        KLATCH_RETURN_IF_ERROR(RunFacts());
+      }
     }
   }
   KLATCH_RETURN_IF_ERROR(RunFacts());
-  std::erase_if(tombstones_, [&](const auto& tombstone) { return is_passed(tombstone.second); });
+  std::erase_if(tombstones_,
+                [this](const auto& waiting) { return HasPassed(waiting.second.position); });
   std::ranges::move(removed, std::back_inserter(news_.removed));
   return absl::OkStatus();
 }
@@ -205,22 +210,36 @@ absl::Status Flusher::ReplaceFact(const FlushScripts::WrongType& wrong) {
     scripts_.HashReplace(wrong.partition, wrong.key, std::move(texts));
     return absl::OkStatus();
   }
-  const auto view = std::ranges::find_if(batch_->views, [&](const ViewChange& change) {
-    return keys_.PersonGroups(PersonAt(change.person).id) == wrong.key;
-  });
-  if (view == batch_->views.end()) {
+  const std::optional<uint32_t> person = FindPersonOfView(wrong.key);
+  if (!person) {
     return AnotherType(wrong.key);
   }
   const lockfree::EpochReclaimer::Guard guard(d_.epochs);
   // It may be ahead of the batch; a replay passes over what a view holds already.
-  if (const MembershipList* list = PersonAt(view->person).memberships.Load(guard)) {
+  if (const MembershipList* list = PersonAt(*person).memberships.Load(guard)) {
     for (const Membership& membership : list->items()) {
+      if (membership.stay.role == Role::kNone && HasPassed(membership.position)) {
+        continue;  // Memory forgets it when it hears that it is removed.
+      }
       texts.push_back(d_.groups.At(membership.group).id.value());
       texts.push_back(EncodeView(membership.stay, membership.position));
     }
   }
   scripts_.HashReplace(wrong.partition, wrong.key, std::move(texts));
   return absl::OkStatus();
+}
+
+// Only views are written of those whose memberships a batch has changed, or whose tombstones wait.
+std::optional<uint32_t> Flusher::FindPersonOfView(const std::string& key) const {
+  const auto has_key = [&](const ViewChange& change) {
+    return keys_.PersonGroups(PersonAt(change.person).id) == key;
+  };
+  if (const auto view = std::ranges::find_if(batch_->views, has_key); view != batch_->views.end()) {
+    return view->person;
+  }
+  const auto tombstone = std::ranges::find_if(
+      tombstones_, [&](const auto& waiting) { return has_key(waiting.second); });
+  return tombstone == tombstones_.end() ? std::nullopt : std::optional(tombstone->second.person);
 }
 
 absl::Status Flusher::AnotherType(const std::string& key) {

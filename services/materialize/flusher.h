@@ -77,7 +77,7 @@ class Flusher {
   Round DoWork();
   // Ends the thread at the next step; what is not written stays for the replay.
   void Stop();
-  // Writes everything that is dirty now and moves the checkpoint; false if `deadline` came first.
+  // Writes everything that is dirty now, and moves the checkpoint as far as the log was read whole; false if `deadline` came first.
   // The worker must still be running.
   bool Drain(base::MonotonicTime deadline);
   // The same without waiting, any thread: a ticket, and whether what it was given for is done.
@@ -96,7 +96,7 @@ class Flusher {
   std::chrono::milliseconds entry_age() const {
     return std::chrono::milliseconds(entry_age_ms_.load(std::memory_order_relaxed));
   }
-  // Everything that the worker had applied by then is written, and the checkpoint says so.
+  // Everything that the worker had applied by then is written; the checkpoint says so when the log was read whole.
   base::MonotonicTime written_until() const;
   // What waits to be written was applied no earlier, or hardly: about as long ago as what was written
   // last. Any thread.
@@ -142,7 +142,9 @@ class Flusher {
   void PlanTimeline(TimelineRef timeline, std::vector<Pending>& pending);
   void AddWrites(PartitionIndex partition, const std::string& key, std::vector<RingWrite> writes);
   absl::Status WriteCheckpoint(const FlushBatch& batch);
+  // Whether the checkpoint has.
   bool HasPassed(std::span<const Position> positions) const;
+  bool HasPassed(Position position) const;
   absl::Status RemoveTombstones(const FlushBatch& batch);
   void AddSpilled(TimelineRef timeline);
   void RebuildSome();
@@ -154,6 +156,7 @@ class Flusher {
   // The same for keys whose whole content memory knows; replaces those of another type.
   absl::Status RunFacts();
   absl::Status ReplaceFact(const FlushScripts::WrongType& wrong);
+  std::optional<uint32_t> FindPersonOfView(const std::string& key) const;
   static absl::Status AnotherType(const std::string& key);
   void LogReplaced(const std::string& key, std::string_view consequence);
   void NoteLost(const FlushScripts::Findings& findings);

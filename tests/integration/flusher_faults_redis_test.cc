@@ -230,6 +230,28 @@ TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
   }
 }
 
+// No batch has a view of who left in one before.
+TEST_F(FlusherFaultsTest, KeyOfAnotherTypeInThePlaceOfATombstoneStopsNobody) {
+  StartAll(64 << 20);
+  flusher_->Start();
+  Join("ann");
+  Join("bob");
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  progress_.NoteWhole(ShardIndex(0), Position(ms_, ShardIndex(0), 0));
+  Leave("bob");
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  ASSERT_EQ(StoredMemberships("bob"), 1) << "a tombstone, until the checkpoint has passed it";
+  ASSERT_TRUE(Connect()->Call({"SET", keys_.PersonGroups(PersonId("bob")), "foreign"}).ok());
+  progress_.NoteWhole(ShardIndex(0), Position(ms_, ShardIndex(0), 0));
+  const std::vector<uint64_t> ids = PublishMany("cat", 3);
+  AwaitApplied();
+  ASSERT_TRUE(DrainSoon());
+  EXPECT_EQ(StoredHome("ann"), ids);
+  EXPECT_EQ(StoredMemberships("bob"), 0);
+}
+
 TEST_F(FlusherFaultsTest, ReplacedTimelineIsAHoleUntilItIsRebuilt) {
   StartAll(64 << 20);
   flusher_->Start();
