@@ -40,11 +40,12 @@ absl::Status Worker::RestoreGroup(const LogGap& gap, GroupIndex group,
 bool Worker::RestoreStay(const LogGap& gap, GroupIndex group, Person& person, const Stay& stay) {
   const MembershipList* list = person.memberships.Own();
   const Membership* before = list == nullptr ? nullptr : list->Find(group);
-  // The log has it.
-  if (!gap.is_forked && before != nullptr && before->position > gap.to) {
+  const bool was_member = before != nullptr && before->stay.role != Role::kNone;
+  // The log has it. No view but of one that joined behind the gap is believed: who had read on before the gap was
+  // noticed made others from what they lacked.
+  if (!gap.is_forked && was_member && before->stay.joined > gap.to) {
     return false;
   }
-  const bool was_member = before != nullptr && before->stay.role != Role::kNone;
   const bool is_member = stay.role != Role::kNone;
   const bool is_equal = was_member == is_member && (!is_member || before->stay == stay);
   // An equal stay may have the position of a record that is gone, and what the log tells below it would be passed over.
