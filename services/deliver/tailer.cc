@@ -137,7 +137,7 @@ absl::Status Tailer::CheckTrail() {
     if (!anchors_[i].position.is_zero() && anchors_[i].position != read) {
       marks.push_back(anchors_[i]);
     }
-    if (former.position > read) {
+    if (former.position > after_[i]) {
       marks.push_back(former);
     }
   }

@@ -96,6 +96,16 @@ TEST_F(TailerRedisTest, WhatItReadLastIsWholeWhenItHasStopped) {
   EXPECT_EQ(progress_.WholeUpTo(shard_), last);
 }
 
+// Another node had moved the checkpoint on meanwhile.
+TEST_F(TailerRedisTest, WhatWasReadBeforeAndIsPassedMayGo) {
+  trail_.Note(Fill(1), 1);
+  Fill(3);
+  Tailer tailer = Begin(Fill(1));
+  CutTo(1);
+  EXPECT_EQ(tailer.DoWork(), 0u);
+  EXPECT_TRUE(tailer.failure().ok());
+}
+
 TEST_F(TailerRedisTest, RecordsThatWereCutOffBeforeItBeganAreMissed) {
   const Position first = Fill(1);
   Fill(5);
