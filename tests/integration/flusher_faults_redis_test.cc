@@ -33,6 +33,15 @@ class FlusherFaultsTest : public testing::FlusherFixture {
     AwaitApplied();
     ASSERT_TRUE(DrainSoon());
   }
+  // Members, and written.
+  void StartWithAnnAndBob() {
+    StartAll(64 << 20);
+    flusher_->Start();
+    Join("ann");
+    Join("bob");
+    AwaitApplied();
+    ASSERT_TRUE(DrainSoon());
+  }
   void SetMemoryMax(const std::string& bytes) {
     ASSERT_TRUE(Connect()->Call({"CONFIG", "SET", "maxmemory", bytes}).ok());
   }
@@ -190,12 +199,7 @@ TEST_F(FlusherFaultsTest, TimelinesWaitWithoutReadingWhileMemoryIsFull) {
 }
 
 TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
-  StartAll(64 << 20);
-  flusher_->Start();
-  Join("ann");
-  Join("bob");
-  AwaitApplied();
-  ASSERT_TRUE(DrainSoon());
+  ASSERT_NO_FATAL_FAILURE(StartWithAnnAndBob());
   const std::string view = keys_.PersonGroups(PersonId("bob"));
   const std::string persons = keys_.Persons(PartitionOf("bob"));
   ASSERT_TRUE(Connect()->Call({"SET", view, "foreign"}).ok());
@@ -232,12 +236,7 @@ TEST_F(FlusherFaultsTest, KeysOfAnotherTypeAreWrittenAnewFromMemory) {
 
 // No batch has a view of who left in one before.
 TEST_F(FlusherFaultsTest, KeyOfAnotherTypeInThePlaceOfATombstoneStopsNobody) {
-  StartAll(64 << 20);
-  flusher_->Start();
-  Join("ann");
-  Join("bob");
-  AwaitApplied();
-  ASSERT_TRUE(DrainSoon());
+  ASSERT_NO_FATAL_FAILURE(StartWithAnnAndBob());
   progress_.NoteWhole(ShardIndex(0), Position(ms_, ShardIndex(0), 0));
   Leave("bob");
   AwaitApplied();
