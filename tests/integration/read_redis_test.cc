@@ -18,9 +18,15 @@
 namespace klatch {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
+
+MATCHER_P2(IsRefusal, code, field, "") {
+  const auto violation = base::FieldViolationOf(arg);
+  return arg.code() == code && violation && violation->field == field;
+}
 
 class ReadRedisTest : public testing::RedisTest {
  protected:
@@ -53,6 +59,22 @@ class ReadRedisTest : public testing::RedisTest {
   }
   void StoreBody(UpdateId id, const std::string& group, const std::string& author = "bo") {
     Call({"SET", keys_.Update(id), ReadWorld::StoredBody(author, group)});
+  }
+  // The record of a group, as services/log/group_hash.h has it.
+  void StoreGroup(const std::string& group, const std::string& state) {
+    Call({"HSET", keys_.Group(GroupId(group)),
+          "s",    state,
+          "h",    "1",
+          "a",    "1",
+          "m",    "1",
+          "o",    "1",
+          "f",    "0",
+          "c",    "12345678",
+          "p",    "2",
+          "b",    "2",
+          "j",    "1",
+          "l",    "0",
+          "z",    "0"});
   }
   uint64_t Stored(uint64_t ms, const std::string& group) {
     const UpdateId id = world_->IdAt(ms, group);
@@ -239,6 +261,21 @@ TEST_F(ReadRedisTest, ShowsAGroupsFeedToItsMembersAsFarAsTheyMaySeeAndAsItIsAppl
             absl::StatusCode::kInvalidArgument);
   world_->ApplyAll(900'001);
   EXPECT_THAT(IdsOf(*world_->GroupPage("al", "g", 10)), ElementsAre(ahead, b, a));
+}
+
+TEST_F(ReadRedisTest, TellsOutsidersByTheGroupsRecordWhyTheySeeNothing) {
+  const auto refusals = [this](const std::string& group) {
+    return std::vector<absl::Status>{
+        world_->GroupPage("bo", group, 1).status(),
+        RunToEnd(world_->reads.PlaceMarker(PersonId("bo"), GroupId(group), {})).status()};
+  };
+  StoreGroup("g", "1");
+  EXPECT_THAT(refusals("g"), Each(IsRefusal(absl::StatusCode::kPermissionDenied, "actor")));
+  world_->SetMember("bo", "g", 100, Role::kNone);
+  EXPECT_THAT(refusals("g"), Each(IsRefusal(absl::StatusCode::kPermissionDenied, "actor")));
+  StoreGroup("g", "2");
+  EXPECT_THAT(refusals("g"), Each(IsRefusal(absl::StatusCode::kNotFound, "group")));
+  EXPECT_THAT(refusals("nowhere"), Each(IsRefusal(absl::StatusCode::kNotFound, "group")));
 }
 
 TEST_F(ReadRedisTest, ShowsAProfileFromStoredPosts) {

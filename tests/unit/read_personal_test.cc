@@ -178,10 +178,10 @@ TEST_F(ReadPersonalTest, CountsPastTheCapAreAtLeast) {
   EXPECT_FALSE(Count("", world_.IdAt(10'100, "g").value())->is_at_least);
 }
 
-TEST_F(ReadPersonalTest, CountsOfGroupsAreForTheirMembers) {
+TEST_F(ReadPersonalTest, CountsNothingOfOtherGroupsNorWithoutTheLease) {
   world_.groups.FindOrAdd(GroupId("closed"));
   EXPECT_TRUE(absl::IsPermissionDenied(Count("closed", 0).status()));
-  EXPECT_TRUE(absl::IsNotFound(Count("nowhere", 0).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Count("nowhere", 0).status()));
   world_.ownership.HoldFor(0);
   EXPECT_TRUE(absl::IsUnavailable(Count("", 0).status()));
 }
